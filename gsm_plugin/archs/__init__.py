@@ -1,0 +1,1 @@
+"""Networks for BasicSR's registry; the stages are in `gsm_plugin.layers`."""

@@ -1,0 +1,210 @@
+"""Gather-Scatter Mamba, a video super-resolution network (arXiv 2510.00862), for weights of its published code."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
+from gsm_plugin.layers.gather_scatter import GatherScatterBlock
+from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.upsample import FrameConv, Upsample
+from gsm_plugin.layers.window_attention import AttentionGroup
+from gsm_plugin.ops import compose_window_flows
+
+ANCHORS = ('center', 'forward')
+_UPSAMPLE_DIM = 64
+# In inference, frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
+_PIXELS_AT_ONCE = 2**20
+
+
+class GSMamba(nn.Module):
+    """Shifted-window attention within frames, then a sweep of windows that are gathered, mixed and scattered.
+
+    Keys and shapes of the state dict are those of the published implementation.
+
+    Args:
+        upscale: Factor between input and output: 1, 2, 3, 4 or 8.
+        in_chans: Colours of the input; SPyNet needs 3.
+        out_chans: Colours of the output, as many as of the input, which is added to it.
+        prop_depth: Number of layers, even, since each one sweeps against the one before it.
+        attn_depth: Attention blocks of a layer.
+        pa_frame: Neighbours on each side of a temporal window, which has 2 * pa_frame + 1 frames.
+        embed_dims: Channels, a multiple of 4 and of num_heads.
+        num_heads: Heads of the attention and of the implicit warp.
+        drop_path_rate: Accepted because published option files have it; it has no effect there either.
+        use_checkpoint_attn: Compute activations of attention, gather, scan and scatter again in the backward pass.
+        use_checkpoint_ffn: The same for the feed-forward networks.
+        is_train: Accepted because published option files have it; it has no effect there either.
+        spynet_path: Weights of the flow network; None starts from random ones.
+        anchor: Which frame of a window the others are aligned to: center, or forward (the newest of the sweep).
+        scatter: all carries the result back to every frame of a window, anchor updates the anchor alone.
+        flow_composition: reference chains flows as published, exact on the grids they belong to.
+        ssm_init: reference draws the step sizes of the scan as published, mamba as Mamba does.
+        scan_backend: auto, torch or naive.
+        warp_backend: auto, torch or naive.
+        attention_backend: auto, torch or naive.
+
+    Raises:
+        ValueError: A value is not among these.
+    """
+
+    def __init__(
+        self,
+        upscale: int = 4,
+        in_chans: int = 3,
+        out_chans: int = 3,
+        prop_depth: int = 4,
+        attn_depth: int = 2,
+        pa_frame: int = 2,
+        embed_dims: int = 144,
+        num_heads: int = 8,
+        drop_path_rate: float = 0.2,
+        use_checkpoint_attn: bool = True,
+        use_checkpoint_ffn: bool = True,
+        is_train: bool = True,
+        spynet_path: str | Path | None = None,
+        anchor: str = 'center',
+        scatter: str = 'all',
+        flow_composition: str = 'reference',
+        ssm_init: str = 'reference',
+        scan_backend: str = 'auto',
+        warp_backend: str = 'auto',
+        attention_backend: str = 'auto',
+    ) -> None:
+        super().__init__()
+        _check(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads, anchor)
+        self.upscale, self.in_chans, self.pa_frame = upscale, in_chans, pa_frame
+        self.anchor = pa_frame if anchor == 'center' else 2 * pa_frame
+        self.flow_composition = flow_composition
+        recompute = {'recompute_attn': use_checkpoint_attn, 'recompute_ffn': use_checkpoint_ffn}
+
+        self.conv_first = FrameConv(in_chans, embed_dims)
+        self.prop_layers = nn.ModuleList(
+            _PropagationLayer(
+                AttentionGroup(embed_dims, attn_depth, num_heads, backend=attention_backend, **recompute),
+                GatherScatterBlock(
+                    embed_dims, scatter=scatter, ssm_init=ssm_init, scan_backend=scan_backend, **recompute
+                ),
+            )
+            for _ in range(prop_depth)
+        )
+        self.implicit_align = ImplicitWarp(embed_dims, num_heads, warp_backend)
+        self.norm = nn.LayerNorm(embed_dims)
+        self.conv_after_body = nn.Linear(embed_dims, embed_dims)
+        self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
+        self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
+        self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
+        self.spynet = build_spynet(spynet_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarges a clip.
+
+        Args:
+            x: (b, t, in_chans, h, w), in [0, 1], of any length and size.
+
+        Returns:
+            (b, t, out_chans, h * upscale, w * upscale).
+
+        Raises:
+            ValueError: The input is not a clip, has another number of colours, or is empty.
+        """
+        if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
+            raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
+        shape = x.shape[:2]
+        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2)
+        deep = self.propagate(features, *self.estimate_flows(x))
+        features = features + self.conv_after_body(self.norm(deep))
+        frames = features.permute(0, 1, 4, 2, 3).flatten(0, 1)
+        group = len(frames)
+        if not torch.is_grad_enabled():
+            group = max(1, _PIXELS_AT_ONCE // (x.shape[3] * x.shape[4] * self.upscale**2))
+        pairs = zip(frames.split(group), x.flatten(0, 1).split(group), strict=True)
+        return torch.cat([self._reconstruct(*pair) for pair in pairs]).unflatten(0, shape)
+
+    def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
+        return estimate_flows(self.spynet, x)
+
+    def propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
+        """Runs the layers over features (b, t, h, w, c), every second one from the last frame to the first."""
+        flows = flows_backward, flows_forward
+        reversed_flows = flows_forward.flip(1), flows_backward.flip(1)
+        window_flows = [
+            compose_window_flows(*pair, self.pa_frame, self.anchor, self.flow_composition)
+            for pair in (flows, reversed_flows)
+        ]
+        for i, layer in enumerate(self.prop_layers):
+            features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align).flip(1)
+        return features
+
+    def _reconstruct(self, features: Tensor, frames: Tensor) -> Tensor:
+        """Makes output frames from features (n, c, h, w) and input frames (n, in_chans, h, w)."""
+        details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
+        return details + F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
+
+
+class _PropagationLayer(nn.Module):
+    """One layer; the published keys have its content under `stage`."""
+
+    def __init__(self, attn_blocks: AttentionGroup, mamba_block: GatherScatterBlock) -> None:
+        super().__init__()
+        self.stage = _Stage(attn_blocks, mamba_block)
+
+    def forward(self, *args) -> Tensor:
+        return self.stage(*args)
+
+
+class _Stage(nn.Module):
+    """`x + sweep(attention(x))`."""
+
+    def __init__(self, attn_blocks: AttentionGroup, mamba_block: GatherScatterBlock) -> None:
+        super().__init__()
+        self.attn_blocks = attn_blocks
+        self.mamba_block = mamba_block
+
+    def forward(
+        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
+    ) -> Tensor:
+        """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
+        frames = list(self.attn_blocks(x).unbind(1))
+        reach = gather_flows.shape[2] // 2
+        for i in range(len(frames)):
+            positions = range(i - reach, i + reach + 1)
+            window = torch.stack([frames[min(max(j, 0), len(frames) - 1)] for j in positions], 1)
+            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, implicit_warp)
+            # The next window reads what this one wrote; what lies outside the clip is dropped.
+            for j, frame in zip(positions, window.unbind(1), strict=True):
+                if 0 <= j < len(frames):
+                    frames[j] = frame
+        return x + torch.stack(frames, 1)
+
+
+def _check(
+    in_chans: int,
+    out_chans: int,
+    prop_depth: int,
+    attn_depth: int,
+    pa_frame: int,
+    embed_dims: int,
+    num_heads: int,
+    anchor: str,
+) -> None:
+    if in_chans != 3 or out_chans != in_chans:
+        raise ValueError(
+            f'in_chans is {in_chans} and out_chans {out_chans}; set both to 3, for SPyNet estimates the flow between '
+            f'RGB frames and the output is added to the enlarged input.'
+        )
+    if prop_depth < 2 or prop_depth % 2:
+        raise ValueError(
+            f'prop_depth is {prop_depth}; set an even number from 2 up, for every layer reverses the clip in time.'
+        )
+    if attn_depth < 0 or pa_frame < 0:
+        raise ValueError(f'attn_depth is {attn_depth} and pa_frame {pa_frame}; neither can be negative.')
+    if num_heads < 1 or embed_dims < 1 or embed_dims % num_heads or embed_dims % 4:
+        raise ValueError(
+            f'embed_dims is {embed_dims} with num_heads {num_heads}; set a multiple of num_heads and of 4.'
+        )
+    if anchor not in ANCHORS:
+        raise ValueError(f'anchor is {anchor!r}; set one of {", ".join(ANCHORS)}.')

@@ -1,0 +1,14 @@
+"""Trading time for memory: activations of a function are computed again in the backward pass."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+
+def run(function: Callable[..., Tensor], *args, recompute: bool) -> Tensor:
+    """Calls a function; with `recompute` and gradients on, its activations are not kept but computed again."""
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(function, *args, use_reentrant=False)
+    return function(*args)

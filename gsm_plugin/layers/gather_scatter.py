@@ -1,0 +1,111 @@
+"""Gather, mix, scatter: the block that gives Gather-Scatter Mamba its name (arXiv 2510.00862)."""
+
+import torch
+from torch import Tensor, nn
+
+from gsm_plugin.layers import checkpointing
+from gsm_plugin.layers.bimamba import BiMamba
+from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.mlp import ConvMlp
+from gsm_plugin.ops import flow_warp
+
+SSM_INITS = ('reference', 'mamba')
+SCATTERS = ('all', 'anchor')
+
+
+class GatherScatterBlock(nn.Module):
+    """Aligns the frames of a window to its anchor, mixes them by a bidirectional Mamba, and carries them back.
+
+    Args:
+        dim: Channels.
+        mlp_ratio: Width of the feed-forward network relative to `dim`.
+        scatter: `all` carries the result back to every frame, `anchor` updates the anchor alone.
+        ssm_init: `reference` draws every Linear of the block from a truncated normal of std 0.02, with zero bias, as
+            published; `mamba` keeps Mamba's own step sizes.
+        recompute_attn: Compute the activations from gather to scatter again in the backward pass.
+        recompute_ffn: The same for the feed-forward network.
+        scan_backend: Backend of the scan.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        mlp_ratio: int = 4,
+        scatter: str = 'all',
+        ssm_init: str = 'reference',
+        recompute_attn: bool = False,
+        recompute_ffn: bool = False,
+        scan_backend: str = 'auto',
+    ) -> None:
+        super().__init__()
+        if scatter not in SCATTERS:
+            raise ValueError(f'scatter is {scatter!r}; set one of {", ".join(SCATTERS)}.')
+        if ssm_init not in SSM_INITS:
+            raise ValueError(f'ssm_init is {ssm_init!r}; set one of {", ".join(SSM_INITS)}.')
+        self.scatter, self.recompute_attn, self.recompute_ffn = scatter, recompute_attn, recompute_ffn
+        self.skip_scale = nn.Parameter(torch.ones(1, dim, 1, 1, 1))
+        self.skip_scale2 = nn.Parameter(torch.ones(1, 1, dim))
+        self.norm1 = nn.LayerNorm(dim)
+        self.mamba = BiMamba(dim, backend=scan_backend)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = ConvMlp(dim, mlp_ratio * dim)
+        self._reset(ssm_init)
+
+    def forward(
+        self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, implicit_warp: ImplicitWarp
+    ) -> Tensor:
+        """Updates a window.
+
+        Args:
+            window: (b, k, h, w, dim).
+            gather_flow: From the anchor's grid into each frame, (b, k, 2, h, w), pixels, x then y.
+            scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w).
+            anchor: Position of the anchor in the window.
+            implicit_warp: What gathers; shared by all blocks of a network.
+
+        Returns:
+            (b, k, h, w, dim); with `scatter: anchor`, only the anchor differs from the input.
+        """
+
+        def mix(x: Tensor) -> Tensor:
+            gathered = self.gather(x, gather_flow, anchor, implicit_warp)
+            return self.carry_back(self._scan(gathered), scatter_flow, anchor)
+
+        scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
+        x = self.skip_scale.flatten() * window + scattered
+        fed = checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn)
+        x = self.skip_scale2.flatten() * x + fed
+        if self.scatter == 'anchor':
+            x = torch.cat((window[:, :anchor], x[:, anchor : anchor + 1], window[:, anchor + 1 :]), 1)
+        return x
+
+    def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: ImplicitWarp) -> Tensor:
+        """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same."""
+        target = window[:, anchor : anchor + 1].expand_as(window)
+        aligned = implicit_warp(window.flatten(0, 1), target.flatten(0, 1), flow.flatten(0, 1))
+        return aligned.view_as(window)
+
+    def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
+        """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
+        frames = list(aligned.unbind(1))
+        for i, frame in enumerate(frames):
+            if i != anchor and self.scatter == 'all':
+                frames[i] = flow_warp(frame.permute(0, 3, 1, 2), flow[:, i]).permute(0, 2, 3, 1)
+            elif i != anchor:
+                frames[i] = torch.zeros_like(frame)
+        return torch.stack(frames, 1)
+
+    def _scan(self, aligned: Tensor) -> Tensor:
+        """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""
+        tokens = aligned.permute(0, 2, 3, 1, 4)
+        mixed = self.mamba(self.norm1(tokens.flatten(1, 3)))
+        return mixed.view(tokens.shape).permute(0, 3, 1, 2, 4)
+
+    def _reset(self, ssm_init: str) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if ssm_init == 'mamba':
+            self.mamba.reset_step_sizes()

@@ -1,0 +1,53 @@
+"""Convolution of single frames, and enlargement by sub-pixel convolution (ESPCN, arXiv 1609.05158)."""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SCALES = (1, 2, 3, 4, 8)
+
+
+class FrameConv(nn.Conv3d):
+    """A 3x3 convolution of each frame, kept as the published (1, 3, 3) Conv3d but computed in two dimensions.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
+        return F.conv2d(x, self.weight.squeeze(2), self.bias, padding=1)
+
+
+class Upsample(nn.Module):
+    """Enlarges frames: per factor of two a convolution, a pixel shuffle and a LeakyReLU (0.1), then a convolution.
+
+    Args:
+        scale: 1, 2, 3, 4 or 8; 3 is one step.
+        dim: Channels of input and output.
+
+    Raises:
+        ValueError: Another scale.
+    """
+
+    def __init__(self, scale: int, dim: int) -> None:
+        super().__init__()
+        if scale not in SCALES:
+            raise ValueError(f'upscale is {scale}; set one of {", ".join(map(str, SCALES))}.')
+        self.factors = [3] if scale == 3 else [2] * round(math.log2(scale))
+        # The published keys count five modules for each step.
+        for i, factor in enumerate(self.factors):
+            self.add_module(str(5 * i), FrameConv(dim, dim * factor**2))
+        self.add_module(str(5 * len(self.factors)), FrameConv(dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, dim, h, w) -> (n, dim, h * scale, w * scale)."""
+        *steps, last = self.children()
+        for conv, factor in zip(steps, self.factors, strict=True):
+            x = F.leaky_relu(F.pixel_shuffle(conv(x), factor), 0.1)
+        return last(x)

@@ -1,0 +1,1 @@
+"""What is between the two projections of a bidirectional Mamba."""

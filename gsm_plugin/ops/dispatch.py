@@ -1,0 +1,83 @@
+"""Chooses the backend of an op, says which and why, and refuses a named one that cannot run."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+# A child of BasicSR's logger, so that the choice stands in the log file of a run.
+_logger = logging.getLogger('basicsr.gsm_plugin')
+
+_OPS: dict[str, tuple['Backend', ...]] = {}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute an op.
+
+    Attributes:
+        name: What users write in an option file: naive, torch, ...
+        function: The implementation.
+        why_not: Tells for a device type (`cpu`, `cuda`, ...) why the backend cannot run there, or None where it can.
+        preference: Why `auto` takes it where it can run.
+    """
+
+    name: str
+    function: Callable
+    why_not: Callable[[str], str | None]
+    preference: str
+
+
+def anywhere(device_type: str) -> str | None:
+    """The `why_not` of a backend that runs on every device."""
+    return None
+
+
+def declare(op: str, backends: Sequence[Backend]) -> None:
+    """Makes an op known, with its backends from the one that `auto` likes best to the one it likes least."""
+    _OPS[op] = tuple(backends)
+
+
+def choose_backend(op: str, requested: str, device_type: str) -> Backend:
+    """Chooses the backend of an op. `auto` falls back along the list and logs its choice once.
+
+    Args:
+        op: Name of the op, as declared.
+        requested: `auto` or the name of a backend.
+        device_type: Where the tensors are: `cpu`, `cuda`, ...
+
+    Raises:
+        ValueError: The op has no backend of that name.
+        RuntimeError: The named backend cannot run on the device.
+    """
+    if requested == 'auto':
+        return _choose_automatically(op, device_type)
+    known = {backend.name: backend for backend in _OPS[op]}
+    if requested not in known:
+        raise ValueError(f'{op} has no backend {requested!r}; set one of auto, {", ".join(known)}.')
+    reason = known[requested].why_not(device_type)
+    if reason is not None:
+        raise RuntimeError(f'The backend {requested!r} of {op} cannot run here: {reason}; set auto or another one.')
+    return known[requested]
+
+
+def describe_backends(device_type: str) -> list[tuple[str, str, str]]:
+    """What `auto` chooses on a device: (op, backend, why) for every op."""
+    return [(op, *_first_that_runs(op, device_type)[1:]) for op in _OPS]
+
+
+@cache
+def _choose_automatically(op: str, device_type: str) -> Backend:
+    backend, name, reason = _first_that_runs(op, device_type)
+    _logger.info(f'{op} on {device_type}: backend {name} ({reason}).')
+    return backend
+
+
+def _first_that_runs(op: str, device_type: str) -> tuple[Backend, str, str]:
+    passed_over = []
+    for backend in _OPS[op]:
+        reason = backend.why_not(device_type)
+        if reason is None:
+            return backend, backend.name, '; '.join([*passed_over, backend.preference])
+        passed_over.append(f'not {backend.name}: {reason}')
+    raise RuntimeError(f'{op} has no backend for {device_type}: {"; ".join(passed_over)}.')

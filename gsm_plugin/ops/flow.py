@@ -1,0 +1,99 @@
+"""Warping by optical flow, and the composed flows of temporal windows (GSM, arXiv 2510.00862, gather and scatter)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def flow_warp(x: Tensor, flow: Tensor) -> Tensor:
+    """Samples `x` bilinearly at `pixel + flow`, with zeros outside the image.
+
+    Args:
+        x: Images or features, (n, c, h, w), in any memory order.
+        flow: Displacements in pixels, x then y, (n, 2, h, w).
+
+    Returns:
+        (n, c, h, w), where position p holds `x[p + flow[p]]`.
+
+    Raises:
+        ValueError: The shapes do not belong together.
+    """
+    if x.ndim != 4 or flow.shape != (x.shape[0], 2, *x.shape[2:]):
+        raise ValueError(
+            f'flow_warp got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, c, h, w) and (n, 2, h, w).'
+        )
+    if 1 in x.shape[2:]:
+        # grid_sample cannot express a displacement along a side of one pixel: give it a second one of zeros.
+        x = F.pad(x, (0, int(x.shape[3] == 1), 0, int(x.shape[2] == 1)))
+    grid = pixel_grid(flow) + flow
+    scale = torch.tensor([x.shape[3] - 1, x.shape[2] - 1], device=x.device, dtype=flow.dtype) / 2
+    normalised = grid.permute(0, 2, 3, 1) / scale - 1
+    # Coordinates in half precision would be off by whole pixels.
+    dtype = torch.promote_types(x.dtype, flow.dtype)
+    warped = F.grid_sample(x.to(dtype), normalised.to(dtype), 'bilinear', 'zeros', align_corners=True)
+    return warped.to(x.dtype)
+
+
+def pixel_grid(flow: Tensor) -> Tensor:
+    """Coordinates of every pixel, x then y, for a flow (..., 2, h, w): (2, h, w)."""
+    height, width = flow.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=flow.device, dtype=flow.dtype),
+        torch.arange(width, device=flow.device, dtype=flow.dtype),
+        indexing='ij',
+    )
+    return torch.stack((x, y))
+
+
+def compose_window_flows(
+    flows_backward: Tensor, flows_forward: Tensor, pa_frame: int, anchor: int, composition: str = 'reference'
+) -> tuple[Tensor, Tensor]:
+    """Flows between the anchor and every frame of every temporal window of a clip.
+
+    Window `i` of the clip holds the positions i - pa_frame ... i + pa_frame; positions outside the clip stand still
+    (zero flow to their neighbours). All windows are composed at once.
+
+    Args:
+        flows_backward: From frame i to frame i + 1, on the grid of frame i, (b, t - 1, 2, h, w), pixels, x then y.
+        flows_forward: From frame i + 1 to frame i, on the grid of frame i + 1, the same shape.
+        pa_frame: Neighbours of a window on each side; it has k = 2 * pa_frame + 1 frames.
+        anchor: Position of the anchor in the window, 0 ... k - 1.
+        composition: `reference` chains the flows as the published implementation does, `exact` starts every chain on
+            the grid that it ends up on. Both agree next to the anchor and for constant flow.
+
+    Returns:
+        The gather flows, from the anchor's grid into each frame, and the scatter flows, from each frame's grid into
+        the anchor, both (b, t, k, 2, h, w); zero for the anchor itself.
+
+    Raises:
+        ValueError: `composition` is neither of the two.
+    """
+    if composition not in ('reference', 'exact'):
+        raise ValueError(f'flow_composition is {composition!r}; set reference or exact.')
+    frames, k = flows_backward.shape[1] + 1, 2 * pa_frame + 1
+    backward, forward = (F.pad(flow, (0, 0) * 3 + (pa_frame, pa_frame)) for flow in (flows_backward, flows_forward))
+    # b[j], f[j]: flows between the window positions j and j + 1, for all windows of the clip
+    b, f = ([flow[:, j : j + frames] for j in range(k - 1)] for flow in (backward, forward))
+    still = flows_backward.new_zeros(flows_backward.shape[0], frames, *flows_backward.shape[2:])
+    gather, scatter = [], []
+    for i in range(k):
+        # between the anchor and frame i, in the order of time
+        steps = list(range(min(i, anchor), max(i, anchor)))
+        to_frame, to_anchor = (f, b) if i < anchor else (b, f)
+        outward = steps if i > anchor else steps[::-1]
+        inward = outward[::-1]
+        if composition == 'reference':
+            outward, inward = inward, outward
+        gather.append(_chain([to_frame[j] for j in outward], still))
+        scatter.append(_chain([to_anchor[j] for j in inward], still))
+    return torch.stack(gather, 2), torch.stack(scatter, 2)
+
+
+def _chain(flows: list[Tensor], still: Tensor) -> Tensor:
+    """Follows flows (b, t, 2, h, w) one after another, starting on the grid of the first."""
+    if not flows:
+        return still
+    total = flows[0]
+    for flow in flows[1:]:
+        total = total + flow_warp(flow.flatten(0, 1), total.flatten(0, 1)).view_as(flow)
+    return total

@@ -1,0 +1,1 @@
+"""Multi-head attention in shifted 3D windows."""
