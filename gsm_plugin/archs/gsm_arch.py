@@ -11,7 +11,8 @@ from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup
-from gsm_plugin.ops import compose_window_flows
+from gsm_plugin.ops.dispatch import require_known_backend
+from gsm_plugin.ops.flow import COMPOSITIONS, compose_window_flows
 
 ANCHORS = ('center', 'forward')
 _UPSAMPLE_DIM = 64
@@ -74,7 +75,12 @@ class GSMamba(nn.Module):
         attention_backend: str = 'auto',
     ) -> None:
         super().__init__()
-        _check(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads, anchor)
+        _check_sizes(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads)
+        _check_names('anchor', anchor, ANCHORS)
+        _check_names('flow_composition', flow_composition, COMPOSITIONS)
+        require_known_backend('bidirectional_scan', scan_backend)
+        require_known_backend('implicit_warp', warp_backend)
+        require_known_backend('window_attention', attention_backend)
         self.upscale, self.in_chans, self.pa_frame = upscale, in_chans, pa_frame
         self.anchor = pa_frame if anchor == 'center' else 2 * pa_frame
         self.flow_composition = flow_composition
@@ -181,15 +187,8 @@ class _Stage(nn.Module):
         return x + torch.stack(frames, 1)
 
 
-def _check(
-    in_chans: int,
-    out_chans: int,
-    prop_depth: int,
-    attn_depth: int,
-    pa_frame: int,
-    embed_dims: int,
-    num_heads: int,
-    anchor: str,
+def _check_sizes(
+    in_chans: int, out_chans: int, prop_depth: int, attn_depth: int, pa_frame: int, embed_dims: int, num_heads: int
 ) -> None:
     if in_chans != 3 or out_chans != in_chans:
         raise ValueError(
@@ -206,5 +205,8 @@ def _check(
         raise ValueError(
             f'embed_dims is {embed_dims} with num_heads {num_heads}; set a multiple of num_heads and of 4.'
         )
-    if anchor not in ANCHORS:
-        raise ValueError(f'anchor is {anchor!r}; set one of {", ".join(ANCHORS)}.')
+
+
+def _check_names(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f'{key} is {value!r}; set one of {", ".join(known)}.')
