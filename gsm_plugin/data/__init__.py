@@ -1,0 +1,1 @@
+"""Datasets that BasicSR lacks, and the demo's data."""

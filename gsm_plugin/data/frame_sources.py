@@ -1,0 +1,223 @@
+"""Clips as folders of images or as a BasicSR LMDB, read one frame at a time."""
+
+import itertools
+import os
+import re
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+from basicsr.utils import imfrombytes
+from PIL import Image
+
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+
+# py-lmdb refuses to open a database twice in one process, as a training and a validation set on the same LMDB would;
+# BasicSR's FileClient opens it once per dataset. One environment per database and process: root -> (pid, environment).
+_ENVIRONMENTS: dict[str, tuple[int, lmdb.Environment]] = {}
+
+
+class FolderSource:
+    """Clips as folders of images: `root/<clip>/<frame>.png`.
+
+    A root that contains images itself is one clip.
+
+    Args:
+        root: Folder with one subfolder per clip. Hidden files and folders are passed over.
+        clips: Names of the clips to take, as paths below the root; None takes every subfolder.
+        lone_name: Name of the clip where the root contains the images itself; None takes the root's name.
+
+    Raises:
+        FileNotFoundError: The root or a named clip does not exist, or holds no images.
+        ValueError: The root holds images and also folders, or two images of one clip share a stem.
+    """
+
+    def __init__(self, root: str | Path, clips: list[str] | None = None, lone_name: str | None = None):
+        self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise FileNotFoundError(f'The folder {self.root} does not exist; correct the dataroot in the option file.')
+        self._paths = {name: _frames_of(folder) for name, folder in self._clip_folders(clips, lone_name).items()}
+        self.frames = {clip: [path.stem for path in paths] for clip, paths in self._paths.items()}
+
+    def where(self, clip: str, frame: int) -> str:
+        """Names a frame for messages: the path of its file."""
+        return str(self._paths[clip][frame])
+
+    def size(self, clip: str, frame: int) -> tuple[int, int]:
+        """Height and width of a frame, from the header of its file."""
+        path = self._paths[clip][frame]
+        try:
+            with Image.open(path) as image:
+                return image.height, image.width
+        except OSError as error:
+            raise _unreadable(str(path)) from error
+
+    def read(self, clip: str, frame: int) -> np.ndarray:
+        """Reads a frame: (h, w, 3), float32, BGR, in [0, 1]."""
+        return read_image(self._paths[clip][frame])
+
+    def _clip_folders(self, clips: list[str] | None, lone_name: str | None) -> dict[str, Path]:
+        visible = [entry for entry in self.root.iterdir() if not entry.name.startswith('.')]
+        images = [entry for entry in visible if _is_image(entry)]
+        folders = [entry.name for entry in visible if entry.is_dir()]
+        if clips is None and images and folders:
+            raise ValueError(
+                f'{self.root} has images ({images[0].name}) beside folders ({folders[0]}), so it is unclear which '
+                f'are the clips; move the images away, or name the folders in meta_info_file.'
+            )
+        if clips is None and images:
+            return {lone_name or self.root.resolve().name: self.root}
+        names = sorted(folders, key=natural_key) if clips is None else clips
+        if not names:
+            raise FileNotFoundError(f'{self.root} has neither images nor folders of images; correct the dataroot.')
+        return {name: self.root / name for name in names}
+
+
+class LmdbSource:
+    """Clips in an LMDB of BasicSR's layout: encoded images under keys `clip/00000000`, listed in `meta_info.txt`.
+
+    The database is opened at the first read, once in every process, so the source can be sent to workers.
+
+    Args:
+        root: Folder of the LMDB, with `data.mdb` and `meta_info.txt`.
+        clips: Names of the clips to take; None takes all that meta_info.txt lists.
+
+    Raises:
+        FileNotFoundError: `data.mdb` or `meta_info.txt` is missing.
+        ValueError: A line of meta_info.txt does not parse, or a named clip is not listed.
+    """
+
+    def __init__(self, root: str | Path, clips: list[str] | None = None):
+        self.root = Path(root).expanduser()
+        for name in ('data.mdb', 'meta_info.txt'):
+            if not (self.root / name).is_file():
+                raise FileNotFoundError(
+                    f'{self.root} has no {name}; make the LMDB with BasicSR (LmdbMaker), or set io_backend type: disk.'
+                )
+        listed = self._read_meta_info()
+        missing = [clip for clip in clips or [] if clip not in listed]
+        if missing:
+            raise ValueError(
+                f'Clip {missing[0]} of meta_info_file is not in {self.root / "meta_info.txt"}; '
+                f'take it out of meta_info_file, or build the LMDB with it.'
+            )
+        names = sorted(listed, key=natural_key) if clips is None else clips
+        self._sizes = {
+            clip: dict(sorted(listed[clip].items(), key=lambda item: natural_key(item[0]))) for clip in names
+        }
+        self.frames = {clip: list(sizes) for clip, sizes in self._sizes.items()}
+
+    def where(self, clip: str, frame: int) -> str:
+        """Names a frame for messages: its key and database."""
+        return f'key {clip}/{self.frames[clip][frame]} of {self.root}'
+
+    def size(self, clip: str, frame: int) -> tuple[int, int]:
+        """Height and width of a frame, from meta_info.txt."""
+        return self._sizes[clip][self.frames[clip][frame]]
+
+    def read(self, clip: str, frame: int) -> np.ndarray:
+        """Reads a frame: (h, w, 3), float32, BGR, in [0, 1]."""
+        key = f'{clip}/{self.frames[clip][frame]}'
+        with _environment(self.root).begin() as transaction:
+            content = transaction.get(key.encode())
+        if content is None:
+            raise LookupError(
+                f'The database {self.root} has no key {key}, which its meta_info.txt lists; build the LMDB again.'
+            )
+        return _decode(content, self.where(clip, frame))
+
+    def _read_meta_info(self) -> dict[str, dict[str, tuple[int, int]]]:
+        listed: dict[str, dict[str, tuple[int, int]]] = {}
+        path = self.root / 'meta_info.txt'
+        for line in filter(str.strip, path.read_text().splitlines()):
+            match = re.fullmatch(r'(.+)/([^/]+)\.\w+ \((\d+),(\d+),\d+\) \d+', line.strip())
+            if match is None:
+                raise ValueError(
+                    f'{path}: the line {line!r} is not like "clip/00000000.png (720,1280,3) 1"; '
+                    f'keys of the LMDB must be clip/frame.'
+                )
+            listed.setdefault(match[1], {})[match[2]] = (int(match[3]), int(match[4]))
+        return listed
+
+
+FrameSource = FolderSource | LmdbSource
+
+
+def natural_key(name: str) -> tuple:
+    """Sorting key that puts frame2 before frame10."""
+    parts = re.split(r'(\d+)', name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def read_clip_list(path: str | Path) -> dict[str, int | None]:
+    """Reads a meta info file: lines `clip`, or `clip frames (h,w,c)` as BasicSR has them.
+
+    Returns:
+        Number of frames of each clip, None where the line has only a name.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'meta_info_file {path} does not exist; correct its path in the option file.')
+    clips: dict[str, int | None] = {}
+    for line in filter(str.strip, path.read_text().splitlines()):
+        match = re.fullmatch(r'(.+) (\d+) \([\d,\s]*\)', line.strip())
+        clips.update({match[1]: int(match[2])} if match else {line.strip(): None})
+    if not clips:
+        raise ValueError(f'meta_info_file {path} names no clip; write one folder name per line.')
+    return clips
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Reads an image file: (h, w, 3), float32, BGR, in [0, 1].
+
+    Raises:
+        ValueError: The file is not a readable image.
+    """
+    return _decode(path.read_bytes(), str(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+
+
+def _frames_of(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f'The clip folder {folder} does not exist; correct the dataroot or meta_info_file.')
+    paths = sorted((path for path in folder.iterdir() if _is_image(path)), key=lambda path: natural_key(path.stem))
+    if not paths:
+        raise FileNotFoundError(
+            f'The clip folder {folder} has no images ({" ".join(IMAGE_SUFFIXES)}); remove it, or name the wanted '
+            f'folders in meta_info_file.'
+        )
+    for first, second in itertools.pairwise(paths):
+        if first.stem == second.stem:
+            raise ValueError(f'{first} and {second.name} are the same frame twice; remove one of them.')
+    return paths
+
+
+def _decode(content: bytes, where: str) -> np.ndarray:
+    try:
+        image = imfrombytes(content)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise _unreadable(where)
+    return image.astype(np.float32) / 255.0
+
+
+def _unreadable(where: str) -> ValueError:
+    return ValueError(f'{where} is not a readable image (damaged or incomplete?); copy or make it again.')
+
+
+def _environment(root: Path) -> lmdb.Environment:
+    key, pid = str(root.resolve()), os.getpid()
+    owner, environment = _ENVIRONMENTS.get(key, (pid, None))
+    if environment is not None and owner != pid:
+        # LMDB forbids the use of an environment across a fork.
+        environment.close()
+        environment = None
+    if environment is None:
+        environment = lmdb.open(key, readonly=True, lock=False, readahead=False, meminit=False)
+        _ENVIRONMENTS[key] = (pid, environment)
+    return environment

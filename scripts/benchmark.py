@@ -1,0 +1,133 @@
+"""Measures speed and memory of GSM beside BasicSR's BasicVSR and BasicVSR++: `python scripts/benchmark.py`.
+
+Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ and prints a
+Markdown table. Networks have random weights, which do not change their speed.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+import gsm_plugin
+from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.evaluation.timing import as_dict, measure, provenance
+
+gsm_plugin.register()
+
+from basicsr.archs import build_network  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+RELEASED = {'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
+SMALL = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
+PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def main() -> int:
+    args = _parse()
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    # float32 means float32 here, not TF32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    rows = []
+    for work in args.work:
+        kind, network, frames, height, width, precision = _split(work)
+        try:
+            net = build_network(_options(network, kind)).to(device)
+            make_call = _inference if kind == 'infer' else _training
+            call = make_call(net, (1, frames, 3, height, width), precision, device)
+            timing = measure(call, device, args.repeats)
+        except torch.OutOfMemoryError:
+            print(f'{work}: out of memory', file=sys.stderr)
+            continue
+        rows.append({'work': work, 'frames_per_second': frames / timing.median, **as_dict(timing)})
+        print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
+        del net, call
+        torch.cuda.empty_cache()
+    record = {**provenance(ROOT), 'rows': rows}
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f'{args.name}.json'
+    path.write_text(json.dumps(record, indent=1) + '\n')
+    print(f'\n{_table(rows)}')
+    print(f'{record["device"]}, torch {record["packages"]["torch"]}, commit {record["commit"]}: {path}')
+    return 0
+
+
+def _options(network: str, kind: str) -> dict:
+    if network in ('gsm', 'gsm-small'):
+        recompute = {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
+        return {'type': 'GSMamba', 'upscale': 4, **(RELEASED if network == 'gsm' else SMALL), **recompute}
+    if network == 'basicvsr':
+        return {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 30}
+    return {'type': 'BasicVSRPlusPlus', 'mid_channels': 64, 'num_blocks': 7}
+
+
+def _inference(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: str):
+    net.eval()
+    clip = torch.rand(shape, device=device)
+
+    def call() -> None:
+        with torch.no_grad(), torch.autocast(device, PRECISIONS[precision], enabled=precision != 'fp32'):
+            net(clip)
+
+    return call
+
+
+def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: str):
+    net.train()
+    clip = torch.rand(shape, device=device)
+    gt = torch.rand(*shape[:3], 4 * shape[3], 4 * shape[4], device=device)
+
+    def call() -> None:
+        net.zero_grad(set_to_none=True)
+        with torch.autocast(device, PRECISIONS[precision], enabled=precision != 'fp32'):
+            output = net(clip)
+        torch.sqrt((output.float() - gt) ** 2 + 1e-12).mean().backward()
+
+    return call
+
+
+def _split(work: str) -> tuple[str, str, int, int, int, str]:
+    kind, network, size, precision = work.split(':')
+    frames, height, width = (int(side) for side in size.split('x'))
+    return kind, network, frames, height, width, precision
+
+
+def _table(rows: list[dict]) -> str:
+    cells = [
+        [
+            row['work'],
+            f'{row["median"] * 1e3:.1f}',
+            f'{row["fastest"] * 1e3:.1f}-{row["slowest"] * 1e3:.1f}',
+            f'{row["frames_per_second"]:.2f}',
+            '-' if row['peak_gib'] is None else f'{row["peak_gib"]:.2f}',
+        ]
+        for row in rows
+    ]
+    return markdown_table(['work', 'median ms', 'range ms', 'fps', 'peak GiB'], cells)
+
+
+def _work(text: str) -> str:
+    try:
+        kind, network, *_, precision = _split(text)
+    except ValueError:
+        kind = network = precision = ''
+    if kind not in ('infer', 'train') or precision not in PRECISIONS:
+        raise argparse.ArgumentTypeError(f'{text!r} is not like infer:gsm:16x180x320:bf16 or train:gsm:16x64x64:fp32')
+    if network not in ('gsm', 'gsm-small', 'basicvsr', 'basicvsrpp'):
+        raise argparse.ArgumentTypeError(f'{network!r} is not one of gsm, gsm-small, basicvsr, basicvsrpp')
+    return text
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('work', nargs='+', type=_work, help='such as infer:gsm:16x180x320:bf16')
+    parser.add_argument('--name', default='latest', help='file name of the record')
+    parser.add_argument('--out', type=Path, default=ROOT / 'scripts/benchmark/records', help='folder of the record')
+    parser.add_argument('--repeats', type=int, default=5, help='timed calls of each work')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

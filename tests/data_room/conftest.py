@@ -1,0 +1,3 @@
+"""Makes basicsr importable before a test module asks for it."""
+
+import gsm_plugin  # noqa: F401
