@@ -38,6 +38,13 @@ def declare(op: str, backends: Sequence[Backend]) -> None:
     _OPS[op] = tuple(backends)
 
 
+def require_known_backend(op: str, requested: str) -> None:
+    """Raises a ValueError where an op has no backend of a name; for checks before any tensor exists."""
+    known = [backend.name for backend in _OPS[op]]
+    if requested != 'auto' and requested not in known:
+        raise ValueError(f'{op} has no backend {requested!r}; set one of auto, {", ".join(known)}.')
+
+
 def choose_backend(op: str, requested: str, device_type: str) -> Backend:
     """Chooses the backend of an op. `auto` falls back along the list and logs its choice once.
 
@@ -52,13 +59,12 @@ def choose_backend(op: str, requested: str, device_type: str) -> Backend:
     """
     if requested == 'auto':
         return _choose_automatically(op, device_type)
-    known = {backend.name: backend for backend in _OPS[op]}
-    if requested not in known:
-        raise ValueError(f'{op} has no backend {requested!r}; set one of auto, {", ".join(known)}.')
-    reason = known[requested].why_not(device_type)
+    require_known_backend(op, requested)
+    backend = next(backend for backend in _OPS[op] if backend.name == requested)
+    reason = backend.why_not(device_type)
     if reason is not None:
         raise RuntimeError(f'The backend {requested!r} of {op} cannot run here: {reason}; set auto or another one.')
-    return known[requested]
+    return backend
 
 
 def describe_backends(device_type: str) -> list[tuple[str, str, str]]:

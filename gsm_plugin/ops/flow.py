@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+COMPOSITIONS = ('reference', 'exact')
+
 
 def flow_warp(x: Tensor, flow: Tensor) -> Tensor:
     """Samples `x` bilinearly at `pixel + flow`, with zeros outside the image.
@@ -68,8 +70,8 @@ def compose_window_flows(
     Raises:
         ValueError: `composition` is neither of the two.
     """
-    if composition not in ('reference', 'exact'):
-        raise ValueError(f'flow_composition is {composition!r}; set reference or exact.')
+    if composition not in COMPOSITIONS:
+        raise ValueError(f'flow_composition is {composition!r}; set one of {", ".join(COMPOSITIONS)}.')
     frames, k = flows_backward.shape[1] + 1, 2 * pa_frame + 1
     backward, forward = (F.pad(flow, (0, 0) * 3 + (pa_frame, pa_frame)) for flow in (flows_backward, flows_forward))
     # b[j], f[j]: flows between the window positions j and j + 1, for all windows of the clip

@@ -1,0 +1,34 @@
+# make test: installs into .venv and runs the tests. make demo: trains and tests a small GSM on real clips.
+PYTHON ?= python3
+BIN := .venv/bin
+NETWORK := experiments/train_gsm_demo/models/net_g_latest.pth
+
+.PHONY: test lint demo clean
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Reuses the data and the network that are there; an interrupted training goes on.
+demo: .venv/installed
+	$(BIN)/python scripts/prepare_demo.py
+	test -e $(NETWORK) || $(BIN)/basicsr train -opt options/train_gsm_demo.yml --auto_resume
+	$(BIN)/basicsr test -opt options/test_gsm_demo.yml
+	$(BIN)/python scripts/report_demo.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: setup.py pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: setup.py pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf build *.egg-info .pytest_cache .ruff_cache

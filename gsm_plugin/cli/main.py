@@ -1,0 +1,66 @@
+"""Reads the command line and calls what it asks for; errors that the user can cure end in one sentence."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the `basicsr` command.
+
+    Args:
+        arguments: The words after the command's name; None takes those of the process.
+
+    Raises:
+        SystemExit: With 2 after a mistake of the user, 1 where the doctor found something, 130 after Ctrl+C.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except UserError as error:
+        end_program(f'basicsr: {error}', status=2)
+    except KeyboardInterrupt:
+        end_program('basicsr: stopped.', status=130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog='basicsr', description='Train and test BasicSR networks, those of gsm_plugin among them.'
+    )
+    commands = parser.add_subparsers(required=True, metavar='COMMAND', dest='command')
+    for name, run, text in (
+        ('train', _train, 'train a network; experiments and tb_logger go below the working directory'),
+        ('test', _test, 'test a network; results go below the working directory'),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        add_run_arguments(command)
+        command.set_defaults(run=run)
+    text = 'print versions, devices and backends, and what is wrong with its cure'
+    commands.add_parser('doctor', help=text, description=text).set_defaults(run=_doctor)
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    _run(arguments, is_train=True)
+
+
+def _test(arguments: argparse.Namespace) -> None:
+    _run(arguments, is_train=False)
+
+
+def _run(arguments: argparse.Namespace, is_train: bool) -> None:
+    # Here, so that --help and usage mistakes do not wait for PyTorch.
+    import gsm_plugin
+    from gsm_plugin.engine.pipelines import run_pipeline
+
+    gsm_plugin.register()
+    run_pipeline(arguments, os.getcwd(), is_train)
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    from gsm_plugin.cli.doctor import examine
+
+    raise SystemExit(examine())

@@ -1,0 +1,42 @@
+"""Makes BasicSR 1.4.2 run on today's Python, torchvision and OpenCV, and on machines without GPU.
+
+Nothing in site-packages is edited and nothing heavy is imported here: an import hook supplies modules that are gone and
+mends BasicSR's modules at the moment they are imported. One file per mend, each with its reason.
+"""
+
+from gsm_plugin.compat import (
+    ddp_on_cpu,
+    distutils_version,
+    gloo_without_gpu,
+    jpeg_quality,
+    resume_anywhere,
+    shared_batch,
+    torchvision_functional_tensor,
+    validation_tables,
+)
+from gsm_plugin.compat.import_hook import MendingFinder
+from gsm_plugin.compat.user_error import UserError
+
+__all__ = ['UserError', 'install']
+
+_STAND_INS = {
+    'torchvision.transforms.functional_tensor': torchvision_functional_tensor.fill,
+    'distutils': distutils_version.fill_package,
+    'distutils.version': distutils_version.fill,
+}
+
+_MENDS = {
+    'basicsr.data.degradations': (jpeg_quality.mend,),
+    'basicsr.models.base_model': (ddp_on_cpu.mend,),
+    'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend),
+    'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
+    'basicsr.train': (resume_anywhere.mend,),
+    'basicsr.utils.dist_util': (gloo_without_gpu.mend,),
+}
+
+_finder = MendingFinder(_STAND_INS, _MENDS)
+
+
+def install() -> None:
+    """Puts the mends in place, for modules imported from now on and for those that are there already."""
+    _finder.install()

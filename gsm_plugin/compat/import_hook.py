@@ -1,0 +1,84 @@
+"""An import hook that stands in for modules that are gone and mends others as soon as they are executed."""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+
+Fill = Callable[[ModuleType], None]
+
+
+class MendingFinder(importlib.abc.MetaPathFinder):
+    """Asks every other finder first, so that a module which exists is never hidden.
+
+    Args:
+        stand_ins: Module name -> what fills an empty module of that name where no other finder knows it.
+        mends: Module name -> what is done to the module after it was executed.
+    """
+
+    def __init__(self, stand_ins: Mapping[str, Fill], mends: Mapping[str, Sequence[Fill]]):
+        self._stand_ins = stand_ins
+        self._mends = mends
+
+    def install(self) -> None:
+        """Takes the first place among the finders and mends what was imported before; a second call changes nothing."""
+        if self in sys.meta_path:
+            return
+        sys.meta_path.insert(0, self)
+        for name, mends in self._mends.items():
+            if name in sys.modules:
+                _apply(mends, sys.modules[name])
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Implements the finder protocol."""
+        if name in self._stand_ins and self._find_elsewhere(name, path, target) is None:
+            loader = _StandInLoader(self._stand_ins[name])
+            return importlib.util.spec_from_loader(name, loader, is_package=self._has_children(name))
+        if name in self._mends:
+            spec = self._find_elsewhere(name, path, target)
+            if spec is not None and spec.loader is not None:
+                _mend_after_execution(spec.loader, self._mends[name])
+            return spec
+        return None
+
+    def _has_children(self, name: str) -> bool:
+        return any(other.startswith(f'{name}.') for other in self._stand_ins)
+
+    def _find_elsewhere(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        for finder in sys.meta_path:
+            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+                return spec
+        return None
+
+
+class _StandInLoader(importlib.abc.Loader):
+    def __init__(self, fill: Fill):
+        self._fill = fill
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._fill(module)
+
+
+def _mend_after_execution(loader: importlib.abc.Loader, mends: Sequence[Fill]) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        _apply(mends, module)
+
+    # On the instance, so that the loader keeps everything else it can do (source, resources).
+    loader.exec_module = exec_module
+
+
+def _apply(mends: Sequence[Fill], module: ModuleType) -> None:
+    for mend in mends:
+        mend(module)

@@ -1,0 +1,37 @@
+"""The video models' `dist_validation` puts its table of metrics on 'cuda', and makes it once, for the first set.
+
+So it fails on the CPU, and with a second set whose folders the table does not have.
+"""
+
+import functools
+from collections import Counter
+from types import ModuleType
+
+
+def mend_base(module: ModuleType) -> None:
+    """Mends `VideoBaseModel`."""
+    _mend(module.VideoBaseModel)
+
+
+def mend_recurrent(module: ModuleType) -> None:
+    """Mends `VideoRecurrentModel`, which has a validation of its own."""
+    _mend(module.VideoRecurrentModel)
+
+
+def _mend(model_class: type) -> None:
+    original = model_class.dist_validation
+
+    @functools.wraps(original)
+    def dist_validation(self, dataloader, current_iter, tb_logger, save_img):
+        import torch
+
+        metrics = self.opt['val'].get('metrics')
+        if metrics is not None:
+            frames = Counter(dataloader.dataset.data_info['folder'])
+            # BasicSR keeps a table that it finds, so it gets one that fits this set and the model's device.
+            self.metric_results = {
+                folder: torch.zeros(count, len(metrics), device=self.device) for folder, count in frames.items()
+            }
+        return original(self, dataloader, current_iter, tb_logger, save_img)
+
+    model_class.dist_validation = dist_validation

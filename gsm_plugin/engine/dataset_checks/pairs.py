@@ -1,0 +1,93 @@
+"""Comparisons of LQ with GT: names of frames, sizes of images."""
+
+import os
+from collections.abc import Collection, Sequence
+
+from PIL import Image
+
+from gsm_plugin.compat import UserError
+
+Size = tuple[int, int]
+
+
+def visible_names(folder: str) -> list[str]:
+    """The names in a folder, sorted, without hidden ones.
+
+    Raises:
+        UserError: The folder does not exist.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f'the folder {folder} does not exist; add it, or take it out of the list of clips.')
+    return sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+
+
+def check_same_names(what: str, lq: Collection[str], gt: Collection[str], lq_root: str, gt_root: str) -> None:
+    """Refuses names that only one of the two has.
+
+    Raises:
+        UserError: Names the first such name, and the place that lacks it.
+    """
+    if set(lq) != set(gt):
+        name = min(set(lq) ^ set(gt))
+        lacking = lq_root if name in gt else gt_root
+        raise UserError(
+            f'{what} {name} is missing in {lacking} (LQ has {len(lq)}, GT has {len(gt)}); add, remove or rename it.'
+        )
+
+
+def check_frames(lq_folder: str, gt_folder: str) -> list[tuple[str, str]]:
+    """Compares the frames of a clip by name without extension.
+
+    Returns:
+        (LQ path, GT path) of every frame, in the order of the names.
+
+    Raises:
+        UserError: A frame is missing in one of the folders, or both are empty.
+    """
+    lq, gt = visible_names(lq_folder), visible_names(gt_folder)
+    check_same_names('frame', _stems(lq), _stems(gt), lq_folder, gt_folder)
+    if not lq:
+        raise UserError(f'the folder {lq_folder} is empty; add its frames, or remove it.')
+    return [(os.path.join(lq_folder, a), os.path.join(gt_folder, b)) for a, b in zip(lq, gt, strict=True)]
+
+
+def check_size(lq: str, gt: str, scale: int | None) -> None:
+    """Compares the sizes of two image files, of which only the headers are read.
+
+    Args:
+        lq: An LQ image.
+        gt: Its GT image.
+        scale: GT side over LQ side, or None where the options do not tell.
+
+    Raises:
+        UserError: A file is missing or no image, or GT is not `scale` times LQ.
+    """
+    compare_sizes(lq, image_size(lq), gt, image_size(gt), scale)
+
+
+def compare_sizes(lq: str, lq_size: Size, gt: str, gt_size: Size, scale: int | None) -> None:
+    """Compares two sizes, height before width; the names are for the text of the error."""
+    if scale is not None and gt_size != (lq_size[0] * scale, lq_size[1] * scale):
+        raise UserError(
+            f'{gt} has {gt_size[0]}x{gt_size[1]} pixels, which is not {scale} times the {lq_size[0]}x{lq_size[1]} '
+            f'of {lq}; correct scale, or make the LQ images again.'
+        )
+
+
+def image_size(path: str) -> Size:
+    """Height and width of an image file.
+
+    Raises:
+        UserError: The file is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except FileNotFoundError as error:
+        raise UserError(f'the file {path} does not exist; add it.') from error
+    except OSError as error:
+        raise UserError(f'{path} is no image that can be read; replace it.') from error
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    return [os.path.splitext(name)[0] for name in names]

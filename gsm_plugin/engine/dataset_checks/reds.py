@@ -1,0 +1,64 @@
+"""REDS as BasicSR reads it for training: 100 frames a clip, named 00000000.png and so on, or LMDBs."""
+
+import os
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.dataset_checks.meta_info import check_lmdbs, read_lines
+from gsm_plugin.engine.dataset_checks.pairs import check_size, visible_names
+
+_LENGTH = 100
+_PARTITIONS = {'REDS4': {'000', '011', '015', '020'}, 'official': {f'{clip:03d}' for clip in range(240, 270)}}
+
+
+def check(section: dict) -> None:
+    """Checks the clips that `REDSDataset` will read.
+
+    Raises:
+        UserError: See `dataset_checks.check_datasets`.
+        KeyError: An option is missing.
+    """
+    clips = _clips(section, held_out=False)
+    if section['io_backend']['type'] == 'lmdb':
+        wanted = [f'{clip}/{frame:08d}' for clip, count in clips.items() for frame in range(count)]
+        check_lmdbs(section['dataroot_lq'], section['dataroot_gt'], wanted, section.get('scale'))
+        return
+    for clip, count in clips.items():
+        folders = [os.path.join(section[key], clip) for key in ('dataroot_lq', 'dataroot_gt')]
+        for folder in folders:
+            missing = {f'{frame:08d}.png' for frame in range(count)} - set(visible_names(folder))
+            if missing:
+                raise UserError(
+                    f'frame {min(missing)} is missing in {folder}, but {section["meta_info_file"]} says {count}; '
+                    f'add it, or correct the list.'
+                )
+        check_size(*(os.path.join(folder, '00000000.png') for folder in folders), section.get('scale'))
+
+
+def check_recurrent(section: dict) -> None:
+    """Checks the clips that `REDSRecurrentDataset` will read, which draws from 100 frames whatever the list says.
+
+    Raises:
+        UserError: See `dataset_checks.check_datasets`.
+        KeyError: An option is missing.
+    """
+    for clip, count in _clips(section, held_out=section['test_mode']).items():
+        if count < _LENGTH:
+            raise UserError(
+                f'clip {clip} has {count} frames in {section["meta_info_file"]}, but REDSRecurrentDataset reads '
+                f'{_LENGTH} of every clip; take type VideoFoldersDataset for clips of any length.'
+            )
+    span = section['num_frame'] * max(section.get('interval_list', [1]))
+    if span > _LENGTH:
+        raise UserError(f'num_frame and interval_list span {span} frames of {_LENGTH}; lower one of them.')
+    check(section)
+
+
+def _clips(section: dict, held_out: bool) -> dict[str, int]:
+    path, partition = section['meta_info_file'], section['val_partition']
+    if partition not in _PARTITIONS:
+        raise UserError(f'val_partition is {partition!r}; set REDS4 or official.')
+    lines = read_lines(path, '000 100 (720,1280,3)')
+    clips = {clip: int(count) for clip, count, _ in lines if (clip in _PARTITIONS[partition]) == held_out}
+    if not clips:
+        raise UserError(f'{path} has no clips that are left with val_partition {partition}.')
+    return clips

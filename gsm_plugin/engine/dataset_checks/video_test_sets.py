@@ -1,0 +1,77 @@
+"""BasicSR's video test sets: one folder a clip, paired by position, and only under the names that it knows."""
+
+import os
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.dataset_checks.meta_info import read_lines
+from gsm_plugin.engine.dataset_checks.pairs import check_frames, check_same_names, check_size, visible_names
+from gsm_plugin.engine.dataset_checks.vimeo import check_sequences
+
+_KNOWN_NAMES = ('vid4', 'reds4', 'redsofficial')
+_OURS = 'or take type VideoFoldersDataset, which has no such limit'
+
+
+def check(section: dict) -> None:
+    """Checks the clips that `VideoTestDataset` or `VideoTestDUFDataset` will read.
+
+    Raises:
+        UserError: See `dataset_checks.check_datasets`.
+        KeyError: An option is missing.
+    """
+    if str(section['name']).lower() not in _KNOWN_NAMES:
+        raise UserError(
+            f'{section["type"]} takes no name but Vid4, REDS4 and REDSofficial, not {section["name"]!r}; '
+            f'call it one of these, {_OURS}.'
+        )
+    _refuse_lmdb(section)
+    lq_root, gt_root = section['dataroot_lq'], section['dataroot_gt']
+    for clip in _clips(section, lq_root, gt_root):
+        frames = check_frames(os.path.join(lq_root, clip), os.path.join(gt_root, clip))
+        if not section.get('use_duf_downsampling'):
+            check_size(*frames[0], section.get('scale'))
+
+
+def check_recurrent(section: dict) -> None:
+    """Checks the clips that `VideoRecurrentTestDataset` will read.
+
+    Raises:
+        UserError: See `dataset_checks.check_datasets`.
+        KeyError: An option is missing.
+    """
+    if not section['cache_data']:
+        raise UserError(f'VideoRecurrentTestDataset needs cache_data: true; set it, {_OURS}.')
+    check(section)
+
+
+def check_vimeo(section: dict) -> None:
+    """Checks the sequences that `VideoTestVimeo90KDataset` will read: all of them, and the frames of the first.
+
+    Raises:
+        UserError: See `dataset_checks.check_datasets`.
+        KeyError: An option is missing.
+    """
+    if section['cache_data']:
+        raise UserError('VideoTestVimeo90KDataset cannot have cache_data: true; set it to false.')
+    _refuse_lmdb(section)
+    sequences = [words[0] for words in read_lines(section['meta_info_file'], '00001/0266 7 (256,448,3)')]
+    for key in ('dataroot_lq', 'dataroot_gt'):
+        check_sequences(section[key], sequences)
+    gt = os.path.join(section['dataroot_gt'], sequences[0], 'im4.png')
+    first = (9 - section['num_frame']) // 2
+    for frame in range(first, first + section['num_frame']):
+        check_size(os.path.join(section['dataroot_lq'], sequences[0], f'im{frame}.png'), gt, section.get('scale'))
+
+
+def _clips(section: dict, lq_root: str, gt_root: str) -> list[str]:
+    if 'meta_info_file' in section:
+        return [words[0] for words in read_lines(section['meta_info_file'], '000 100 (720,1280,3)')]
+    clips = visible_names(lq_root)
+    check_same_names('clip', clips, visible_names(gt_root), lq_root, gt_root)
+    if not clips:
+        raise UserError(f'{lq_root} has no clips; it needs one folder a clip.')
+    return clips
+
+
+def _refuse_lmdb(section: dict) -> None:
+    if section['io_backend']['type'] == 'lmdb':
+        raise UserError('validation and test sets are read from folders; set io_backend:type disk.')

@@ -1,0 +1,1 @@
+"""Option files: read without executing them, checked against what is really read, finished as BasicSR finishes them."""

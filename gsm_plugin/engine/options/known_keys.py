@@ -1,0 +1,95 @@
+"""Which keys an option file may have: what the pipelines, the data loaders and the classes named in it really read."""
+
+from collections.abc import Iterable
+
+from basicsr.utils.file_client import FileClient
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+
+from gsm_plugin.engine.options.names import find
+from gsm_plugin.engine.options.signatures import constructed_sections, key_of, parameters
+from gsm_plugin.engine.options.source_scan import Path, begins, scan_class
+
+# What basicsr.train, basicsr.test, BasicSR's loggers and check_resume read, and init_dist takes.
+_PIPELINE = {
+    'name': (),
+    'model_type': (),
+    'scale': (),
+    'num_gpu': (),
+    'manual_seed': (),
+    'find_unused_parameters': (),
+    'datasets': (),
+    'path': ('resume_state', 'ignore_resume_networks'),
+    'train': ('total_iter', 'warmup_iter'),
+    'val': ('val_freq', 'save_img', 'metrics'),
+    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb', 'wandb:project', 'wandb:resume_id'),
+    'dist_params': ('backend', 'port'),
+}
+
+# What build_dataset and build_dataloader read for every data set; the run sets phase and scale.
+_EVERY_SET = {
+    'name',
+    'type',
+    'phase',
+    'scale',
+    'pin_memory',
+    'persistent_workers',
+    'prefetch_mode',
+    'num_prefetch_queue',
+}
+
+# What they and the training pipeline read for the training set alone.
+TRAINING_SET_ONLY = frozenset({'batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio'})
+
+# What parsing sets, whatever the file says.
+_SET_BY_THE_RUN = {
+    *[('dist',), ('rank',), ('world_size',), ('is_train',), ('root_path',), ('auto_resume',)],
+    *[
+        ('path', key)
+        for key in ('models', 'training_states', 'log', 'visualization', 'experiments_root', 'results_root')
+    ],
+}
+
+
+def known_paths(options: dict) -> frozenset[Path]:
+    """All key paths that an option file with these classes and functions may have.
+
+    Args:
+        options: The option file; the names in it are known ones.
+
+    Returns:
+        Paths, in which a segment may have wildcards; see `source_scan`.
+    """
+    read = _paths([f'{section}:{key}' for section, keys in _PIPELINE.items() for key in keys] + list(_PIPELINE))
+    read |= class_paths(find(MODEL_REGISTRY, options['model_type'])) - _SET_BY_THE_RUN
+    known = set(read)
+    for section, arguments in constructed_sections(options):
+        # A section that the model does not read is no better known for having the keys of its type.
+        if any(begins(path, section) for path in read):
+            known |= {(*section, key) for key in ['type', *map(key_of, arguments)]}
+            known |= {(*section, 'better')} if section[:2] == ('val', 'metrics') else set()
+    for key, section in options['datasets'].items():
+        known |= _dataset_paths(key, section)
+    return frozenset(known)
+
+
+def class_paths(cls: type) -> frozenset[Path]:
+    """The paths that a class reads: its OPTION_KEYS where it declares them, otherwise what its source says."""
+    return frozenset(_paths(cls.OPTION_KEYS)) if hasattr(cls, 'OPTION_KEYS') else scan_class(cls)
+
+
+def _dataset_paths(key: str, section: dict) -> set[Path]:
+    cls = find(DATASET_REGISTRY, section['type'])
+    own = class_paths(cls)
+    names = _EVERY_SET | (TRAINING_SET_ONLY if key == 'train' else set())
+    paths = {('datasets', key, name) for name in names} | {('datasets', key, *path) for path in own}
+    if ('io_backend',) in own:
+        backend = FileClient._backends.get((section.get('io_backend') or {}).get('type'))
+        # BasicSR hands the section to its backend, of which that for the disk has nothing to set.
+        takes_more = backend is not None and '__init__' in vars(backend) and not hasattr(cls, 'OPTION_KEYS')
+        arguments = parameters(backend) if takes_more else []
+        paths |= {('datasets', key, 'io_backend', name) for name in ['type', *map(key_of, arguments)]}
+    return paths
+
+
+def _paths(keys: Iterable[str]) -> set[Path]:
+    return {tuple(key.split(':')) for key in keys}

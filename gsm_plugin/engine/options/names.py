@@ -1,0 +1,88 @@
+"""Checks the names of models, networks, data sets, losses, metrics, optimisers and schedulers in an option file."""
+
+from collections.abc import Callable, Collection, Iterator
+
+import basicsr
+import torch
+from basicsr.models.base_model import BaseModel
+from basicsr.utils.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    Registry,
+)
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.nearest import nearest
+
+_SCHEDULERS = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
+
+
+def find(registry: Registry, name: str) -> Callable:
+    """The class or function of that name, also where BasicSR knows it by its suffix; quiet, unlike `Registry.get`."""
+    return registry._obj_map.get(name) or registry._obj_map[f'{name}_basicsr']
+
+
+def is_known(registry: Registry, name: str) -> bool:
+    """Whether `find` finds something."""
+    return name in registry or f'{name}_basicsr' in registry
+
+
+def optimizers(model: type) -> dict[str, type]:
+    """The optimisers that a model class can make: BasicSR's base class makes Adam alone."""
+    if model.get_optimizer is BaseModel.get_optimizer:
+        return {'Adam': torch.optim.Adam}
+    every = {name: value for name, value in vars(torch.optim).items() if isinstance(value, type)}
+    return {name: value for name, value in every.items() if issubclass(value, torch.optim.Optimizer)}
+
+
+def check_names(options: dict) -> None:
+    """Refuses a name that is not known.
+
+    Args:
+        options: The option file, with all required sections.
+
+    Raises:
+        UserError: A name is missing or unknown. The text lists the known ones.
+    """
+    for path, name, kind, known in _names(options):
+        if not isinstance(name, str):
+            what = 'is missing' if name is None else f'is {name!r}'
+            raise UserError(f'{path} {what}; it names a {kind}: {", ".join(sorted(known))}.')
+        if name not in known:
+            raise UserError(
+                f'{path}: no {kind} is called {name!r}; did you mean {nearest(name, known)}? '
+                f'Known ones: {", ".join(sorted(known))} (BasicSR is {basicsr.__file__}).'
+            )
+
+
+def _names(options: dict) -> Iterator[tuple[str, object, str, Collection[str]]]:
+    yield 'model_type', options.get('model_type'), 'model', _known(MODEL_REGISTRY)
+    for key, section in options.items():
+        if key.startswith('network_'):
+            yield f'{key}:type', _type(section, key), 'network', _known(ARCH_REGISTRY)
+    for key, section in options['datasets'].items():
+        yield f'datasets:{key}:type', _type(section, f'datasets:{key}'), 'data set', _known(DATASET_REGISTRY)
+    model = find(MODEL_REGISTRY, options['model_type'])
+    for key, section in (options.get('train') or {}).items():
+        path = f'train:{key}'
+        if key.startswith('optim_'):
+            yield f'{path}:type', _type(section, path), 'optimiser of this model', optimizers(model)
+        elif key == 'scheduler' and model.setup_schedulers is BaseModel.setup_schedulers:
+            yield f'{path}:type', _type(section, path), 'scheduler', _SCHEDULERS
+        elif key.endswith('_opt') and section is not None:
+            yield f'{path}:type', _type(section, path), 'loss', _known(LOSS_REGISTRY)
+    for key, section in ((options.get('val') or {}).get('metrics') or {}).items():
+        yield f'val:metrics:{key}:type', _type(section, f'val:metrics:{key}'), 'metric', _known(METRIC_REGISTRY)
+
+
+def _known(registry: Registry) -> set[str]:
+    return {name.removesuffix('_basicsr') for name in registry.keys()}  # noqa: SIM118 (a Registry iterates over pairs)
+
+
+def _type(section: object, path: str) -> object:
+    if not isinstance(section, dict):
+        raise UserError(f'{path} is {section!r}; it must be a section with a type.')
+    return section.get('type')

@@ -1,0 +1,47 @@
+"""Checks that the files and folders which an option file names exist, before anything is built from them."""
+
+import os
+from collections.abc import Iterator
+
+from gsm_plugin.compat import UserError
+
+
+def expand_home(options: dict) -> None:
+    """Replaces a leading ~ by the home folder in all paths that are read, in place."""
+    for section, key, _ in _named_paths(options):
+        section[key] = os.path.expanduser(section[key])
+
+
+def check_paths(options: dict, resumes: bool) -> None:
+    """Refuses a path that does not exist.
+
+    Args:
+        options: The option file. Relative paths are relative to the working directory.
+        resumes: Whether the run continues from a state, which brings its own networks.
+
+    Raises:
+        UserError: The first path that does not exist.
+    """
+    for section, key, where in _named_paths(options):
+        if resumes and key.startswith('pretrain_network'):
+            continue
+        if not os.path.exists(section[key]):
+            relative = '' if os.path.isabs(section[key]) else f' in {os.getcwd()}'
+            raise UserError(f'{where}:{key} is {section[key]}, which does not exist{relative}; correct the path.')
+
+
+def _named_paths(options: dict) -> Iterator[tuple[dict, str, str]]:
+    for name, section in options['datasets'].items():
+        yield from _strings(section, f'datasets:{name}', lambda key: key.startswith(('dataroot', 'meta_info')))
+    yield from _strings(
+        options['path'], 'path', lambda key: key == 'resume_state' or key.startswith('pretrain_network')
+    )
+    for name, section in options.items():
+        if name.startswith('network_'):
+            yield from _strings(section, name, lambda key: key.endswith('_path'))
+
+
+def _strings(section: dict, where: str, wanted) -> Iterator[tuple[dict, str, str]]:
+    for key, value in section.items():
+        if wanted(str(key)) and isinstance(value, str):
+            yield section, key, where

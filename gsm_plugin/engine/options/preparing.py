@@ -1,0 +1,92 @@
+"""From the name of an option file to the options of a run: reading, checking and finishing, in that order.
+
+Nothing is made, renamed or started before every check has passed.
+"""
+
+import argparse
+from collections import OrderedDict
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.compat.resume_anywhere import find_resume_state
+from gsm_plugin.engine.dataset_checks import check_datasets
+from gsm_plugin.engine.options.checking import check_keys, check_sections
+from gsm_plugin.engine.options.finishing import (
+    choose_devices,
+    drop_missing_wandb,
+    set_names_and_folders,
+    start_processes,
+)
+from gsm_plugin.engine.options.names import check_names, find
+from gsm_plugin.engine.options.paths import check_paths, expand_home
+from gsm_plugin.engine.options.reading import force_options, read_options
+from gsm_plugin.engine.options.signatures import check_arguments
+from gsm_plugin.engine.options.values import check_values
+
+
+def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) -> OrderedDict:
+    """Reads and checks an option file, joins the processes of a distributed run, and sets the seed.
+
+    Args:
+        arguments: BasicSR's flags: `opt`, `force_yml`, `launcher`, `auto_resume`, `debug`.
+        root: Where `experiments`, `results` and `tb_logger` go.
+        is_train: Whether it is for training or for a test.
+
+    Returns:
+        The options, as BasicSR's `parse_options` leaves them.
+
+    Raises:
+        UserError: Something in the file, the command line or the data is wrong.
+    """
+    options = read_options(arguments.opt)
+    force_options(options, arguments.force_yml or [])
+    options['path'] = options.get('path') or OrderedDict()
+    notes = check_option_file(options, is_train)
+    expand_home(options)
+    set_names_and_folders(options, root, is_train, arguments.debug, arguments.auto_resume)
+    notes += choose_devices(options, arguments.launcher) + drop_missing_wandb(options)
+    resumes = is_train and find_resume_state(options) is not None
+    check_paths(options, resumes)
+    check_datasets(options)
+    _check_networks(options)
+    if not is_train and 'network_g' in options and options['path'].get('pretrain_network_g') is None:
+        notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
+    start_processes(options, arguments.launcher)
+    if options['rank'] == 0:
+        print(*notes, sep='\n', end='\n' if notes else '', flush=True)
+    return options
+
+
+def check_option_file(options: dict, is_train: bool) -> list[str]:
+    """Checks what can be told from an option file alone, without looking at paths, data and devices.
+
+    Args:
+        options: The option file; the classes that it names are registered.
+        is_train: Whether it is for training or for a test.
+
+    Returns:
+        One sentence for each key that is ignored.
+
+    Raises:
+        UserError: Something is missing, unknown or impossible.
+    """
+    check_sections(options, is_train)
+    check_names(options)
+    notes = check_keys(options)
+    check_arguments(options)
+    check_values(options)
+    return notes
+
+
+def _check_networks(options: dict) -> None:
+    """Builds our own networks once, because they refuse wrong settings when they are built."""
+    for key, section in options.items():
+        if not key.startswith('network_'):
+            continue
+        cls = find(ARCH_REGISTRY, section['type'])
+        if cls.__module__.startswith('gsm_plugin.'):
+            try:
+                cls(**{name: value for name, value in section.items() if name != 'type'})
+            except (ValueError, OSError) as error:
+                raise UserError(f'{key}: {error}') from error

@@ -1,0 +1,92 @@
+"""The sections of an option file that become arguments: whose arguments, which they may have and which they must."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+
+from basicsr.models import lr_scheduler
+from basicsr.models.base_model import BaseModel
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.names import find, is_known, optimizers
+from gsm_plugin.engine.options.source_scan import ANY, Path
+
+_NOT_FROM_OPTIONS = frozenset({'self', 'img', 'img2'})
+"""Beside the first argument of optimisers and schedulers: what BasicSR hands to metrics itself."""
+
+
+def constructed_sections(options: dict) -> Iterator[tuple[Path, list[inspect.Parameter]]]:
+    """The sections that become arguments of a network, loss, optimiser, scheduler or metric.
+
+    Args:
+        options: The option file; the names in it are known ones.
+
+    Yields:
+        The path of the section, and the parameters that its keys are for, without `type`.
+    """
+    for key, section in options.items():
+        if key.startswith('network_'):
+            yield (key,), parameters(find(ARCH_REGISTRY, section['type']))
+    model = find(MODEL_REGISTRY, options['model_type'])
+    for key, section in (options.get('train') or {}).items():
+        if isinstance(section, dict) and 'type' in section:
+            function, given = _train_function(key, section['type'], model)
+            if function is not None:
+                yield ('train', key), parameters(function)[given:]
+    for key, section in ((options.get('val') or {}).get('metrics') or {}).items():
+        yield ('val', 'metrics', key), _metric_parameters(find(METRIC_REGISTRY, section['type']))
+
+
+def parameters(function: Callable) -> list[inspect.Parameter]:
+    """The parameters of a class or function that options can set."""
+    every = inspect.signature(function).parameters.values()
+    return [one for one in every if one.kind is not one.VAR_POSITIONAL and one.name not in _NOT_FROM_OPTIONS]
+
+
+def key_of(parameter: inspect.Parameter) -> str:
+    """The key of a parameter; any key for `**kwargs`, of which nothing can be told."""
+    return ANY if parameter.kind is parameter.VAR_KEYWORD else parameter.name
+
+
+def check_arguments(options: dict) -> None:
+    """Refuses sections that lack an argument without default.
+
+    Raises:
+        UserError: An argument is missing.
+    """
+    for path, wanted in constructed_sections(options):
+        section = options
+        for key in path:
+            section = section[key]
+        for one in wanted:
+            optional = one.default is not one.empty or one.kind is one.VAR_KEYWORD
+            if not optional and one.name not in section:
+                raise UserError(f'{":".join(path)} lacks {one.name}, which {section["type"]} needs.')
+
+
+def _train_function(key: str, name: str, model: type) -> tuple[Callable | None, int]:
+    if key.startswith('optim_'):
+        return optimizers(model)[name], 1
+    if key == 'scheduler' and model.setup_schedulers is BaseModel.setup_schedulers:
+        # MultiStepLR is BasicSR's other name for it.
+        return getattr(lr_scheduler, 'MultiStepRestartLR' if name == 'MultiStepLR' else name), 1
+    return (find(LOSS_REGISTRY, name), 0) if is_known(LOSS_REGISTRY, name) else (None, 0)
+
+
+def _metric_parameters(metric: Callable) -> list[inspect.Parameter]:
+    # BasicSR's metrics take **kwargs only to drop what is left, so a wrong key would go unseen.
+    dropped = not _uses_keywords(metric)
+    return [one for one in parameters(metric) if not (dropped and one.kind is one.VAR_KEYWORD)]
+
+
+def _uses_keywords(function: Callable) -> bool:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return True
+    name = tree.args.kwarg.arg if isinstance(tree, ast.FunctionDef) and tree.args.kwarg else None
+    return not isinstance(tree, ast.FunctionDef) or any(
+        isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree)
+    )

@@ -1,0 +1,73 @@
+"""Checks values that BasicSR would trip over in the middle of a run."""
+
+import re
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.reading import look_up
+
+_POSITIVE = {
+    'scale': int,
+    'train:total_iter': float,
+    'logger:print_freq': float,
+    'logger:save_checkpoint_freq': float,
+    'val:val_freq': float,
+    'datasets:train:batch_size_per_gpu': int,
+    'datasets:train:dataset_enlarge_ratio': float,
+}
+_PREFETCH = (None, 'cpu', 'cuda')
+
+
+def check_values(options: dict) -> None:
+    """Refuses values that would stop the run in its middle, or take it to a wrong place.
+
+    Args:
+        options: The option file, with all required sections and known names.
+
+    Raises:
+        UserError: The first such value.
+    """
+    if not re.fullmatch(r'\w[^/\\]*', str(options['name'])):
+        raise UserError(f'name is {options["name"]!r}; it becomes the name of a folder, without slashes.')
+    for path, kind in _POSITIVE.items():
+        value = look_up(options, path)
+        if value is not None and not (_is_number(value, kind) and value > 0):
+            raise UserError(f'{path} is {value!r}; it must be a {"whole " if kind is int else ""}number above 0.')
+    workers = look_up(options, 'datasets:train:num_worker_per_gpu')
+    if workers is not None and (not _is_number(workers, int) or workers < 0):
+        raise UserError(f'datasets:train:num_worker_per_gpu is {workers!r}; it must be a whole number, 0 or more.')
+    for key, section in options['datasets'].items():
+        if section.get('prefetch_mode') not in _PREFETCH:
+            raise UserError(f'datasets:{key}:prefetch_mode is {section["prefetch_mode"]!r}; set ~, cpu or cuda.')
+        if key == 'train' and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
+            raise UserError('datasets:train:prefetch_mode cuda needs pin_memory: true; set it.')
+        _check_clip(key, section)
+    _check_schedule(options.get('train') or {})
+    if look_up(options, 'logger:wandb:project') is not None and look_up(options, 'logger:use_tb_logger') is not True:
+        raise UserError('logger:wandb needs use_tb_logger: true beside it; set it, or take wandb out.')
+
+
+def _check_clip(key: str, section: dict) -> None:
+    for name, least in (('num_frame', -1), ('gt_size', 1)):
+        value = section.get(name, 1)
+        if not _is_number(value, int) or value < least:
+            raise UserError(f'datasets:{key}:{name} is {value!r}; it must be a whole number.')
+    intervals = section.get('interval_list', [1])
+    if not isinstance(intervals, list) or not intervals or not all(_is_number(i, int) and i > 0 for i in intervals):
+        raise UserError(f'datasets:{key}:interval_list is {intervals!r}; it must be a list such as [1].')
+
+
+def _check_schedule(train: dict) -> None:
+    scheduler = train.get('scheduler') or {}
+    if scheduler.get('type') != 'CosineAnnealingRestartLR' or not isinstance(scheduler.get('periods'), list):
+        return
+    if len(scheduler['periods']) != len(scheduler.get('restart_weights', [1])):
+        raise UserError('train:scheduler has not as many restart_weights as periods; give one weight a period.')
+    if sum(scheduler['periods']) < train.get('total_iter', 0):
+        raise UserError(
+            f'train:scheduler:periods add up to {sum(scheduler["periods"])}, less than the {train["total_iter"]} of '
+            f'train:total_iter; lengthen them, or shorten the training.'
+        )
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int if kind is int else int | float)

@@ -1,0 +1,54 @@
+"""BasicSR's own training and test pipelines, with our option parsing in place of theirs."""
+
+import argparse
+import importlib
+import sys
+from collections import OrderedDict
+
+import torch
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
+from gsm_plugin.engine.options.preparing import prepare_options
+
+
+def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> None:
+    """Trains or tests.
+
+    Args:
+        arguments: BasicSR's flags, see `add_run_arguments`.
+        root: Where `experiments`, `results` and `tb_logger` go.
+        is_train: Whether to train or to test.
+
+    Raises:
+        UserError: Something in the file, the command line or the data is wrong; nothing was made or renamed then.
+    """
+    options = prepare_options(arguments, root, is_train)
+    host = importlib.import_module('basicsr.train' if is_train else 'basicsr.test')
+    host.parse_options = lambda *_, **__: (options, arguments)
+    try:
+        (host.train_pipeline if is_train else host.test_pipeline)(root)
+    finally:
+        host.parse_options = parse_options
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def take_over_parsing() -> None:
+    """Makes BasicSR's pipelines use `parse_options` from here, for scripts that call them."""
+    for name in ('basicsr.utils.options', 'basicsr.train', 'basicsr.test'):
+        importlib.import_module(name).parse_options = parse_options
+
+
+def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, argparse.Namespace]:
+    """Stands in for BasicSR's function of that name: reads the command line of the script that is running.
+
+    Ends the program with one sentence and status 2 where something is wrong, as a command line parser does.
+    """
+    parser = OneLineParser(prog=sys.argv[0])
+    add_run_arguments(parser)
+    arguments = parser.parse_args()
+    try:
+        return prepare_options(arguments, root_path, is_train), arguments
+    except UserError as error:
+        end_program(str(error), status=2)

@@ -1,0 +1,1 @@
+"""Models for BasicSR's registry: they bind option files to training and inference."""

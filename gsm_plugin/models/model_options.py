@@ -1,0 +1,178 @@
+"""What GSMModel and its bases in BasicSR read from an option file, and the checks of what is GSMModel's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from basicsr.utils import get_root_logger
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.tiling import check_tile
+from gsm_plugin.models.precision import PRECISIONS
+
+MODEL_OPTION_KEYS: dict[str, str] = {
+    'name': 'Name of the experiment; part of the names of images that a test saves.',
+    'model_type': 'GSMModel, or RecurrentMixPrecisionRTModel as in published option files.',
+    'scale': 'Enlargement of the network; tiles are put together by it.',
+    'num_gpu': '0 for the CPU; more than one without a launcher splits batches by DataParallel.',
+    'find_unused_parameters': 'DistributedDataParallel looks for parameters without gradient, default false.',
+    'is_train': 'Whether to train or to test; set by the run.',
+    'dist': 'Whether there are several processes; set by the run.',
+    'rank': 'Number of this process; set by the run.',
+    'world_size': 'Number of processes; set by the run.',
+    'network_g': 'The network: type and the arguments of its constructor.',
+    'path:pretrain_network_g': 'File of weights to start from, or to test.',
+    'path:param_key_g': 'Which weights of that file; default params in training and params_ema in a test.',
+    'path:strict_load_g': 'Whether the weights must fit the network exactly (default), or what fits is taken.',
+    'path:models': 'Folder of saved networks; set by the run.',
+    'path:training_states': 'Folder of saved training states; set by the run.',
+    'path:visualization': 'Folder of saved images; set by the run.',
+    'train:ema_decay': 'Decay of the exponential moving average of the weights, default 0: no average is kept.',
+    'train:precision': 'fp32 (default), bf16 or fp16: autocast of the forward pass; fp16 needs a GPU.',
+    'train:grad_clip_norm': 'The norm of the gradient is clipped to this; default none.',
+    'train:accumulate_iter': 'The optimizer steps in every so-manieth iteration, by the mean gradient; default 1.',
+    'train:max_skipped_steps': 'Training stops after so many steps in a row that were not finite, default 20.',
+    'train:fix_flow': 'The flow network (parameters named spynet) stays as it is before this iteration; default 0.',
+    'train:flow_lr_mul': 'Learning rate of the flow network relative to the others, default 1.',
+    'train:optim_g': 'The optimizer: type (Adam) and its arguments.',
+    'train:scheduler': 'The learning rate: type (MultiStepLR, CosineAnnealingRestartLR) and its arguments.',
+    'train:pixel_opt': 'The pixel loss: type and its arguments.',
+    'train:perceptual_opt': 'The perceptual loss, on single frames: type and its arguments.',
+    'logger:save_checkpoint_freq': 'Iterations between checkpoints; best a multiple of accumulate_iter.',
+    'val:use_ema': 'Validate with the averaged weights where there are some, default true.',
+    'val:tile': 'Frames, height and width of a tile in LQ pixels; left out, clips are taken whole.',
+    'val:tile_overlap': 'By how many of each tiles overlap, default [2, 50, 50].',
+    'val:flip_seq': 'Show each clip followed by its reverse and average the two outputs, default false.',
+    'val:center_frame_only': 'Score and save the centre frame of each clip alone, default false.',
+    'val:suffix': 'Ending of the names of images that a test saves; default the name of the experiment.',
+    'val:metrics': 'The metrics, each with a name, its type and its arguments; left out, nothing is scored.',
+    'val:metrics:*:better': 'higher (default) or lower, for the best result that the log keeps.',
+}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """GSMModel's own keys of the section `train`, described in `MODEL_OPTION_KEYS`."""
+
+    precision: str
+    grad_clip_norm: float | None
+    accumulate_iter: int
+    max_skipped_steps: int
+    fix_flow: int
+
+    @classmethod
+    def read(cls, opt: dict) -> 'TrainOptions':
+        """Reads and checks them.
+
+        Raises:
+            UserError: A value is wrong, or this machine or launcher cannot do it.
+        """
+        train = opt['train']
+        read = cls(
+            precision=train.get('precision', 'fp32'),
+            grad_clip_norm=train.get('grad_clip_norm'),
+            accumulate_iter=_whole(train, 'accumulate_iter', default=1, least=1),
+            max_skipped_steps=_whole(train, 'max_skipped_steps', default=20, least=1),
+            fix_flow=_whole(train, 'fix_flow', default=0, least=0),
+        )
+        _check_precision(read.precision, opt)
+        clip = read.grad_clip_norm
+        if clip is not None and not (_is_number(clip) and 0 < clip < float('inf')):
+            raise UserError(f'train: grad_clip_norm is {clip!r}; it needs a number above 0, or ~ for no clipping.')
+        return read
+
+    def warn_of_cut_groups(self, opt: dict) -> None:
+        """Warns where a run resumed from a checkpoint would lack a part of the gradient of its first step."""
+        every = (opt.get('logger') or {}).get('save_checkpoint_freq')
+        if every and every % self.accumulate_iter:
+            get_root_logger().warning(
+                f'logger: save_checkpoint_freq is {every}, no multiple of train: accumulate_iter '
+                f'({self.accumulate_iter}); a resumed run would lack the gradients added up so far, so set a multiple.'
+            )
+
+
+@dataclass(frozen=True)
+class ValOptions:
+    """GSMModel's own keys of the section `val`, described in `MODEL_OPTION_KEYS`."""
+
+    use_ema: bool
+    tile: Sequence[int] | None
+    tile_overlap: Sequence[int]
+    flip_seq: bool
+    center_frame_only: bool
+    metrics: dict[str, dict]
+    suffix: str | None
+
+    @classmethod
+    def read(cls, opt: dict) -> 'ValOptions':
+        """Reads and checks them; without a section `val` they have their defaults.
+
+        Raises:
+            UserError: A value is wrong.
+        """
+        val = opt.get('val') or {}
+        read = cls(
+            use_ema=_flag(val, 'use_ema', default=True),
+            tile=val.get('tile'),
+            tile_overlap=val.get('tile_overlap', (2, 50, 50)),
+            flip_seq=_flag(val, 'flip_seq', default=False),
+            center_frame_only=_flag(val, 'center_frame_only', default=False),
+            metrics=val.get('metrics') or {},
+            suffix=val.get('suffix'),
+        )
+        if read.tile is not None:
+            _check_tile(read, opt)
+        elif 'tile_overlap' in val and 'tile' not in val:
+            raise UserError(f'val: tile_overlap is {read.tile_overlap!r}, but there is no tile; set val: tile too.')
+        return read
+
+
+def check_device(opt: dict) -> None:
+    """Refuses a GPU that is not there.
+
+    Raises:
+        UserError: `num_gpu` is not 0 on a machine without CUDA.
+    """
+    if opt['num_gpu'] != 0 and not torch.cuda.is_available():
+        raise UserError(f'num_gpu is {opt["num_gpu"]!r}, but PyTorch finds no CUDA device; set num_gpu: 0 for the CPU.')
+
+
+def _check_tile(val: ValOptions, opt: dict) -> None:
+    if 'scale' not in opt:
+        raise UserError('val: tile needs scale, the enlargement of the network; set scale at the top of the file.')
+    try:
+        check_tile(val.tile, val.tile_overlap)
+    except UserError as error:
+        raise UserError(f'val: {error}') from error
+
+
+def _check_precision(precision: str, opt: dict) -> None:
+    if precision not in list(PRECISIONS):
+        raise UserError(f'train: precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
+    if precision == 'fp16' and opt['num_gpu'] == 0:
+        raise UserError('train: precision is fp16, which needs a GPU; set bf16 or fp32 on the CPU (num_gpu: 0).')
+    if precision != 'fp32' and opt['num_gpu'] > 1 and not opt['dist']:
+        # DataParallel's threads do not inherit the dtype of autocast.
+        raise UserError(
+            f'train: precision is {precision}, which one process with {opt["num_gpu"]} GPUs cannot do; '
+            f'start a process per GPU (torchrun, --launcher pytorch), or set num_gpu: 1.'
+        )
+
+
+def _whole(section: dict, key: str, default: int, least: int) -> int:
+    value = section.get(key)
+    value = default if value is None else value
+    if not _is_number(value) or value != value // 1 or value < least:
+        raise UserError(f'train: {key} is {value!r}; it needs a whole number from {least} up.')
+    return int(value)
+
+
+def _flag(section: dict, key: str, default: bool) -> bool:
+    value = section.get(key, default)
+    if not isinstance(value, bool):
+        raise UserError(f'val: {key} is {value!r}; it must be true or false.')
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

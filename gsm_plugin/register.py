@@ -1,0 +1,40 @@
+"""The list of what the plugin adds to BasicSR."""
+
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, Registry
+
+from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
+from gsm_plugin.layers.gather_scatter import GatherScatterBlock
+from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.models.gsm_model import GSMModel
+
+_ADDED = (
+    (ARCH_REGISTRY, 'GSMamba', GSMamba),
+    (ARCH_REGISTRY, 'GatherScatterBlock', GatherScatterBlock),
+    (ARCH_REGISTRY, 'ImplicitWarp', ImplicitWarp),
+    (MODEL_REGISTRY, 'GSMModel', GSMModel),
+    # The name in the option files of the published implementation.
+    (MODEL_REGISTRY, 'RecurrentMixPrecisionRTModel', GSMModel),
+    (DATASET_REGISTRY, 'VideoFoldersDataset', VideoFoldersDataset),
+)
+
+
+def register_all() -> None:
+    """Adds the networks, the model class and the data set to BasicSR's registries; a second call changes nothing.
+
+    Raises:
+        UserError: Another package has registered something else under one of the names.
+    """
+    for registry, name, value in _ADDED:
+        _add(registry, name, value)
+
+
+def _add(registry: Registry, name: str, value: type) -> None:
+    present = registry._obj_map.get(name)
+    if present is None:
+        registry._do_register(name, value)
+    elif present is not value:
+        raise UserError(
+            f'{present.__module__} has registered a {name} of its own; do not import it together with gsm_plugin.'
+        )

@@ -1,0 +1,74 @@
+"""Packaging of gsm_plugin; the one place of its metadata."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+HOST = 'basicsr==1.4.2'
+
+
+def read_version() -> str:
+    """The version in gsm_plugin/__init__.py, read as text."""
+    return re.search(r"__version__ = '([^']+)'", (HERE / 'gsm_plugin' / '__init__.py').read_text())[1]
+
+
+def refuse_python_without_host() -> None:
+    """Ends the build in one sentence where BasicSR is missing and its source package cannot be built.
+
+    BasicSR is published as source only, and its setup.py reads `locals()` after `exec`, which Python 3.13 no longer
+    fills: a KeyError deep inside pip.
+    """
+    if sys.version_info < (3, 13) or host_is_installed():
+        return
+    python = f'python3.{sys.version_info.minor}'
+    sys.exit(
+        f'BasicSR cannot be built on Python 3.{sys.version_info.minor}; make its wheel with an older one and install '
+        f'that first: python3.12 -m pip wheel --no-deps {HOST} && {python} -m pip install basicsr-1.4.2-*.whl'
+    )
+
+
+def host_is_installed() -> bool:
+    """Whether the environment that pip installs into has BasicSR; pip builds in one of its own, on other paths."""
+    script = "import importlib.metadata as m; print(any(d.metadata['Name'] == 'basicsr' for d in m.distributions()))"
+    variables = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    answer = subprocess.run([sys.executable, '-c', script], env=variables, capture_output=True, text=True, cwd='/')
+    return answer.stdout.strip() == 'True'
+
+
+if __name__ == '__main__':
+    refuse_python_without_host()
+    setup(
+        name='gsm_plugin',
+        version=read_version(),
+        description='Gather-Scatter Mamba video super-resolution for BasicSR',
+        long_description=(HERE / 'README.md').read_text(encoding='utf-8') if (HERE / 'README.md').exists() else '',
+        long_description_content_type='text/markdown',
+        license='MIT',
+        license_files=['LICENSE'],
+        python_requires='>=3.10',
+        packages=find_packages(include=['gsm_plugin', 'gsm_plugin.*']),
+        package_data={'gsm_plugin': ['**/*.md']},
+        install_requires=[
+            HOST,
+            # The first whose torch.load refuses code in checkpoints by default; BasicSR leaves it at the default.
+            'torch>=2.6',
+            'torchvision>=0.21',
+            'numpy',
+            'opencv-python',
+            'einops',
+            'lmdb',
+            'pyyaml',
+            'tqdm',
+            'pillow>=10.1',
+        ],
+        extras_require={
+            'cuda': ['mamba-ssm', 'causal-conv1d'],
+            'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image'],
+        },
+        entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
+    )

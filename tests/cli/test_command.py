@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gsm_plugin.cli import main as command
+from gsm_plugin.compat import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    return ended.value.code
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    arguments = []
+    monkeypatch.setattr(command, '_run', lambda parsed, is_train: arguments.append((parsed, is_train)))
+    return arguments
+
+
+def test_the_flags_of_basicsr_keep_their_meaning(seen):
+    flags = ['-opt', 'a.yml', '--launcher', 'slurm', '--auto_resume', '--debug', '--force_yml', 'a:b=1', 'c=2']
+    command.main(['train', *flags])
+    parsed, is_train = seen[0]
+    assert is_train
+    assert (parsed.opt, parsed.launcher, parsed.auto_resume, parsed.debug) == ('a.yml', 'slurm', True, True)
+    assert parsed.force_yml == ['a:b=1', 'c=2']
+
+
+def test_their_defaults_are_those_of_basicsr(seen):
+    command.main(['test', '-opt', 'a.yml'])
+    parsed, is_train = seen[0]
+    assert not is_train
+    assert (parsed.launcher, parsed.auto_resume, parsed.debug, parsed.force_yml) == ('none', False, False, None)
+
+
+@pytest.mark.parametrize('flag', ['--local-rank=3', '--local_rank=3'])
+def test_launchers_may_pass_the_local_rank_in_both_spellings(seen, flag):
+    command.main(['train', '-opt', 'a.yml', flag])
+    assert seen[0][0].local_rank == 3
+
+
+def test_basicsr_itself_does_not_know_the_newer_spelling(monkeypatch, tmp_path):
+    import inspect
+
+    from basicsr.utils import options
+
+    assert "'--local_rank'" in inspect.getsource(options)
+    assert "'--local-rank'" not in inspect.getsource(options)
+
+
+@pytest.mark.parametrize(
+    'arguments, expected',
+    [
+        ([], 'basicsr: the following arguments are required: COMMAND; see basicsr --help.'),
+        (['train'], 'basicsr train: the following arguments are required: -opt; see basicsr train --help.'),
+        (['teach'], "basicsr: argument COMMAND: invalid choice: 'teach'"),
+        (['train', '-opt', 'x', '--launcher', 'mpi'], "basicsr train: argument --launcher: invalid choice: 'mpi'"),
+        (['train', '-opt', 'x', '--fast'], 'basicsr: unrecognized arguments: --fast'),
+    ],
+)
+def test_a_usage_mistake_ends_in_one_sentence(capsys, arguments, expected):
+    assert call(*arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(expected)
+    assert err.count('\n') == 1
+
+
+def test_a_mistake_of_the_user_ends_in_one_sentence(capsys, monkeypatch):
+    def fail(parsed, is_train):
+        raise UserError('scale is 0; set 4.')
+
+    monkeypatch.setattr(command, '_run', fail)
+    assert call('train', '-opt', 'x') == 2
+    assert capsys.readouterr().err == 'basicsr: scale is 0; set 4.\n'
+
+
+def test_only_the_first_process_says_it(capsys, monkeypatch):
+    def fail(parsed, is_train):
+        raise UserError('text')
+
+    monkeypatch.setattr(command, '_run', fail)
+    monkeypatch.setenv('RANK', '1')
+    assert call('train', '-opt', 'x') == 2
+    assert capsys.readouterr().err == ''
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def fail(parsed, is_train):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(command, '_run', fail)
+    with pytest.raises(ZeroDivisionError):
+        command.main(['train', '-opt', 'x'])
+
+
+def test_ctrl_c_ends_without_a_traceback(capsys, monkeypatch):
+    def fail(parsed, is_train):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, '_run', fail)
+    assert call('train', '-opt', 'x') == 130
+    assert capsys.readouterr().err == 'basicsr: stopped.\n'
+
+
+def test_the_package_is_the_command_and_works_from_any_folder(tmp_path):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, '-m', 'gsm_plugin', 'train', '-opt', 'nowhere.yml'],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr == 'basicsr: The option file nowhere.yml does not exist; -opt names a YAML file.\n'
+    assert list(tmp_path.iterdir()) == []

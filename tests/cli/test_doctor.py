@@ -1,0 +1,103 @@
+import sys
+
+import pytest
+import torch
+
+from gsm_plugin.cli import ailments, doctor
+
+
+@pytest.fixture
+def report(monkeypatch):
+    lines = []
+    monkeypatch.setattr(ailments, 'find_all', lambda: iter(()))
+
+    def examine(*found):
+        monkeypatch.setattr(ailments, 'find_all', lambda: iter(found))
+        lines.clear()
+        return doctor.examine(lines.append), lines
+
+    return examine
+
+
+def test_a_sound_installation_ends_with_0(report):
+    status, lines = report()
+    assert status == 0
+    assert lines[-1] == 'Nothing is wrong.'
+
+
+def test_an_ailment_ends_with_1_and_its_cure(report):
+    status, lines = report('basicsr is not installed; run pip install basicsr.')
+    assert status == 1
+    assert lines[-2:] == ['Wrong', '  basicsr is not installed; run pip install basicsr.']
+
+
+@pytest.mark.parametrize(
+    'package',
+    ['python', 'gsm_plugin', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'mamba_ssm', 'causal_conv1d'],
+)
+def test_versions_are_listed(report, package):
+    assert any(line.startswith(f'  {package} ') for line in report()[1])
+
+
+def test_the_backend_of_every_op_is_listed_with_its_reason(report):
+    from gsm_plugin.ops import describe_backends
+
+    lines = report()[1]
+    for op, backend, reason in describe_backends('cpu'):
+        assert f'  {op} on cpu: {backend} ({reason})' in lines
+
+
+def test_the_imported_basicsr_and_a_hidden_one_are_listed(report, tmp_path, monkeypatch):
+    import basicsr
+
+    (tmp_path / 'basicsr').mkdir()
+    (tmp_path / 'basicsr' / '__init__.py').write_text('')
+    monkeypatch.setattr(sys, 'path', [*sys.path, str(tmp_path)])
+    lines = report()[1]
+    assert f'  imported from {basicsr.__file__}' in lines
+    assert f'  hidden by it: {tmp_path}/basicsr/__init__.py' in lines
+    assert any('rename the first folder' in sentence for sentence in ailments._host_ailments())
+
+
+def test_a_basicsr_in_the_working_directory_is_named(report, tmp_path, monkeypatch):
+    (tmp_path / 'basicsr').mkdir()
+    (tmp_path / 'basicsr' / '__init__.py').write_text('')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [entry for entry in sys.path if entry])
+    assert f'  not used by this command, but by a script in this folder: {tmp_path}/basicsr/__init__.py' in report()[1]
+    monkeypatch.setattr(sys, 'path', ['', *sys.path])
+    assert any(f'{tmp_path}/basicsr/__init__.py hides' in sentence for sentence in ailments._host_ailments())
+
+
+def test_a_package_that_cannot_be_imported_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'einops', None)
+    assert [sentence for sentence in ailments.find_all() if sentence.startswith('einops cannot be imported')]
+
+
+def test_another_version_of_basicsr_is_named(monkeypatch):
+    monkeypatch.setattr(ailments.metadata, 'version', lambda name: '1.3.5')
+    assert any('basicsr is 1.3.5, but the mends are for 1.4.2' in sentence for sentence in ailments._host_ailments())
+
+
+@pytest.mark.parametrize(
+    'capability, built, expected',
+    [
+        ((9, 0), ['sm_80', 'sm_90'], True),
+        ((8, 9), ['sm_80', 'sm_90'], True),
+        ((12, 0), ['sm_80', 'sm_90'], False),
+        ((12, 0), ['sm_90', 'compute_90'], True),
+        ((12, 0), ['sm_120'], True),
+        ((6, 1), ['sm_75', 'sm_80'], False),
+        ((9, 0), ['sm_90a'], True),
+    ],
+)
+def test_it_is_known_which_gpus_a_build_of_pytorch_runs_on(capability, built, expected):
+    assert ailments._runs_on(*capability, built) is expected
+
+
+def test_a_gpu_without_code_for_it_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda number: (12, 0))
+    monkeypatch.setattr(torch.cuda, 'get_arch_list', lambda: ['sm_80', 'sm_90'])
+    actual = next(ailments._device_ailments())
+    assert actual.startswith('cuda:0 is sm_120, but this PyTorch has code for sm_80, sm_90 only')

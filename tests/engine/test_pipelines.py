@@ -1,0 +1,119 @@
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.pipelines import run_pipeline
+from tests.engine import tiny_project
+
+pytestmark = pytest.mark.usefixtures('fresh_logger')
+
+
+def run(project, options, *forced, is_train=True, auto_resume=False):
+    file = tiny_project.write_options(project / 'options.yml', options)
+    arguments = argparse.Namespace(
+        opt=str(file), force_yml=list(forced), launcher='none', auto_resume=auto_resume, debug=False
+    )
+    run_pipeline(arguments, str(project), is_train)
+
+
+def networks(project):
+    return sorted(path.name for path in (project / 'experiments' / 'tiny' / 'models').iterdir())
+
+
+def test_a_training_writes_below_the_root_and_validates_on_the_cpu(project, options, capfd):
+    run(project, options)
+    assert networks(project) == ['net_g_1.pth', 'net_g_2.pth', 'net_g_latest.pth']
+    assert (project / 'experiments' / 'tiny' / 'options.yml').exists()
+    assert '# psnr: ' in capfd.readouterr().err
+
+
+def test_several_validation_sets_are_scored(project, options, capfd):
+    tiny_project.write_clip(project / 'more', 'other', 2)
+    more = options['datasets']['val'] | {'name': 'Vid4', 'dataroot_gt': 'more/GT', 'dataroot_lq': 'more/LQ'}
+    options['datasets']['val_2'] = more
+    run(project, options)
+    err = capfd.readouterr().err
+    assert 'Validation REDS4' in err
+    assert 'Validation Vid4' in err
+
+
+def test_auto_resume_goes_on_where_the_newest_state_is(project, options, capfd):
+    run(project, options)
+    run(project, options, 'train:total_iter=3', auto_resume=True)
+    assert 'net_g_3.pth' in networks(project)
+    assert 'Resuming training from epoch: 0, iter: 2.' in capfd.readouterr().err
+    assert os.listdir(project / 'experiments') == ['tiny']
+
+
+def test_auto_resume_without_a_state_starts_afresh(project, options):
+    run(project, options, auto_resume=True)
+    assert 'net_g_latest.pth' in networks(project)
+
+
+def test_a_damaged_state_is_refused_in_one_sentence(project, options):
+    run(project, options)
+    (project / 'experiments' / 'tiny' / 'training_states' / '9.state').write_text('cut off')
+    with pytest.raises(UserError, match=r'9\.state cannot be read .* delete it'):
+        run(project, options, auto_resume=True)
+
+
+def test_a_state_without_its_network_is_refused(project, options):
+    run(project, options)
+    (project / 'experiments' / 'tiny' / 'models' / 'net_g_2.pth').unlink()
+    with pytest.raises(UserError, match=r'needs the network .*net_g_2\.pth, which does not exist'):
+        run(project, options, auto_resume=True)
+
+
+def test_a_file_that_is_no_state_is_refused(project, options):
+    torch.save({'params': {}}, 'weights.pth')
+    with pytest.raises(UserError, match=r'weights\.pth is not a training state'):
+        run(project, options, 'path:resume_state=weights.pth')
+
+
+def test_an_experiment_that_exists_is_renamed_only_after_every_check(project, options):
+    run(project, options)
+    before = sorted(os.listdir(project / 'experiments'))
+    for wrong in ('train:totl_iter=1', 'datasets:train:dataroot_gt=nowhere', 'scale=4', 'train:pixel_opt:type=L1'):
+        with pytest.raises(UserError):
+            run(project, options, wrong)
+    assert sorted(os.listdir(project / 'experiments')) == before
+    run(project, options)
+    assert len(os.listdir(project / 'experiments')) == 2
+
+
+def test_a_test_writes_its_images_below_the_root(project, options):
+    run(project, options)
+    options = tiny_project.test_options('experiments/tiny/models/net_g_latest.pth')
+    run(project, options, is_train=False)
+    images = project / 'results' / 'tiny' / 'visualization' / 'REDS4' / 'a'
+    assert len(list(images.iterdir())) == 3
+
+
+DISTRIBUTED = f"""
+import sys
+import gsm_plugin
+from gsm_plugin.cli import main
+{tiny_project.NETWORK_SOURCE}
+gsm_plugin.register = lambda: None
+if __name__ == '__main__':
+    main.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
+def test_two_processes_train_over_gloo_without_a_gpu(project, options):
+    (project / 'train.py').write_text(DISTRIBUTED)
+    tiny_project.write_options(project / 'options.yml', options)
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'train.py', 'train']
+    flags = ['-opt', 'options.yml', '--launcher', 'pytorch', '--local-rank=0']
+    environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(sys.path)}
+    done = subprocess.run([*command, *flags], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('No GPU here: distributed training runs on the CPU, over gloo.') == 1
+    assert 'net_g_latest.pth' in networks(project)
+    assert '# psnr: ' in done.stderr

@@ -1,0 +1,63 @@
+"""Every shipped option file, and the published ones, have known keys and names only, and complete sections."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gsm_plugin
+from gsm_plugin.engine.options.preparing import check_option_file
+from gsm_plugin.engine.options.reading import OptionLoader, read_options
+
+FILES = sorted((Path(__file__).parents[2] / 'options').glob('*.yml'))
+
+# The keys and values of the published REDS recipe, without its paths.
+PUBLISHED = """
+name: published
+model_type: RecurrentMixPrecisionRTModel
+scale: 4
+num_gpu: 8
+manual_seed: 0
+find_unused_parameters: false
+use_static_graph: true
+datasets:
+  train: {name: REDS, type: REDSRecurrentDataset, dataroot_gt: a, dataroot_lq: b, meta_info_file: c,
+    val_partition: REDS4, test_mode: False, io_backend: {type: disk}, num_frame: 16, gt_size: 256, interval_list: [1],
+    random_reverse: false, use_hflip: true, use_rot: true, use_shuffle: true, num_worker_per_gpu: 6,
+    batch_size_per_gpu: 1, dataset_enlarge_ratio: 1, prefetch_mode: ~}
+  val: {name: REDS4, type: VideoRecurrentTestDataset, dataroot_gt: a, dataroot_lq: b, cache_data: true,
+    io_backend: {type: disk}, num_frame: -1}
+network_g: {type: GSMamba, upscale: 4, prop_depth: 4, attn_depth: 4, pa_frame: 2, embed_dims: 192, num_heads: 8,
+  use_checkpoint_attn: True, spynet_path: d}
+path: {pretrain_network_g: ~, strict_load_g: true, resume_state: ~}
+train:
+  ema_decay: 0.999
+  grad_clip_norm: 1.0
+  optim_g: {type: Adam, lr: !!float 2e-4, weight_decay: 0, betas: [0.9, 0.99]}
+  scheduler: {type: CosineAnnealingRestartLR, periods: [600000], restart_weights: [1], eta_min: !!float 1e-7}
+  total_iter: 600000
+  warmup_iter: -1
+  fix_flow: 5000
+  flow_lr_mul: 0.125
+  pixel_opt: {type: CharbonnierLoss, loss_weight: 1.0, reduction: mean}
+val: {val_freq: !!float 5e10, save_img: false,
+  metrics: {psnr: {type: calculate_psnr, crop_border: 0, test_y_channel: false}}}
+logger: {print_freq: 10, save_checkpoint_freq: !!float 1e3, use_tb_logger: true, wandb: {project: x, resume_id: ~}}
+dist_params: {backend: nccl, port: 29500}
+"""
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    gsm_plugin.register()
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+def test_every_key_of_a_shipped_file_is_read(file):
+    assert check_option_file(read_options(str(file)), file.stem.startswith('train')) == []
+
+
+def test_the_published_recipe_is_taken_as_it_is():
+    notes = check_option_file(yaml.load(PUBLISHED, Loader=OptionLoader), True)
+    ignored = {note.split(' ')[0] for note in notes}
+    assert ignored <= {'use_static_graph', 'datasets:train:use_shuffle'}

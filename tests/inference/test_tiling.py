@@ -1,0 +1,130 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.tiling import Span, list_spans, list_tiles, run_tiled
+
+SCALE = 2
+
+
+def enlarge(clip):
+    """Nearest neighbour: what comes out at a pixel depends on that pixel alone."""
+    return clip.repeat_interleave(SCALE, -1).repeat_interleave(SCALE, -2)
+
+
+class CountingNetwork:
+    """Says in each tile how many tiles were before it."""
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, clip):
+        self.sizes.append(tuple(clip.shape[i] for i in (1, 3, 4)))
+        return enlarge(torch.full_like(clip, len(self.sizes) - 1.0))
+
+
+@st.composite
+def axes(draw):
+    length = draw(st.integers(1, 23))
+    tile = draw(st.integers(1, 12))
+    return length, tile, draw(st.integers(0, tile - 1))
+
+
+def test_tiles_start_every_tile_less_overlap_and_the_last_ends_at_the_border():
+    assert list_spans(180, 144, 50, 25) == [Span(0, 144, 0, 119), Span(36, 180, 61, 180)]
+    assert [span[:2] for span in list_spans(320, 144, 50, 25)] == [(0, 144), (94, 238), (176, 320)]
+
+
+def test_a_length_no_longer_than_the_tile_is_taken_whole():
+    assert list_spans(7, 9, 4, 2) == list_spans(7, 7, 4, 2) == [Span(0, 7, 0, 7)]
+
+
+@given(axes())
+def test_every_position_is_kept_by_a_span_that_sees_it(axis):
+    length, tile, overlap = axis
+    for drop in (0, overlap // 2):
+        spans = list_spans(length, tile, overlap, drop)
+        kept = [position for span in spans for position in range(span.keep_start, span.keep_stop)]
+        assert set(kept) == set(range(length))
+        assert all(span.start <= span.keep_start < span.keep_stop <= span.stop <= length for span in spans)
+        assert all(span.stop - span.start == min(tile, length) for span in spans)
+
+
+def test_half_of_the_overlap_is_dropped_in_space_and_nothing_along_time():
+    time, rows, columns = list_tiles((5, 8, 8), (3, 5, 6), (1, 3, 2))[0]
+    assert time == Span(0, 3, 0, 3)
+    assert rows == Span(0, 5, 0, 4)
+    assert columns == Span(0, 6, 0, 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(axes(), axes(), axes()))
+def test_a_local_operation_in_tiles_equals_the_whole(three):
+    size, tile, overlap = zip(*three, strict=True)
+    size = (min(size[0], 7), *size[1:])
+    clip = torch.rand(1, size[0], 2, *size[1:])
+    actual = run_tiled(enlarge, clip, tile, overlap, SCALE)
+    torch.testing.assert_close(actual, enlarge(clip), atol=1e-6, rtol=0)
+
+
+def test_shared_frames_are_averaged():
+    clip = torch.zeros(1, 5, 1, 1, 1)
+    output = run_tiled(CountingNetwork(), clip, (3, 1, 1), (1, 0, 0), SCALE)
+    assert output[0, :, 0, 0, 0].tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_rows_and_columns_are_those_of_the_tile_that_keeps_them():
+    clip = torch.zeros(1, 1, 1, 6, 1)
+    output = run_tiled(CountingNetwork(), clip, (1, 4, 4), (0, 2, 2), SCALE)
+    assert output[0, 0, 0, :, 0].tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_last_tile_that_was_shifted_back_shares_more_and_is_averaged_there():
+    clip = torch.zeros(1, 1, 1, 1, 5)
+    output = run_tiled(CountingNetwork(), clip, (1, 4, 4), (0, 2, 2), SCALE)
+    # The second tile starts at 1, not at 2, and drops its first pixel; the first one drops its last.
+    assert output[0, 0, 0, 0, ::2].tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_the_network_sees_tiles_of_one_size_and_the_bar_hears_of_each():
+    network, heard = CountingNetwork(), []
+    clip = torch.zeros(2, 4, 1, 7, 9)
+    run_tiled(network, clip, (3, 5, 20), (1, 2, 2), SCALE, lambda done, of: heard.append((done, of)))
+    assert network.sizes == [(3, 5, 9)] * 4
+    assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_output_is_float32_on_the_cpu_whatever_the_network_gives():
+    clip = torch.rand(1, 2, 3, 4, 4)
+    output = run_tiled(lambda part: enlarge(part).bfloat16(), clip, (2, 3, 3), (0, 1, 1), SCALE)
+    assert output.dtype == torch.float32
+    assert output.device.type == 'cpu'
+    torch.testing.assert_close(output, enlarge(clip).bfloat16().float())
+
+
+def test_the_network_may_change_the_number_of_channels():
+    output = run_tiled(lambda part: enlarge(part[:, :, :1]), torch.rand(1, 2, 3, 4, 4), (2, 3, 3), (0, 1, 1), SCALE)
+    assert output.shape == (1, 2, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    'tile, overlap, sentence',
+    [
+        ((2, 8), (0, 2, 2), r'tile is \(2, 8\); it needs three whole numbers from 1 up'),
+        ((2, 0, 8), (0, 2, 2), r'tile is \(2, 0, 8\); it needs'),
+        ((2, 8.5, 8), (0, 2, 2), r'tile is \(2, 8.5, 8\); it needs'),
+        (144, (0, 2, 2), 'tile is 144; it needs'),
+        ((2, 8, 8), (0, -1, 2), r'tile_overlap is \(0, -1, 2\); it needs three whole numbers from 0 up'),
+        ((2, 8, 8), (0, 2, 8), 'tile has 8 columns, but tile_overlap is 8; make it less than the tile'),
+    ],
+)
+def test_tiles_that_cannot_cover_a_clip_are_refused(tile, overlap, sentence):
+    with pytest.raises(UserError, match=sentence):
+        run_tiled(enlarge, torch.rand(1, 2, 3, 4, 4), tile, overlap, SCALE)
+
+
+def test_a_network_that_enlarges_otherwise_is_refused():
+    with pytest.raises(UserError, match=r'came back as \[1, 6, 6\] instead of \[1, 9, 9\].*make scale \(3\)'):
+        run_tiled(enlarge, torch.rand(1, 1, 3, 4, 4), (1, 3, 3), (0, 1, 1), 3)

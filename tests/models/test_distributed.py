@@ -1,0 +1,194 @@
+"""Two processes over gloo, started once for all tests; each process does everything and writes down what came out."""
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.models.guarded_step import TrainingDiverged
+from tests.models.tiny import folders_set, loader_of, make_batch, make_options, weights_of, write_clip
+
+CLIPS = {'single': {'alone': 3}, 'triple': {'a': 2, 'b': 4, 'c': 3}}
+PROCESSES = 2
+
+
+def make_model(root, train, rank=None):
+    torch.manual_seed(0)
+    ranks = {} if rank is None else {'dist': True, 'rank': rank, 'world_size': PROCESSES}
+    return GSMModel(make_options(root, train=train, **ranks))
+
+
+def run(model, batches):
+    skipped = []
+    for current_iter, batch in enumerate(batches, start=1):
+        model.feed_data(batch)
+        model.optimize_parameters(current_iter)
+        skipped.append(model.log_dict['skipped_steps'])
+    return {
+        'weights': weights_of(model.get_bare_model(model.net_g)),
+        'average': weights_of(model.net_g_ema),
+        'skipped': skipped,
+    }
+
+
+def with_bad_data(batch):
+    batch['gt'][0, 0, 0, 0, 0] = float('nan')
+    return batch
+
+
+def train_accumulating(root, rank):
+    """Four small batches, of which each process has two, in one step; and the number of exchanges of gradients."""
+    model = make_model(root, {'accumulate_iter': 2}, rank)
+    exchanges = []
+
+    def count(_, bucket):
+        exchanges.append(bucket.index())
+        work = distributed.all_reduce(bucket.buffer() / PROCESSES, async_op=True)
+        return work.get_future().then(lambda done: done.value()[0])
+
+    model.net_g.register_comm_hook(None, count)
+    return {**run(model, [make_batch(rank), make_batch(2 + rank)]), 'exchanges': len(exchanges)}
+
+
+def train_with_bad_data_in_one_process(root, rank):
+    batches = [make_batch(10 * step + rank) for step in range(4)]
+    if rank == 1:
+        batches[2] = with_bad_data(batches[2])
+    return run(make_model(root, {}, rank), batches)
+
+
+def train_with_an_infinite_loss_in_one_process(root, rank):
+    """The gradient stays finite, so only the processes' agreement can stop the step."""
+    model = make_model(root, {}, rank)
+    start = weights_of(model.get_bare_model(model.net_g))
+    if rank == 1:
+        model.cri_pix = lambda output, _: output.mean() + float('inf')
+    return {**run(model, [make_batch(rank)]), 'start': start}
+
+
+def diverge(root, rank):
+    model = make_model(root, {'max_skipped_steps': 2}, rank)
+    try:
+        run(model, [with_bad_data(make_batch(step)) if rank == 1 else make_batch(step) for step in range(5)])
+    except TrainingDiverged as error:
+        return str(error)
+
+
+def release_the_flow_network(root, rank):
+    return run(make_model(root, {'fix_flow': 3}, rank), [make_batch(10 * step + rank) for step in range(4)])
+
+
+def validate(root, rank):
+    model = make_model(root, {}, rank)
+    results = {}
+    for current_iter in (1, 2):
+        for name in CLIPS:
+            model.validation(loader_of(folders_set(root / name, name)), current_iter, None, save_img=current_iter == 2)
+            results[name] = model.metric_results
+    return {'tables': results, 'best': model.best_metric_results}
+
+
+JOBS = (
+    train_accumulating,
+    train_with_bad_data_in_one_process,
+    train_with_an_infinite_loss_in_one_process,
+    diverge,
+    release_the_flow_network,
+    validate,
+)
+
+
+def work(rank, root):
+    torch.set_num_threads(1)
+    rendezvous = f'file://{root / "rendezvous"}'
+    distributed.init_process_group('gloo', init_method=rendezvous, rank=rank, world_size=PROCESSES)
+    results = {job.__name__: job(root, rank) for job in JOBS}
+    torch.save(results, root / f'{rank}.pt')
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('distributed')
+    for name, clips in CLIPS.items():
+        for clip, frames in clips.items():
+            write_clip(folder / name, clip, frames)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def results(root):
+    """What each process wrote down."""
+    multiprocessing.spawn(work, (root,), nprocs=PROCESSES)
+    return [torch.load(root / f'{rank}.pt') for rank in range(PROCESSES)]
+
+
+def both(results, job):
+    return [result[job.__name__] for result in results]
+
+
+def joined(batches):
+    return {key: torch.cat([batch[key] for batch in batches]) for key in ('lq', 'gt')}
+
+
+def test_accumulation_in_two_processes_is_one_step_with_the_whole_batch(results, tmp_path):
+    expected = run(make_model(tmp_path, {}), [joined([make_batch(seed) for seed in range(4)])])
+    for actual in both(results, train_accumulating):
+        torch.testing.assert_close(actual['weights'], expected['weights'], atol=1e-6, rtol=0)
+        torch.testing.assert_close(actual['average'], expected['average'], atol=1e-6, rtol=0)
+
+
+def test_gradients_are_exchanged_once_per_step(results):
+    assert [actual['exchanges'] for actual in both(results, train_accumulating)] == [1, 1]
+
+
+def test_bad_data_in_one_process_skips_the_step_in_both(results, tmp_path):
+    first, second = both(results, train_with_bad_data_in_one_process)
+    assert first['skipped'] == second['skipped'] == [0, 0, 1, 1]
+    torch.testing.assert_close(first['weights'], second['weights'], atol=0, rtol=0)
+    torch.testing.assert_close(first['average'], second['average'], atol=0, rtol=0)
+    good = [joined([make_batch(10 * step), make_batch(10 * step + 1)]) for step in (0, 1, 3)]
+    expected = run(make_model(tmp_path, {}), good)
+    torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-6, rtol=0)
+    torch.testing.assert_close(first['average'], expected['average'], atol=1e-6, rtol=0)
+
+
+def test_an_infinite_loss_in_one_process_skips_the_step_in_both(results):
+    for actual in both(results, train_with_an_infinite_loss_in_one_process):
+        assert actual['skipped'] == [1]
+        torch.testing.assert_close(actual['weights'], actual['start'], atol=0, rtol=0)
+
+
+def test_both_processes_stop_where_training_diverges(results):
+    first, second = both(results, diverge)
+    assert first == second
+    assert 'stopped at iteration 2, because 2 steps in a row' in first
+
+
+def test_the_flow_network_is_released_without_a_change_of_the_graph(results, tmp_path):
+    first, second = both(results, release_the_flow_network)
+    torch.testing.assert_close(first['weights'], second['weights'], atol=0, rtol=0)
+    batches = [joined([make_batch(10 * step), make_batch(10 * step + 1)]) for step in range(4)]
+    expected = run(make_model(tmp_path, {'fix_flow': 3}), batches)
+    torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-6, rtol=0)
+
+
+def test_validation_in_two_processes_equals_that_in_one(results, root, tmp_path):
+    expected = make_model(tmp_path, {})
+    for name in CLIPS:
+        expected.validation(loader_of(folders_set(root / name, name)), 1, None)
+        for actual in both(results, validate):
+            assert list(actual['tables'][name]) == list(expected.metric_results)
+            torch.testing.assert_close(actual['tables'][name], expected.metric_results, atol=0, rtol=0)
+    for actual in both(results, validate):
+        best = {name: {key: one['val'] for key, one in metrics.items()} for name, metrics in actual['best'].items()}
+        assert best == {
+            name: {key: one['val'] for key, one in metrics.items()}
+            for name, metrics in expected.best_metric_results.items()
+        }
+
+
+def test_two_processes_save_the_images_of_all_clips(results, root):
+    for name, clips in CLIPS.items():
+        for clip, frames in clips.items():
+            assert len(list((root / 'visualization' / name / clip).glob('*_2.png'))) == frames

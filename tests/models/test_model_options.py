@@ -1,0 +1,136 @@
+import pytest
+import torch
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.models.gsm_model import GSMModel
+from tests.models.tiny import folders_set, loader_of, make_batch, make_options, write_clip
+
+WHOLE = 'it needs a whole number from'
+
+WRONG = [
+    ({'train': {'precision': 'fp17'}}, "precision is 'fp17'; it must be one of fp32, bf16, fp16"),
+    ({'train': {'precision': 'fp16'}}, 'precision is fp16, which needs a GPU; set bf16 or fp32'),
+    ({'train': {'accumulate_iter': 0}}, f'accumulate_iter is 0; {WHOLE} 1 up'),
+    ({'train': {'accumulate_iter': 1.5}}, f'accumulate_iter is 1.5; {WHOLE} 1 up'),
+    ({'train': {'max_skipped_steps': 0}}, f'max_skipped_steps is 0; {WHOLE} 1 up'),
+    ({'train': {'fix_flow': -1}}, f'fix_flow is -1; {WHOLE} 0 up'),
+    ({'train': {'fix_flow': True}}, f'fix_flow is True; {WHOLE} 0 up'),
+    ({'train': {'grad_clip_norm': -1}}, 'grad_clip_norm is -1; it needs a number above 0'),
+    ({'train': {'grad_clip_norm': 0}}, 'grad_clip_norm is 0; it needs a number above 0'),
+    ({'train': {'grad_clip_norm': 'a'}}, "grad_clip_norm is 'a'; it needs a number above 0"),
+    ({'val': {'use_ema': 'yes'}}, "use_ema is 'yes'; it must be true or false"),
+    ({'val': {'flip_seq': 1}}, 'flip_seq is 1; it must be true or false'),
+    ({'val': {'tile': [100, 144]}}, r'val: tile is \[100, 144\]; it needs three whole numbers'),
+    ({'val': {'tile': [0, 144, 144]}}, r'val: tile is \[0, 144, 144\]; it needs'),
+    ({'val': {'tile': [9, 40, 40]}}, 'val: tile has 40 rows, but tile_overlap is 50; make it less'),
+    ({'val': {'tile': [9, 60, 60], 'tile_overlap': [9, 2, 2]}}, 'tile has 9 frames, but tile_overlap is 9'),
+    ({'val': {'tile_overlap': [2, 50, 50]}}, 'tile_overlap is .*, but there is no tile; set val: tile too'),
+]
+
+
+@pytest.mark.parametrize('changes, sentence', WRONG)
+def test_a_wrong_value_is_one_sentence_before_anything_is_built(tmp_path, changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        GSMModel(make_options(tmp_path, network_g={'type': 'never built'}, **changes))
+
+
+def test_tiles_need_the_scale(tmp_path):
+    opt = make_options(tmp_path, val={'tile': [9, 60, 60]})
+    del opt['scale']
+    with pytest.raises(UserError, match='val: tile needs scale'):
+        GSMModel(opt)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match='num_gpu is 1, but PyTorch finds no CUDA device; set num_gpu: 0'):
+        GSMModel(make_options(tmp_path, num_gpu=1))
+
+
+def test_mixed_precision_is_refused_where_threads_share_the_gpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    with pytest.raises(UserError, match='precision is bf16, which one process with 2 GPUs cannot do'):
+        GSMModel(make_options(tmp_path, num_gpu=2, train={'precision': 'bf16'}))
+
+
+def test_keys_that_are_there_but_empty_have_their_defaults(tmp_path):
+    empty = {'grad_clip_norm': None, 'accumulate_iter': None, 'max_skipped_steps': None, 'fix_flow': None}
+    model = GSMModel(make_options(tmp_path, train=empty, val={'tile': None, 'tile_overlap': [2, 50, 50]}))
+    assert (model._train.accumulate_iter, model._train.max_skipped_steps, model._train.fix_flow) == (1, 20, 0)
+
+
+def test_a_training_needs_no_validation(tmp_path):
+    opt = make_options(tmp_path)
+    del opt['val']
+    model = GSMModel(opt)
+    model.feed_data(make_batch())
+    model.optimize_parameters(1)
+
+
+class Recording(dict):
+    """Notes which keys are read, with those of the sections around them."""
+
+    def __init__(self, content, notes, path=()):
+        super().__init__(
+            (key, Recording(value, notes, (*path, key)) if isinstance(value, dict) else value)
+            for key, value in content.items()
+        )
+        self.notes, self.path = notes, path
+
+    def __deepcopy__(self, memo):
+        return dict(dict.items(self))
+
+    def note(self, key):
+        self.notes.add(':'.join((*self.path, key)))
+
+    def __getitem__(self, key):
+        self.note(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key):
+        self.note(key)
+        return super().__contains__(key)
+
+    def get(self, key, default=None):
+        self.note(key)
+        return super().get(key, default)
+
+    def pop(self, key, *default):
+        self.note(key)
+        return super().pop(key, *default)
+
+    def setdefault(self, key, default=None):
+        self.note(key)
+        return super().setdefault(key, default)
+
+
+def unknown(notes):
+    sections = ('train', 'val', 'path', 'logger')
+    inside = ('network_g:', 'train:optim_g:', 'train:scheduler:', 'train:pixel_opt:', 'val:metrics:')
+    return {key for key in notes - {*sections, *GSMModel.OPTION_KEYS} if not key.startswith(inside)}
+
+
+@pytest.mark.parametrize('is_train', [True, False])
+def test_every_key_that_the_model_reads_is_described(tmp_path, is_train):
+    write_clip(tmp_path, 'a', 2)
+    notes = set()
+    model = GSMModel(Recording(make_options(tmp_path, is_train), notes))
+    model.validation(loader_of(folders_set(tmp_path, 'set')), 1, None, save_img=True)
+    if is_train:
+        model.feed_data(make_batch())
+        model.optimize_parameters(1)
+        model.save(0, 1)
+    assert unknown(notes) == set()
+    read = {key for key in GSMModel.OPTION_KEYS if key.startswith('val:') and '*' not in key}
+    assert read - {'val:suffix'} <= notes
+
+
+def test_every_described_key_is_read_by_one_of_the_classes(tmp_path):
+    from gsm_plugin.engine.options.source_scan import scan_class
+    from gsm_plugin.models.model_options import TrainOptions, ValOptions
+
+    own = {f'train:{name}' for name in TrainOptions.__dataclass_fields__}
+    own |= {f'val:{name}' for name in ValOptions.__dataclass_fields__}
+    read = own | {':'.join(path) for path in scan_class(GSMModel)}
+    described = set(GSMModel.OPTION_KEYS) - {'model_type', 'world_size', 'logger:save_checkpoint_freq'}
+    assert described <= read

@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+
+from gsm_plugin.ops import compose_window_flows, flow_warp
+from tests.ops.comparison import random_tensors
+
+
+def constant(dx, dy, n=1, h=6, w=8):
+    return torch.tensor([dx, dy], dtype=torch.float64).view(1, 2, 1, 1).expand(n, 2, h, w)
+
+
+def motion(angle, zoom, x, y):
+    """A turn and zoom about the place (x, y), as a matrix (3, 3) on homogeneous coordinates."""
+    cosine, sine = zoom * math.cos(angle), zoom * math.sin(angle)
+    turn = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+    matrix = torch.eye(3, dtype=torch.float64)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = torch.tensor([x, y], dtype=torch.float64) @ (torch.eye(2, dtype=torch.float64) - turn).t()
+    return matrix
+
+
+def flow_of(matrix, side):
+    """The displacement of every pixel by a matrix, (2, side, side)."""
+    place = torch.stack(torch.meshgrid(*[torch.arange(side, dtype=torch.float64)] * 2, indexing='xy'))
+    return torch.einsum('ij,jhw->ihw', matrix[:2, :2], place) + matrix[:2, 2, None, None] - place
+
+
+def test_no_flow_changes_nothing():
+    (x,) = random_tensors((2, 3, 6, 8))
+    torch.testing.assert_close(flow_warp(x, constant(0, 0, 2)), x)
+
+
+def test_whole_pixels_shift_the_image_and_bring_zeros_in():
+    (x,) = random_tensors((1, 3, 6, 8))
+    actual = flow_warp(x, constant(2, -1))
+    torch.testing.assert_close(actual[:, :, 1:, :6], x[:, :, :5, 2:])
+    assert (actual[:, :, 0].abs() < 1e-12).all()
+    assert (actual[..., 6:].abs() < 1e-12).all()
+
+
+def test_half_pixels_average_neighbours():
+    (x,) = random_tensors((1, 3, 6, 8))
+    torch.testing.assert_close(flow_warp(x, constant(0.5, 0))[..., :7], (x[..., :7] + x[..., 1:]) / 2)
+
+
+@pytest.mark.parametrize('h, w', [(1, 1), (1, 5), (5, 1)])
+def test_sides_of_one_pixel(h, w):
+    (x,) = random_tensors((1, 2, h, w))
+    torch.testing.assert_close(flow_warp(x, constant(0, 0, 1, h, w)), x)
+    assert (flow_warp(x, constant(100, 100, 1, h, w)) == 0).all()
+    half = flow_warp(x, constant(0, 0.5, 1, h, w))
+    torch.testing.assert_close(half[:, :, -1], x[:, :, -1] / 2)
+
+
+def test_half_precision_features_move_by_precise_flow():
+    (x,) = random_tensors((1, 2, 4, 600))
+    flow = constant(0.25, 0, 1, 4, 600)
+    actual = flow_warp(x.bfloat16(), flow.float()).double()
+    torch.testing.assert_close(actual, flow_warp(x.bfloat16().double(), flow), atol=2e-2, rtol=1e-2)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r'flow \(1, 6, 8, 2\); give \(n, c, h, w\) and \(n, 2, h, w\)'):
+        flow_warp(torch.zeros(1, 3, 6, 8), torch.zeros(1, 6, 8, 2))
+
+
+@pytest.mark.parametrize('anchor', [2, 4])
+def test_both_compositions_agree_beside_the_anchor(anchor):
+    backward, forward = random_tensors((1, 6, 2, 9, 11), (1, 6, 2, 9, 11))
+    reference, exact = (compose_window_flows(backward, forward, 2, anchor, name) for name in ('reference', 'exact'))
+    for i in range(5):
+        same = [torch.equal(a[:, :, i], b[:, :, i]) for a, b in zip(reference, exact, strict=True)]
+        assert same == [abs(i - anchor) <= 1] * 2
+
+
+def test_constant_motion_adds_up_in_both_compositions():
+    backward = constant(0.5, -0.25, h=40, w=40)[:, None].repeat(1, 6, 1, 1, 1)
+    for name in ('reference', 'exact'):
+        gather, scatter = compose_window_flows(backward, -backward, 2, 2, name)
+        inner = (slice(None), 3, slice(None), slice(None), slice(5, 35), slice(5, 35))
+        steps = torch.arange(-2, 3, dtype=torch.float64).view(1, 5, 1, 1, 1)
+        expected = steps * constant(0.5, -0.25, h=30, w=30)[:, None]
+        torch.testing.assert_close(gather[inner], expected)
+        torch.testing.assert_close(scatter[inner], -expected)
+
+
+def test_positions_outside_the_clip_stand_still():
+    backward, forward = random_tensors((1, 2, 2, 5, 6), (1, 2, 2, 5, 6))
+    gather, scatter = compose_window_flows(backward, forward, 2, 2)
+    assert gather.shape == scatter.shape == (1, 3, 5, 2, 5, 6)
+    assert (gather[:, 0, :3] == 0).all()
+    torch.testing.assert_close(gather[:, 0, 3], backward[:, 0])
+    torch.testing.assert_close(scatter[:, 2, 1], backward[:, 1])
+    assert (scatter[:, 2, 2:] == 0).all()
+
+
+def test_a_single_frame_has_no_motion():
+    none = torch.zeros(1, 0, 2, 5, 6)
+    gather, scatter = compose_window_flows(none, none, 1, 1)
+    assert gather.shape == (1, 1, 3, 2, 5, 6)
+    assert not gather.any()
+    assert not scatter.any()
+
+
+def test_exact_composition_aligns_better_where_motion_differs_between_frames():
+    """Frame i + 1 is frame i turned and zoomed, each time about another place, by another angle and factor."""
+    side = 64
+    turns = [(0.02, 1.02, 10, 50), (-0.10, 0.96, 40, 20), (0.14, 1.05, 60, 30), (-0.05, 1.0, 5, 5)]
+    steps = [motion(*turn) for turn in turns]
+    backward = torch.stack([flow_of(step, side) for step in steps])[None]
+    forward = torch.stack([flow_of(step.inverse(), side) for step in steps])[None]
+    # from the anchor, frame 2, to the ends of the window
+    out = {0: (steps[1] @ steps[0]).inverse(), 4: steps[3] @ steps[2]}
+    truth = {i: (flow_of(matrix, side), flow_of(matrix.inverse(), side)) for i, matrix in out.items()}
+    inner = slice(16, -16)
+    errors = {}
+    for name in ('reference', 'exact'):
+        flows = compose_window_flows(backward, forward, 2, 2, name)
+        errors[name] = max(
+            (flow[0, 2, i] - truth[i][way])[:, inner, inner].norm(dim=0).max().item()
+            for way, flow in enumerate(flows)
+            for i in (0, 4)
+        )
+    assert errors['exact'] < 1e-9
+    assert errors['reference'] > 0.3
+
+
+def test_an_unknown_composition_is_named():
+    with pytest.raises(ValueError, match="flow_composition is 'other'; set one of reference, exact"):
+        compose_window_flows(*random_tensors((1, 2, 2, 5, 6), (1, 2, 2, 5, 6)), 1, 1, 'other')

@@ -1,0 +1,90 @@
+"""A room imports only the rooms below it, and no two modules import each other in a circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'gsm_plugin'
+
+# From top to bottom; rooms of one storey do not import each other.
+STOREYS = (
+    ('__init__', '__main__'),
+    ('cli',),
+    ('engine',),
+    ('register',),
+    ('models', 'archs', 'data'),
+    ('inference', 'evaluation'),
+    ('layers',),
+    ('ops',),
+    ('compat', '_env'),
+)
+HOSTLESS = ('inference', 'evaluation', 'layers', 'ops')
+
+
+def storey(room):
+    return next(number for number, rooms in enumerate(STOREYS) if room in rooms)
+
+
+def room_of(module):
+    parts = module.split('.')
+    return parts[1] if len(parts) > 1 else '__init__'
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+    if len(parts) == 2:
+        return '.'.join(parts)
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def modules():
+    return {module_name(path): path for path in sorted(PACKAGE.rglob('*.py'))}
+
+
+def imports(path, everywhere=True):
+    """Names of imported modules; `from a import b` gives a, and a.b where that is a module of ours."""
+    tree = ast.parse(path.read_text())
+    known = modules()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}, line {node.lineno}: imports are absolute here'
+            inner = [f'{node.module}.{alias.name}' for alias in node.names]
+            ours = [name for name in inner if name in known]
+            yield from ours or [node.module]
+
+
+def own_imports(path, everywhere=True):
+    return [name for name in imports(path, everywhere) if name.split('.')[0] == 'gsm_plugin']
+
+
+@pytest.mark.parametrize('module', modules())
+def test_every_module_has_a_room(module):
+    assert any(room_of(module) in rooms for rooms in STOREYS)
+
+
+@pytest.mark.parametrize('module', modules())
+def test_imports_go_downstairs(module):
+    here = room_of(module)
+    for name in own_imports(modules()[module]):
+        there = room_of(name)
+        # The package itself is the door: it has the version, and only the command asks for it.
+        allowed = there == here or storey(there) > storey(here) or (here == 'cli' and there == '__init__')
+        assert allowed, f'{module} ({here}) imports {name} ({there})'
+
+
+@pytest.mark.parametrize('module', [name for name in modules() if room_of(name) in HOSTLESS])
+def test_rooms_of_pure_functions_do_not_know_basicsr(module):
+    assert not [name for name in imports(modules()[module]) if name.split('.')[0] == 'basicsr']
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        name: {other for other in own_imports(path, everywhere=False) if other in modules()}
+        for name, path in modules().items()
+        if path.name != '__init__.py'
+    }
+    assert list(TopologicalSorter(graph).static_order())
