@@ -12,7 +12,7 @@ OP = 'bidirectional_scan'
 declare(
     OP,
     (
-        Backend('torch', bidirectional_scan_torch, anywhere, 'chunks in lockstep, states are not kept'),
+        Backend('torch', bidirectional_scan_torch, anywhere, 'one call per step, states are not kept'),
         Backend('naive', bidirectional_scan_naive, anywhere, 'the definition'),
     ),
 )

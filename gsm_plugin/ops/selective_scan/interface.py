@@ -13,7 +13,7 @@ OP = 'selective_scan'
 declare(
     OP,
     (
-        Backend('torch', selective_scan_torch, anywhere, 'chunks in lockstep, states are not kept'),
+        Backend('torch', selective_scan_torch, anywhere, 'one call per step, states are not kept'),
         Backend('naive', selective_scan_naive, anywhere, 'the definition'),
     ),
 )

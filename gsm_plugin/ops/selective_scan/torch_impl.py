@@ -1,21 +1,21 @@
-"""The selective scan in plain PyTorch: chunks advance in lockstep, the backward pass computes the states again."""
+"""The selective scan in plain PyTorch: one operator call per step, the backward pass computes the states again."""
 
-import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements of one (steps, channels, state) temporary. 16 MiB in float32, so that the few that are alive at
-# once stay in the last-level cache; larger blocks were slower, smaller ones pay more for launching operators.
-_BLOCK_ELEMENTS = 2**22
+# Elements of one (steps, batch, state, channels) temporary: the three of the backward pass stay in the cache.
+_BLOCK_ELEMENTS = 2**18
 
 
 def selective_scan_torch(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """Computes what `selective_scan_naive` does, with the same arguments, in a few hundred operator calls.
+    """Computes what `selective_scan_naive` does, with the same arguments.
 
-    Memory on top of inputs and gradients is bounded by a few blocks of `_BLOCK_ELEMENTS`, whatever the length, width
-    or state size; nothing of the size of the states is kept for the backward pass.
+    Everything but the recurrence itself is computed for blocks of steps at once. Memory on top of inputs and gradients
+    is a few blocks and one state per block, and that only while a pass runs: nothing of the size of the states is kept
+    for the backward pass.
     """
     if u.numel() == 0:
         return u * delta
@@ -26,126 +26,86 @@ class _SelectiveScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         ctx.save_for_backward(u, delta, A, B, C)
-        layout = _Layout(u, A)
-        B_, C_ = layout.split(B), layout.split(C)
-        y = torch.empty_like(u)
-        for block in layout.channel_blocks():
-            delta_ = layout.split(delta[:, block])
-            x = layout.split(u[:, block]) * delta_
-            _, h, _ = _states(delta_, x, A[block].t(), B_)
-            y[:, block] = layout.join(_sum_over_state(h, C_[..., None, :]))
-        return y
+        scan = _Scan(u, delta, A, B, C)
+        y = torch.empty_like(scan.x)
+        for steps, h in scan.forward():
+            torch.matmul(scan.C[steps].mT, h, out=y[steps])
+        return _batch_first(y.squeeze(2))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y: Tensor):
         u, delta, A, B, C = ctx.saved_tensors
-        layout = _Layout(u, A)
-        B_, C_ = layout.split(B), layout.split(C)
-        grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
-        grad_A = torch.empty_like(A)
-        grad_B, grad_C = torch.zeros_like(B_), torch.zeros_like(C_)
-        for block in layout.channel_blocks():
-            u_, delta_ = layout.split(u[:, block]), layout.split(delta[:, block])
-            grad_y_ = layout.split(grad_y[:, block])
-            A_, x = A[block].t(), u_ * delta_
-            decay, h, entry = _states(delta_, x, A_, B_)
-            _add_over_channels(grad_C, h, grad_y_)
-            grad_h = _adjoint_states(decay, delta_, A_, C_, grad_y_)
-            _add_over_channels(grad_B, grad_h, x)
-            grad_x = _sum_over_state(grad_h, B_[..., None, :])
+        scan = _Scan(u, delta, A, B, C)
+        grad_y = _time_first(grad_y)[:, :, None]
+        grad_x, grad_delta = torch.empty_like(scan.x), torch.empty_like(scan.x)
+        grad_A, grad_B, grad_C = torch.zeros_like(scan.A), torch.empty_like(scan.B), torch.empty_like(scan.C)
+        for steps, entry, decay, h, grad_h in scan.backward(grad_y):
+            torch.matmul(h, grad_y[steps].mT, out=grad_C[steps])
+            torch.matmul(grad_h, scan.x[steps].mT, out=grad_B[steps])
+            torch.matmul(scan.B[steps].mT, grad_h, out=grad_x[steps])
             # d loss / d (delta_t A) = grad_h_t * decay_t * h_{t-1}
             grad_exponent = decay.mul_(grad_h)
-            grad_exponent[0] *= entry
             grad_exponent[1:] *= h[:-1]
-            grad_delta_ = _sum_over_state(grad_exponent, A_[..., None]).addcmul_(grad_x, u_)
-            grad_A[block] = grad_exponent.mul_(delta_[:, :, None]).sum((0, 1, 4)).t()
-            grad_u[:, block] = layout.join(grad_x.mul_(delta_))
-            grad_delta[:, block] = layout.join(grad_delta_)
-        return grad_u, grad_delta, grad_A, layout.join(grad_B), layout.join(grad_C)
+            grad_exponent[0] *= entry
+            torch.sum(torch.mul(grad_exponent, scan.A, out=h), 2, keepdim=True, out=grad_delta[steps])
+            grad_A += grad_exponent.mul_(scan.delta[steps]).sum((0, 1))
+        grad_delta = _batch_first(grad_delta.squeeze(2)).addcmul_(_batch_first(grad_x.squeeze(2)), u)
+        grad_u = _batch_first(grad_x.squeeze(2)) * delta
+        return grad_u, grad_delta, grad_A.t(), _batch_first(grad_B.squeeze(3)), _batch_first(grad_C.squeeze(3))
 
 
-class _Layout:
-    """Folds time into (steps of a chunk, chunks), chunks innermost: (b, c, l) <-> (step, b, c, chunk).
+class _Scan:
+    """The recurrence and its adjoint over blocks of steps; time first and channels last: (l, b, n, d)."""
 
-    A padded step has delta = 0: its decay is 1 and its input 0, so that it leaves the state as it is.
-    """
+    def __init__(self, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:
+        self.delta, self.x = _time_first(delta)[:, :, None], _time_first(u * delta)[:, :, None]
+        self.A = A.t().contiguous()
+        self.B, self.C = _time_first(B)[..., None], _time_first(C)[..., None]
+        length, batch = self.x.shape[:2]
+        self._state = self.x.new_zeros(batch, *self.A.shape)
+        size = min(length, max(1, _BLOCK_ELEMENTS // self._state.numel()))
+        self._blocks = [slice(start, min(start + size, length)) for start in range(0, length, size)]
+        self._decay, self._h = (self.x.new_empty(size, *self._state.shape) for _ in range(2))
 
-    def __init__(self, u: Tensor, A: Tensor) -> None:
-        self.batch, self.channels, self.length = u.shape
-        # fewer steps than chunks: a step is a handful of operator calls, and the chunks are what they vectorise over
-        self.steps = max(1, math.isqrt(self.length) // 2)
-        self.chunks = math.ceil(self.length / self.steps)
-        self.block = max(1, _BLOCK_ELEMENTS // (self.batch * self.steps * self.chunks * A.shape[1]))
+    def forward(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yields the states of each block; they are overwritten by the next."""
+        state = self._state
+        for steps in self._blocks:
+            _, h = self._states(steps, state)
+            yield steps, h
+            state = h[-1].clone()
 
-    def channel_blocks(self) -> list[slice]:
-        return [slice(i, i + self.block) for i in range(0, self.channels, self.block)]
+    def backward(self, grad_y: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+        """Yields, from the last block to the first, what entered it, decays, states and their gradients."""
+        entries = [self._state]
+        entries += [h[-1].clone() for _, h in self.forward()][:-1]
+        grad_h = torch.empty_like(self._h)
+        carried = self._state
+        for steps, entry in zip(reversed(self._blocks), reversed(entries), strict=True):
+            decay, h = self._states(steps, entry)
+            grad = torch.mul(grad_y[steps], self.C[steps], out=grad_h[: len(h)])
+            later = grad[-1].add_(carried)
+            for decay_t, grad_t in zip(reversed(decay[1:].unbind()), reversed(grad[:-1].unbind()), strict=True):
+                later = grad_t.addcmul_(decay_t, later)
+            carried = decay[0] * later
+            yield steps, entry, decay, h, grad
 
-    def split(self, x: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(x, (0, self.steps * self.chunks - self.length))
-        return padded.unflatten(-1, (self.chunks, self.steps)).permute(3, 0, 1, 2).contiguous()
-
-    def join(self, x: Tensor) -> Tensor:
-        return x.permute(1, 2, 3, 0).flatten(2)[..., : self.length]
-
-
-def _sum_over_state(states: Tensor, weights: Tensor) -> Tensor:
-    """Sums (step, b, n, c, chunk) over n, weighted by (..., n, c or 1, chunk or 1)."""
-    total = states.select(-3, 0) * weights.select(-3, 0)
-    for i in range(1, states.shape[-3]):
-        total.addcmul_(states.select(-3, i), weights.select(-3, i))
-    return total
-
-
-def _add_over_channels(total: Tensor, states: Tensor, weights: Tensor) -> None:
-    """Adds (step, b, n, c, chunk) summed over c, weighted by (step, b, c, chunk), to total (step, b, n, chunk)."""
-    for i in range(states.shape[-2]):
-        total.addcmul_(states[..., i, :], weights[:, :, None, i])
-
-
-def _states(delta: Tensor, x: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes decay and state of every step, (step, b, n, c, chunk), and the state that enters each chunk.
-
-    The chunks first run side by side from a zero state, which tells how each of them ends; then they are chained, and
-    run again from the states that really enter them.
-    """
-    steps, batch, channels, chunks = delta.shape
-    decay = delta.new_empty(steps, batch, len(A), channels, chunks)
-    h = torch.empty_like(decay)
-    end = torch.zeros_like(decay[0])
-    for delta_t, x_t, B_t, decay_t, h_t in zip(delta, x, B, decay, h, strict=True):
-        torch.mul(delta_t[:, None], A[..., None], out=decay_t).exp_()
-        torch.mul(x_t[:, None], B_t[:, :, None], out=h_t)
-        torch.addcmul(h_t, decay_t, end, out=end)
-    entry = previous = _chain(_total_decay(delta, A), end)
-    for decay_t, h_t in zip(decay, h, strict=True):
-        previous = h_t.addcmul_(decay_t, previous)
-    return decay, h, entry
+    def _states(self, steps: slice, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Decay and state of every step of a block that is entered with a state."""
+        count = steps.stop - steps.start
+        decay = torch.mul(self.delta[steps], self.A, out=self._decay[:count]).exp_()
+        h = torch.mul(self.x[steps], self.B[steps], out=self._h[:count])
+        for decay_t, h_t in zip(decay.unbind(), h.unbind(), strict=True):
+            state = h_t.addcmul_(decay_t, state)
+        return decay, h
 
 
-def _adjoint_states(decay: Tensor, delta: Tensor, A: Tensor, C: Tensor, grad_y: Tensor) -> Tensor:
-    """Runs the recurrence backwards in time: grad_h_t = C_t grad_y_t + decay_{t+1} grad_h_{t+1}."""
-    grad_h = torch.empty_like(decay)
-    end = torch.zeros_like(decay[0])
-    for t in reversed(range(len(decay))):
-        torch.mul(grad_y[t, :, None], C[t, :, :, None], out=grad_h[t])
-        end.add_(grad_h[t]).mul_(decay[t])
-    carried = _chain(_total_decay(delta, A).flip(-1), end.flip(-1)).flip(-1)
-    for t in reversed(range(len(decay))):
-        carried = grad_h[t].add_(carried)
-        carried = carried * decay[t]
-    return grad_h
+def _time_first(x: Tensor) -> Tensor:
+    """(b, d, l) -> (l, b, d)."""
+    return x.permute(2, 0, 1).contiguous()
 
 
-def _total_decay(delta: Tensor, A: Tensor) -> Tensor:
-    """How much of a state that enters a chunk is left at its end, (b, n, c, chunk)."""
-    return torch.exp(delta.sum(0)[:, None] * A[..., None])
-
-
-def _chain(total: Tensor, end: Tensor) -> Tensor:
-    """Returns the state that enters each chunk, given what each adds (`end`) and leaves (`total`), chunks last."""
-    total, end = total.movedim(-1, 0).contiguous(), end.movedim(-1, 0).contiguous()
-    entry = torch.zeros_like(end)
-    for s in range(1, len(end)):
-        torch.addcmul(end[s - 1], total[s - 1], entry[s - 1], out=entry[s])
-    return entry.movedim(0, -1).contiguous()
+def _batch_first(x: Tensor) -> Tensor:
+    """(l, b, d) -> (b, d, l)."""
+    return x.permute(1, 2, 0).contiguous()
