@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from gsm_plugin.data.frame_sources import FolderSource
 
 
@@ -29,6 +28,8 @@ def make(folder: Path, out: Path) -> None:
         raise ValueError(f'{out} does not end in .lmdb; BasicSR reads only folders that do.')
     if out.exists():
         raise FileExistsError(f'{out} exists; remove it, or name another place.')
+    from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+
     source = FolderSource(folder)
     paths = [
         str(Path(source.where(clip, i)).relative_to(folder))
