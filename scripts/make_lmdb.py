@@ -8,6 +8,8 @@ from pathlib import Path
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.data.frame_sources import FolderSource
 
+_MARGIN = 2**26
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -39,7 +41,10 @@ def make(folder: Path, out: Path) -> None:
     keys = [str(Path(path).with_suffix('')) for path in paths]
     part = out.with_name(f'{out.stem}.part.lmdb')
     shutil.rmtree(part, ignore_errors=True)
-    make_lmdb_from_imgs(str(folder), str(part), paths, keys, multiprocessing_read=False)
+    # Raw frames bound what their PNGs take; BasicSR would guess from the first one.
+    sizes = [source.size(clip, 0) for clip, _ in frames]
+    map_size = _MARGIN + sum(4 * height * width for height, width in sizes)
+    make_lmdb_from_imgs(str(folder), str(part), paths, keys, multiprocessing_read=False, map_size=map_size)
     part.replace(out)
 
 
