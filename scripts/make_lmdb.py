@@ -33,11 +33,8 @@ def make(folder: Path, out: Path) -> None:
     from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
     source = FolderSource(folder)
-    paths = [
-        str(Path(source.where(clip, i)).relative_to(folder))
-        for clip, names in source.frames.items()
-        for i in range(len(names))
-    ]
+    frames = [(clip, i) for clip, names in source.frames.items() for i in range(len(names))]
+    paths = [str(Path(source.where(clip, i)).relative_to(folder)) for clip, i in frames]
     keys = [str(Path(path).with_suffix('')) for path in paths]
     part = out.with_name(f'{out.stem}.part.lmdb')
     shutil.rmtree(part, ignore_errors=True)
