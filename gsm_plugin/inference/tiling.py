@@ -13,12 +13,12 @@ _AXES = ('frames', 'rows', 'columns')
 
 
 class Span(NamedTuple):
-    """What a tile takes of one axis, and what of its output is kept; positions in LQ frames or pixels of the clip.
+    """What a tile takes of one axis of the clip, and what is kept of its output.
 
     Attributes:
-        start: First position that the network sees.
+        start: First LQ frame or pixel that the network sees.
         stop: One after the last.
-        keep_start: First position that the output is taken for.
+        keep_start: First frame or pixel of the whole output that is taken from the tile.
         keep_stop: One after the last.
     """
 
@@ -49,14 +49,16 @@ def check_tile(tile: Sequence[int], overlap: Sequence[int]) -> None:
             raise UserError(f'tile has {size} {axis}, but tile_overlap is {shared}; make it less than the tile.')
 
 
-def list_spans(length: int, tile: int, overlap: int, drop: int) -> list[Span]:
+def list_spans(length: int, tile: int, overlap: int, scale: int, drop: int) -> list[Span]:
     """Where tiles lie along one axis: every `tile - overlap`, the last one shifted back to end at the border.
 
     Args:
         length: Length of the axis; where it is no more than the tile, one span takes it whole.
         tile: Length of a tile.
         overlap: By how much neighbours overlap, less than `tile`.
-        drop: How much of the output is dropped at each end that is not a border of the clip, at most half of `overlap`.
+        scale: Enlargement of the network along the axis.
+        drop: Output pixels that are dropped at each end that is not a border of the clip, at most half of the overlap
+            of two outputs.
 
     Returns:
         Spans in order; together they keep every position at least once.
@@ -65,26 +67,30 @@ def list_spans(length: int, tile: int, overlap: int, drop: int) -> list[Span]:
     spans = []
     for start in starts:
         stop = min(start + tile, length)
-        keep_start = start + drop if start > 0 else 0
-        keep_stop = stop - drop if stop < length else length
+        keep_start = start * scale + (drop if start > 0 else 0)
+        keep_stop = stop * scale - (drop if stop < length else 0)
         spans.append(Span(start, stop, keep_start, keep_stop))
     return spans
 
 
-def list_tiles(size: Sequence[int], tile: Sequence[int], overlap: Sequence[int]) -> list[tuple[Span, Span, Span]]:
-    """The tiles of a clip, frames outermost. On inner edges half of the overlap (rounded down) is dropped in space.
+def list_axes(size: Sequence[int], tile: Sequence[int], overlap: Sequence[int], scale: int) -> list[list[Span]]:
+    """The spans of a clip's tiles along time, rows and columns, by the rule of the published testers of VRT and GSM.
 
-    Along time nothing is dropped: frames that two tiles share are averaged, as in the testers of VRT and its kin.
+    On inner edges a tile loses as many pixels of its *output* as half of the overlap (rounded down) has LQ pixels, and
+    where two tiles remain, they are averaged. Along time nothing is dropped.
 
     Args:
         size: Frames, rows and columns of the clip.
         tile: The same of a tile.
         overlap: By how many of each neighbouring tiles overlap.
+        scale: Enlargement of the network.
 
     Raises:
         UserError: See `check_tile`.
     """
-    return list(product(*_spans(size, tile, overlap)))
+    check_tile(tile, overlap)
+    scales, drops = (1, scale, scale), (0, overlap[1] // 2, overlap[2] // 2)
+    return [list_spans(*numbers) for numbers in zip(size, tile, overlap, scales, drops, strict=True)]
 
 
 def run_tiled(
@@ -101,7 +107,7 @@ def run_tiled(
         network: Takes (b, t, c, h, w), as it lies in `clip`, and gives (b, t, c', h * scale, w * scale).
         clip: (b, t, c, h, w), of any size and on any device.
         tile: Frames, rows and columns of a tile in LQ pixels; a side that is no longer is taken whole.
-        overlap: By how many of each neighbouring tiles overlap; see `list_tiles`.
+        overlap: By how many of each neighbouring tiles overlap; see `list_axes`.
         scale: Enlargement of the network.
         on_tile: Called after each tile with the number of tiles done and of all, for a progress bar.
 
@@ -112,45 +118,35 @@ def run_tiled(
         UserError: The tiles cannot cover a clip (see `check_tile`), or the network does not enlarge by `scale`.
     """
     batch, frames, _, height, width = clip.shape
-    axes = _spans((frames, height, width), tile, overlap)
+    axes = list_axes((frames, height, width), tile, overlap, scale)
     tiles = list(product(*axes))
     output = None
     for number, spans in enumerate(tiles, start=1):
         time, rows, columns = (slice(span.start, span.stop) for span in spans)
-        part = network(clip[:, time, :, rows, columns].contiguous()).float().cpu()
+        part = network(clip[:, time, :, rows, columns].contiguous()).cpu()
         _check_output(part, spans, scale)
         if output is None:
             output = torch.zeros(batch, frames, part.shape[2], height * scale, width * scale)
-        time, rows, columns = _kept(spans, scale)
-        from_time, from_rows, from_columns = _kept(spans, scale, inside=True)
+        time, rows, columns = (slice(span.keep_start, span.keep_stop) for span in spans)
+        from_time, from_rows, from_columns = _inside(spans, scale)
         output[:, time, :, rows, columns] += part[:, from_time, :, from_rows, from_columns]
         if on_tile is not None:
             on_tile(number, len(tiles))
     # The number of outputs at a pixel is a product over the axes, so three vectors hold it.
-    counts = [_counts(spans, size) for spans, size in zip(axes, (frames, height, width), strict=True)]
-    output /= counts[0].view(-1, 1, 1, 1)
-    output /= counts[1].repeat_interleave(scale).view(-1, 1)
-    output /= counts[2].repeat_interleave(scale)
+    output /= _counts(axes[0]).view(-1, 1, 1, 1)
+    output /= _counts(axes[1]).view(-1, 1)
+    output /= _counts(axes[2])
     return output
 
 
-def _spans(size: Sequence[int], tile: Sequence[int], overlap: Sequence[int]) -> list[list[Span]]:
-    check_tile(tile, overlap)
-    drops = (0, overlap[1] // 2, overlap[2] // 2)
-    return [list_spans(*numbers) for numbers in zip(size, tile, overlap, drops, strict=True)]
+def _inside(spans: tuple[Span, Span, Span], scale: int) -> list[slice]:
+    """The kept part of a tile's own output on each axis."""
+    origins = [span.start * factor for span, factor in zip(spans, (1, scale, scale), strict=True)]
+    return [slice(span.keep_start - at, span.keep_stop - at) for span, at in zip(spans, origins, strict=True)]
 
 
-def _kept(spans: tuple[Span, Span, Span], scale: int, inside: bool = False) -> list[slice]:
-    """The kept part of the output on each axis, within the whole output, or inside the tile's own."""
-    slices = []
-    for span, factor in zip(spans, (1, scale, scale), strict=True):
-        origin = span.start if inside else 0
-        slices.append(slice((span.keep_start - origin) * factor, (span.keep_stop - origin) * factor))
-    return slices
-
-
-def _counts(spans: Sequence[Span], length: int) -> Tensor:
-    counts = torch.zeros(length)
+def _counts(spans: Sequence[Span]) -> Tensor:
+    counts = torch.zeros(spans[-1].keep_stop)
     for span in spans:
         counts[span.keep_start : span.keep_stop] += 1
     return counts

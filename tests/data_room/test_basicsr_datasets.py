@@ -131,7 +131,7 @@ def test_augmentation_and_workers_keep_lq_and_gt_aligned(tmp_path, kind):
     else:
         write_frames(tmp_path, [*vimeo_frames('00001/0266'), *vimeo_frames('00002/0001')], 'lmdb')
         dataset = Vimeo90KRecurrentDataset(vimeo_options(tmp_path, 'lmdb', **changes))
-    loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=1)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=1, multiprocessing_context='fork')
     count = 0
     for batch in loader:
         assert batch['lq'].shape[-2:] == (4, 4)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.inference.tiling import Span, list_spans, list_tiles, run_tiled
+from gsm_plugin.inference.tiling import Span, list_axes, list_spans, run_tiled
 
 SCALE = 2
 
@@ -33,30 +33,31 @@ def axes(draw):
 
 
 def test_tiles_start_every_tile_less_overlap_and_the_last_ends_at_the_border():
-    assert list_spans(180, 144, 50, 25) == [Span(0, 144, 0, 119), Span(36, 180, 61, 180)]
-    assert [span[:2] for span in list_spans(320, 144, 50, 25)] == [(0, 144), (94, 238), (176, 320)]
+    assert list_spans(180, 144, 50, 4, 25) == [Span(0, 144, 0, 551), Span(36, 180, 169, 720)]
+    assert [span[:2] for span in list_spans(320, 144, 50, 4, 25)] == [(0, 144), (94, 238), (176, 320)]
 
 
 def test_a_length_no_longer_than_the_tile_is_taken_whole():
-    assert list_spans(7, 9, 4, 2) == list_spans(7, 7, 4, 2) == [Span(0, 7, 0, 7)]
+    assert list_spans(7, 9, 4, 1, 2) == list_spans(7, 7, 4, 1, 2) == [Span(0, 7, 0, 7)]
 
 
-@given(axes())
-def test_every_position_is_kept_by_a_span_that_sees_it(axis):
+@given(axes(), st.integers(1, 4))
+def test_every_position_is_kept_by_a_span_that_sees_it(axis, scale):
     length, tile, overlap = axis
     for drop in (0, overlap // 2):
-        spans = list_spans(length, tile, overlap, drop)
+        spans = list_spans(length, tile, overlap, scale, drop)
         kept = [position for span in spans for position in range(span.keep_start, span.keep_stop)]
-        assert set(kept) == set(range(length))
-        assert all(span.start <= span.keep_start < span.keep_stop <= span.stop <= length for span in spans)
-        assert all(span.stop - span.start == min(tile, length) for span in spans)
+        assert set(kept) == set(range(length * scale))
+        for span in spans:
+            assert span.start * scale <= span.keep_start < span.keep_stop <= span.stop * scale <= length * scale
+            assert span.stop - span.start == min(tile, length)
 
 
-def test_half_of_the_overlap_is_dropped_in_space_and_nothing_along_time():
-    time, rows, columns = list_tiles((5, 8, 8), (3, 5, 6), (1, 3, 2))[0]
-    assert time == Span(0, 3, 0, 3)
-    assert rows == Span(0, 5, 0, 4)
-    assert columns == Span(0, 6, 0, 5)
+def test_half_of_the_overlap_is_dropped_in_output_pixels_and_nothing_along_time():
+    time, rows, columns = list_axes((5, 8, 8), (3, 5, 6), (2, 3, 2), 4)
+    assert time[0] == Span(0, 3, 0, 3)
+    assert rows[0] == Span(0, 5, 0, 19)
+    assert columns[0] == Span(0, 6, 0, 23)
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,22 +71,23 @@ def test_a_local_operation_in_tiles_equals_the_whole(three):
 
 
 def test_shared_frames_are_averaged():
-    clip = torch.zeros(1, 5, 1, 1, 1)
-    output = run_tiled(CountingNetwork(), clip, (3, 1, 1), (1, 0, 0), SCALE)
-    assert output[0, :, 0, 0, 0].tolist() == [0, 0, 0.5, 1, 1]
+    clip = torch.zeros(1, 6, 1, 1, 1)
+    output = run_tiled(CountingNetwork(), clip, (4, 1, 1), (2, 0, 0), SCALE)
+    assert output[0, :, 0, 0, 0].tolist() == [0, 0, 0.5, 0.5, 1, 1]
 
 
-def test_rows_and_columns_are_those_of_the_tile_that_keeps_them():
+def test_on_inner_edges_output_pixels_are_dropped_and_the_rest_is_averaged():
     clip = torch.zeros(1, 1, 1, 6, 1)
     output = run_tiled(CountingNetwork(), clip, (1, 4, 4), (0, 2, 2), SCALE)
-    assert output[0, 0, 0, :, 0].tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    # The tiles share rows 4 to 7 of the output; the first one drops row 7, the second one row 4.
+    assert output[0, 0, 0, :, 0].tolist() == [0, 0, 0, 0, 0, 0.5, 0.5, 1, 1, 1, 1, 1]
 
 
-def test_a_last_tile_that_was_shifted_back_shares_more_and_is_averaged_there():
+def test_a_last_tile_that_was_shifted_back_shares_more():
     clip = torch.zeros(1, 1, 1, 1, 5)
     output = run_tiled(CountingNetwork(), clip, (1, 4, 4), (0, 2, 2), SCALE)
-    # The second tile starts at 1, not at 2, and drops its first pixel; the first one drops its last.
-    assert output[0, 0, 0, 0, ::2].tolist() == [0, 0, 0.5, 1, 1]
+    # The second tile starts at 1, not at 2.
+    assert output[0, 0, 0, 0].tolist() == [0, 0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 1]
 
 
 def test_the_network_sees_tiles_of_one_size_and_the_bar_hears_of_each():

@@ -121,6 +121,15 @@ def test_a_bad_batch_spoils_its_whole_group_and_no_other(tmp_path):
     assert not torch.equal(model.net_g.body[0].weight, weights['body.0.weight'])
 
 
+def test_an_infinite_loss_spoils_its_group_though_the_gradient_is_finite(tmp_path):
+    model = make_model(tmp_path, train={'accumulate_iter': 2})
+    weights = weights_of(model.net_g)
+    criterion, losses = model.cri_pix, iter([float('inf'), 0.0])
+    model.cri_pix = lambda output, gt: criterion(output, gt) + next(losses)
+    run(model, [make_batch(), make_batch(1)])
+    torch.testing.assert_close(weights_of(model.net_g), weights, atol=0, rtol=0)
+
+
 def test_training_stops_after_too_many_bad_batches_in_a_row(tmp_path):
     model = make_model(tmp_path, train={'max_skipped_steps': 3})
     run(model, [spoiled(make_batch()), spoiled(make_batch()), make_batch(), spoiled(make_batch())])
