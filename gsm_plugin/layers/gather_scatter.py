@@ -81,18 +81,15 @@ class GatherScatterBlock(nn.Module):
 
     def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: ImplicitWarp) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same."""
-        target = window[:, anchor : anchor + 1].expand_as(window)
-        aligned = implicit_warp(window.flatten(0, 1), target.flatten(0, 1), flow.flatten(0, 1))
+        aligned = implicit_warp(window.flatten(0, 1), window[:, anchor], flow.flatten(0, 1))
         return aligned.view_as(window)
 
     def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
         """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
-        frames = list(aligned.unbind(1))
-        for i, frame in enumerate(frames):
-            if i != anchor and self.scatter == 'all':
-                frames[i] = flow_warp(frame.permute(0, 3, 1, 2), flow[:, i]).permute(0, 2, 3, 1)
-            elif i != anchor:
-                frames[i] = torch.zeros_like(frame)
+        if self.scatter == 'all':
+            # the flow of the anchor is zero, which leaves it where it is
+            return flow_warp(aligned.flatten(0, 1), flow.flatten(0, 1)).view(aligned.shape)
+        frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 
     def _scan(self, aligned: Tensor) -> Tensor:

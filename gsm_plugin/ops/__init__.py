@@ -1,8 +1,12 @@
 """Pure tensor functions. Each op has a naive version, which is the law, and faster ones that are held to it."""
 
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirectional_scan
+from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends
-from gsm_plugin.ops.flow import compose_window_flows, flow_warp
+from gsm_plugin.ops.flow import compose_window_flows
+from gsm_plugin.ops.flow_warp.interface import flow_warp
+from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
+from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
 from gsm_plugin.ops.selective_scan.interface import selective_scan
 from gsm_plugin.ops.window_attention.interface import window_attention
@@ -11,8 +15,11 @@ __all__ = [
     'ScanParameters',
     'bidirectional_scan',
     'compose_window_flows',
+    'depthwise_conv_gelu',
     'describe_backends',
     'flow_warp',
+    'fraction_encoding',
+    'gated_gelu',
     'implicit_warp',
     'selective_scan',
     'window_attention',

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import torch
+
 # A child of BasicSR's logger, so that the choice stands in the log file of a run.
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
@@ -20,12 +22,20 @@ class Backend:
         function: The implementation.
         why_not: Tells for a device type (`cpu`, `cuda`, ...) why the backend cannot run there, or None where it can.
         preference: Why `auto` takes it where it can run.
+        types: Types of tensors that it computes, or None where it computes all of them.
     """
 
     name: str
     function: Callable
     why_not: Callable[[str], str | None]
     preference: str
+    types: tuple[torch.dtype, ...] | None = None
+
+    def refuses(self, device_type: str, dtype: torch.dtype | None = None) -> str | None:
+        """Why it cannot run on a device type or with a type of tensors, or None where it can."""
+        if dtype is not None and self.types is not None and dtype not in self.types:
+            return f'it does not compute in {str(dtype).removeprefix("torch.")}'
+        return self.why_not(device_type)
 
 
 def anywhere(device_type: str) -> str | None:
@@ -45,23 +55,24 @@ def require_known_backend(op: str, requested: str) -> None:
         raise ValueError(f'{op} has no backend {requested!r}; set one of auto, {", ".join(known)}.')
 
 
-def choose_backend(op: str, requested: str, device_type: str) -> Backend:
+def choose_backend(op: str, requested: str, device_type: str, dtype: torch.dtype | None = None) -> Backend:
     """Chooses the backend of an op. `auto` falls back along the list and logs its choice once.
 
     Args:
         op: Name of the op, as declared.
         requested: `auto` or the name of a backend.
         device_type: Where the tensors are: `cpu`, `cuda`, ...
+        dtype: Type of the tensors, for ops with backends that do not compute every one.
 
     Raises:
         ValueError: The op has no backend of that name.
-        RuntimeError: The named backend cannot run on the device.
+        RuntimeError: The named backend cannot run on the device, or with the type.
     """
     if requested == 'auto':
-        return _choose_automatically(op, device_type)
+        return _choose_automatically(op, device_type, dtype)
     require_known_backend(op, requested)
     backend = next(backend for backend in _OPS[op] if backend.name == requested)
-    reason = backend.why_not(device_type)
+    reason = backend.refuses(device_type, dtype)
     if reason is not None:
         raise RuntimeError(f'The backend {requested!r} of {op} cannot run here: {reason}; set auto or another one.')
     return backend
@@ -73,16 +84,16 @@ def describe_backends(device_type: str) -> list[tuple[str, str, str]]:
 
 
 @cache
-def _choose_automatically(op: str, device_type: str) -> Backend:
-    backend, name, reason = _first_that_runs(op, device_type)
+def _choose_automatically(op: str, device_type: str, dtype: torch.dtype | None) -> Backend:
+    backend, name, reason = _first_that_runs(op, device_type, dtype)
     _logger.info(f'{op} on {device_type}: backend {name} ({reason}).')
     return backend
 
 
-def _first_that_runs(op: str, device_type: str) -> tuple[Backend, str, str]:
+def _first_that_runs(op: str, device_type: str, dtype: torch.dtype | None = None) -> tuple[Backend, str, str]:
     passed_over = []
     for backend in _OPS[op]:
-        reason = backend.why_not(device_type)
+        reason = backend.refuses(device_type, dtype)
         if reason is None:
             return backend, backend.name, '; '.join([*passed_over, backend.preference])
         passed_over.append(f'not {backend.name}: {reason}')

@@ -1,50 +1,12 @@
-"""Warping by optical flow, and the composed flows of temporal windows (GSM, arXiv 2510.00862, gather and scatter)."""
+"""The composed flows of temporal windows (GSM, arXiv 2510.00862, gather and scatter)."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsm_plugin.ops.flow_warp.interface import flow_warp
+
 COMPOSITIONS = ('reference', 'exact')
-
-
-def flow_warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Samples `x` bilinearly at `pixel + flow`, with zeros outside the image.
-
-    Args:
-        x: Images or features, (n, c, h, w), in any memory order.
-        flow: Displacements in pixels, x then y, (n, 2, h, w).
-
-    Returns:
-        (n, c, h, w), where position p holds `x[p + flow[p]]`.
-
-    Raises:
-        ValueError: The shapes do not belong together.
-    """
-    if x.ndim != 4 or flow.shape != (x.shape[0], 2, *x.shape[2:]):
-        raise ValueError(
-            f'flow_warp got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, c, h, w) and (n, 2, h, w).'
-        )
-    if 1 in x.shape[2:]:
-        # grid_sample cannot express a displacement along a side of one pixel: give it a second one of zeros.
-        x = F.pad(x, (0, int(x.shape[3] == 1), 0, int(x.shape[2] == 1)))
-    grid = pixel_grid(flow) + flow
-    scale = torch.tensor([x.shape[3] - 1, x.shape[2] - 1], device=x.device, dtype=flow.dtype) / 2
-    normalised = grid.permute(0, 2, 3, 1) / scale - 1
-    # Coordinates in half precision would be off by whole pixels.
-    dtype = torch.promote_types(x.dtype, flow.dtype)
-    warped = F.grid_sample(x.to(dtype), normalised.to(dtype), 'bilinear', 'zeros', align_corners=True)
-    return warped.to(x.dtype)
-
-
-def pixel_grid(flow: Tensor) -> Tensor:
-    """Coordinates of every pixel, x then y, for a flow (..., 2, h, w): (2, h, w)."""
-    height, width = flow.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(height, device=flow.device, dtype=flow.dtype),
-        torch.arange(width, device=flow.device, dtype=flow.dtype),
-        indexing='ij',
-    )
-    return torch.stack((x, y))
 
 
 def compose_window_flows(
@@ -97,5 +59,6 @@ def _chain(flows: list[Tensor], still: Tensor) -> Tensor:
         return still
     total = flows[0]
     for flow in flows[1:]:
-        total = total + flow_warp(flow.flatten(0, 1), total.flatten(0, 1)).view_as(flow)
+        moved = flow_warp(flow.flatten(0, 1).permute(0, 2, 3, 1), total.flatten(0, 1))
+        total = total + moved.permute(0, 3, 1, 2).unflatten(0, flow.shape[:2])
     return total

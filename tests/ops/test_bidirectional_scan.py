@@ -2,24 +2,138 @@ import pytest
 import torch
 
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
-from tests.ops.comparison import assert_same_function, random_tensors
+from gsm_plugin.ops.bidirectional_scan import composed
+from gsm_plugin.ops.dispatch import choose_backend
+from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
+from tests.ops.triton_device import DEVICE, on_device
 
 D, N, R, WIDTH = 6, 4, 2, 4
+ON_GPU = DEVICE == 'cuda'
 
 
-def inputs(length, batch=2):
-    shapes = [(batch, length, D)] * 2 + [(2, D, WIDTH), (2, D), (2, R + 2 * N, D), (2, D, R), (2, D), (2, D, N), (2, D)]
-    *tensors, A, skip = random_tensors(*shapes)
-    return [*(0.5 * x for x in tensors), -A.exp(), skip]
+def inputs(length, batch=2, d=D, n=N, rank=R, step=0.0):
+    """x, z and the parameters; a negative step makes the decay slow, so that states go through many chunks."""
+    shapes = [(batch, length, d)] * 2 + [(2, d, WIDTH), (2, d), (2, rank + 2 * n, d), (2, d, rank), (2, d), (2, d, n)]
+    *tensors, dt_bias, A, skip = random_tensors(*shapes, (2, d))
+    return [*(0.5 * x for x in tensors), 0.5 * dt_bias + step, -A.exp(), skip]
 
 
 def with_backend(backend):
     return lambda x, z, *parameters: bidirectional_scan(x, z, ScanParameters(*parameters), backend)
 
 
+@pytest.fixture
+def triton_impl(monkeypatch):
+    """The kernels, on the CPU cut into pieces so small that short sequences have many of them."""
+    pytest.importorskip('triton')
+    from gsm_plugin.ops.bidirectional_scan import triton_impl
+
+    if not ON_GPU:
+        sizes = {'_STEPS': 4, '_CHANNELS': 4, '_BWD_CHANNELS': 16, '_LEAST_BLOCKS': 2, '_TILE': 16}
+        for name, value in sizes.items():
+            monkeypatch.setattr(triton_impl, name, value)
+    return triton_impl
+
+
+def triton_backend(x, z, *parameters):
+    from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
+
+    return on_device(lambda x, z, *rest: bidirectional_scan_triton(x, z, rest))(x, z, *parameters)
+
+
 @pytest.mark.parametrize('length', [1, 3, 63, 130])
-def test_matches_naive(length):
+def test_torch_matches_naive(length):
     assert_same_function(with_backend('torch'), with_backend('naive'), inputs(length))
+
+
+@pytest.mark.parametrize('step', [0.0, -5.0])
+@pytest.mark.parametrize('length, batch, d', [(1, 1, 3), (9, 2, 5)])
+def test_triton_matches_naive(triton_impl, length, batch, d, step):
+    tensors = inputs(length, batch, d, n=2, rank=1, step=step)
+    assert_same_function(triton_backend, with_backend('naive'), tensors, torch.float32)
+
+
+def test_triton_carries_states_over_chunks(triton_impl):
+    tensors = inputs(33, 1, 3, n=2, rank=1, step=-5.0)
+    assert_same_function(triton_backend, with_backend('naive'), tensors, torch.float32)
+
+
+@pytest.mark.skipif(not ON_GPU, reason='too large for the interpreter')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('length, batch, d, n, rank', [(63, 2, 40, 4, 3), (65, 1, 288, 16, 9), (1000, 2, 384, 16, 12)])
+def test_triton_matches_naive_at_real_sizes(triton_impl, length, batch, d, n, rank, dtype):
+    for step in (0.0, -6.0):
+        x, z, conv, bias, x_proj, *rest = inputs(length, batch, d, n, rank, step)
+        tensors = [x, z, conv, bias, x_proj * (D / d) ** 0.5, *rest]
+        actual, expected = ([], [])
+        for function, kind, results in ((triton_backend, dtype, actual), (with_backend('torch'), None, expected)):
+            leaves = [t.to(dtype).to(kind or torch.float64).requires_grad_() for t in tensors]
+            with poisoned_memory():
+                y = function(*leaves)
+                cotangent = random_tensors(y.shape, seed=1)[0].to(dtype).to(y.dtype)
+                results += [y, *torch.autograd.grad(y, leaves, cotangent)]
+        tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+        for a, e in zip(actual, expected, strict=True):
+            assert (a.double() - e).norm() <= tolerance * e.norm()
+
+
+def test_triton_reads_strided_input_and_gradients(triton_impl):
+    def halves(function):
+        def of_halves(both, *parameters):
+            return function(*both.chunk(2, -1), *parameters).transpose(0, 1)
+
+        return of_halves
+
+    x, z, *parameters = inputs(5, 2, 3, n=2, rank=1)
+    tensors = [torch.cat((x, z), -1), *parameters]
+    assert_same_function(halves(triton_backend), halves(with_backend('naive')), tensors, torch.float32)
+
+
+def test_triton_is_the_same_twice(triton_impl):
+    leaves = [x.float().requires_grad_() for x in inputs(9, 2, 5, n=2, rank=1)]
+    first, second = (torch.autograd.grad(triton_backend(*leaves).square().sum(), leaves) for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_triton_keeps_nothing_of_the_size_of_states_per_token(triton_impl, monkeypatch):
+    monkeypatch.setattr(triton_impl, '_LEAST_BLOCKS', 16)
+    kept = []
+    leaves = [x.float().to(DEVICE).requires_grad_() for x in inputs(64, 1, 4, n=4, rank=1)]
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        triton_impl.bidirectional_scan_triton(leaves[0], leaves[1], leaves[2:])
+    assert max(x.numel() for x in kept) <= leaves[0].numel()
+
+
+@pytest.mark.skipif(composed.why_no_mamba_ssm(DEVICE) is not None, reason='mamba-ssm cannot run here')
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+def test_mamba_ssm_matches_ours(triton_impl, dtype, tolerance):
+    tensors = [x.to(DEVICE, dtype).requires_grad_() for x in inputs(257, 2, 64, 16, 4)]
+    results = []
+    for function in (triton_impl.bidirectional_scan_triton, composed.bidirectional_scan_mamba_ssm):
+        y = function(tensors[0], tensors[1], tensors[2:])
+        results.append([y, *torch.autograd.grad(y.float().square().sum(), tensors)])
+    for actual, expected in zip(*results, strict=True):
+        assert (actual - expected).float().norm() <= tolerance * expected.float().norm()
+
+
+def test_float64_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
+    monkeypatch.setattr(composed.torch, 'are_deterministic_algorithms_enabled', lambda: True)
+    with pytest.raises(RuntimeError, match='does not compute in float64'):
+        choose_backend('bidirectional_scan', 'triton', 'cuda', torch.float64)
+    assert choose_backend('bidirectional_scan', 'auto', 'cuda', torch.float64).name == 'torch'
+
+
+def test_mamba_ssm_says_what_it_lacks(monkeypatch):
+    assert composed.why_no_mamba_ssm('cpu') == 'mamba-ssm runs on CUDA devices, not on cpu'
+    monkeypatch.setattr(composed, 'find_spec', lambda name: None)
+    assert composed.why_no_mamba_ssm('cuda') == 'mamba-ssm is not installed'
+    monkeypatch.setattr(composed, 'find_spec', lambda name: object() if name == 'mamba_ssm' else None)
+    assert composed.why_no_mamba_ssm('cuda') == 'mamba-ssm is installed without its CUDA extension'
+
+
+@pytest.mark.parametrize('backend', ['naive', 'torch'])
+def test_an_empty_sequence_stays_empty(backend):
+    assert with_backend(backend)(*inputs(0)).shape == (2, 0, D)
 
 
 def test_second_direction_is_the_first_on_the_reversed_sequence():

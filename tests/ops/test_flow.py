@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gsm_plugin.ops import compose_window_flows, flow_warp
+from gsm_plugin.ops import compose_window_flows
 from tests.ops.comparison import random_tensors
 
 
@@ -25,45 +25,6 @@ def flow_of(matrix, side):
     """The displacement of every pixel by a matrix, (2, side, side)."""
     place = torch.stack(torch.meshgrid(*[torch.arange(side, dtype=torch.float64)] * 2, indexing='xy'))
     return torch.einsum('ij,jhw->ihw', matrix[:2, :2], place) + matrix[:2, 2, None, None] - place
-
-
-def test_no_flow_changes_nothing():
-    (x,) = random_tensors((2, 3, 6, 8))
-    torch.testing.assert_close(flow_warp(x, constant(0, 0, 2)), x)
-
-
-def test_whole_pixels_shift_the_image_and_bring_zeros_in():
-    (x,) = random_tensors((1, 3, 6, 8))
-    actual = flow_warp(x, constant(2, -1))
-    torch.testing.assert_close(actual[:, :, 1:, :6], x[:, :, :5, 2:])
-    assert (actual[:, :, 0].abs() < 1e-12).all()
-    assert (actual[..., 6:].abs() < 1e-12).all()
-
-
-def test_half_pixels_average_neighbours():
-    (x,) = random_tensors((1, 3, 6, 8))
-    torch.testing.assert_close(flow_warp(x, constant(0.5, 0))[..., :7], (x[..., :7] + x[..., 1:]) / 2)
-
-
-@pytest.mark.parametrize('h, w', [(1, 1), (1, 5), (5, 1)])
-def test_sides_of_one_pixel(h, w):
-    (x,) = random_tensors((1, 2, h, w))
-    torch.testing.assert_close(flow_warp(x, constant(0, 0, 1, h, w)), x)
-    assert (flow_warp(x, constant(100, 100, 1, h, w)) == 0).all()
-    half = flow_warp(x, constant(0, 0.5, 1, h, w))
-    torch.testing.assert_close(half[:, :, -1], x[:, :, -1] / 2)
-
-
-def test_half_precision_features_move_by_precise_flow():
-    (x,) = random_tensors((1, 2, 4, 600))
-    flow = constant(0.25, 0, 1, 4, 600)
-    actual = flow_warp(x.bfloat16(), flow.float()).double()
-    torch.testing.assert_close(actual, flow_warp(x.bfloat16().double(), flow), atol=2e-2, rtol=1e-2)
-
-
-def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r'flow \(1, 6, 8, 2\); give \(n, c, h, w\) and \(n, 2, h, w\)'):
-        flow_warp(torch.zeros(1, 3, 6, 8), torch.zeros(1, 6, 8, 2))
 
 
 @pytest.mark.parametrize('anchor', [2, 4])

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from gsm_plugin.ops import window_attention
+from gsm_plugin.ops.dispatch import Backend, anywhere
+from gsm_plugin.ops.window_attention import interface
 from gsm_plugin.ops.window_attention.naive import (
     pad_to_windows,
     window_attention_naive,
@@ -10,8 +12,38 @@ from gsm_plugin.ops.window_attention.naive import (
 )
 from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
 from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.triton_device import DEVICE, on_device
 
-BOTH = pytest.mark.parametrize('attention', [window_attention_naive, window_attention_torch])
+# The interpreter cannot multiply matrices in bfloat16.
+KERNEL_DTYPES = [torch.float32, torch.float16] + ([] if DEVICE == 'cpu' else [torch.bfloat16])
+ALL = pytest.mark.parametrize('attention', ['naive', 'torch', 'triton'], indirect=True)
+
+
+@pytest.fixture
+def attention(request):
+    if request.param == 'naive':
+        return window_attention_naive
+    return window_attention_torch if request.param == 'torch' else in_single_precision
+
+
+def in_single_precision(qkv, bias, window, shift):
+    """The Triton kernels, which have no float64."""
+    return with_triton(window, shift)(qkv.float(), bias.float()).double()
+
+
+def with_triton(window, shift):
+    pytest.importorskip('triton')
+    from gsm_plugin.ops.window_attention.triton_impl import window_attention_triton
+
+    return on_device(lambda qkv, bias: window_attention_triton(qkv, bias, window, shift))
+
+
+def with_naive(window, shift):
+    return lambda qkv, bias: window_attention_naive(qkv, bias, window, shift)
+
+
+def assert_close(actual, expected):
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
 
 
 def inputs(shape, window, heads=2, channels=6, seed=0):
@@ -34,24 +66,24 @@ def test_padding_is_at_the_end():
     assert padded.sum() == 3 * 4 * 5 * 2
 
 
-@BOTH
+@ALL
 def test_without_queries_a_window_is_averaged_with_the_zeros_that_pad_it(attention):
     qkv, bias = inputs((1, 1, 4, 6), (1, 4, 4))
     qkv[..., :6] = 0
     value = qkv[..., 12:]
     actual = attention(qkv, 0 * bias, (1, 4, 4), (0, 0, 0))
-    torch.testing.assert_close(actual[0, 0, 0, 0], value[0, 0, :, :4].mean((0, 1)))
-    torch.testing.assert_close(actual[0, 0, 0, 5], value[0, 0, :, 4:].sum((0, 1)) / 16)
+    assert_close(actual[0, 0, 0, 0], value[0, 0, :, :4].mean((0, 1)))
+    assert_close(actual[0, 0, 0, 5], value[0, 0, :, 4:].sum((0, 1)) / 16)
 
 
-@BOTH
+@ALL
 def test_shifted_windows_do_not_mix_opposite_borders(attention):
     qkv, bias = inputs((1, 1, 8, 8), (1, 4, 4))
     qkv[..., :6] = 0
     actual = attention(qkv, 0 * bias, (1, 4, 4), (0, 2, 2))
     value = qkv[..., 12:]
-    torch.testing.assert_close(actual[0, 0, 4, 4], value[0, 0, 2:6, 2:6].mean((0, 1)))
-    torch.testing.assert_close(actual[0, 0, 0, 0], value[0, 0, :2, :2].mean((0, 1)))
+    assert_close(actual[0, 0, 4, 4], value[0, 0, 2:6, 2:6].mean((0, 1)))
+    assert_close(actual[0, 0, 0, 0], value[0, 0, :2, :2].mean((0, 1)))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +110,92 @@ def test_matches_naive_in_single_precision():
 
     tensors = inputs((1, 5, 7, 9), (2, 4, 4))
     assert_same_function(of(window_attention_torch), of(window_attention_naive), tensors, torch.float32)
+
+
+@pytest.mark.parametrize('dtype', KERNEL_DTYPES)
+@pytest.mark.parametrize(
+    'shape, window, shift, heads, channels',
+    [
+        ((2, 3, 5, 6), (2, 4, 4), (1, 2, 2), 2, 48),
+        ((1, 3, 4, 11), (2, 3, 4), (1, 0, 2), 3, 15),
+        ((1, 1, 7, 9), (1, 7, 9), (0, 0, 0), 1, 17),
+        ((1, 1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 8),
+        ((1, 2, 9, 8), (2, 8, 8), (1, 4, 4), 1, 64),
+    ],
+)
+def test_triton_matches_naive(shape, window, shift, heads, channels, dtype):
+    tensors = inputs(shape, window, heads, channels)
+    assert_same_function(with_triton(window, shift), with_naive(window, shift), tensors, dtype)
+
+
+def test_triton_sums_the_gradient_of_the_bias_over_programs_that_have_several_windows_each(monkeypatch):
+    pytest.importorskip('triton')
+    from gsm_plugin.ops.window_attention import triton_impl
+
+    monkeypatch.setattr(triton_impl, '_BWD_PROGRAMS_PER_MULTIPROCESSOR', 3)
+    window, shift = (1, 2, 4), (0, 1, 0)
+    tensors = inputs((1, 2, 7, 8), window, 1)
+    assert_same_function(with_triton(window, shift), with_naive(window, shift), tensors, torch.float32)
+
+
+@pytest.mark.skipif(DEVICE == 'cpu', reason='sizes for a GPU')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_triton_matches_naive_at_the_size_of_a_training_crop(dtype):
+    window, shift = (2, 8, 8), (1, 4, 4)
+    tensors = inputs((1, 4, 64, 60), window, 8, 192)
+    assert_same_function(with_triton(window, shift), with_naive(window, shift), tensors, dtype)
+
+
+@pytest.mark.skipif(DEVICE == 'cpu', reason='a size for a GPU')
+def test_triton_takes_more_windows_than_a_grid_has_blocks_along_its_second_axis():
+    window, shift = (1, 2, 2), (0, 1, 1)
+    tensors = inputs((1, 2, 400, 400), window, 2, 16)
+    assert_same_function(with_triton(window, shift), with_naive(window, shift), tensors, torch.float32)
+
+
+def test_triton_takes_inputs_in_another_memory_order():
+    window, shift = (1, 4, 4), (0, 2, 2)
+    qkv, bias = inputs((1, 2, 5, 4), window)
+    tensors = qkv.transpose(2, 3).contiguous(), bias.permute(1, 2, 0).contiguous()
+    actual, expected = (
+        lambda x, y, function=function: function(x.transpose(2, 3), y.permute(2, 0, 1))
+        for function in (with_triton(window, shift), with_naive(window, shift))
+    )
+    assert_same_function(actual, expected, tensors, torch.float32)
+
+
+def test_triton_gives_nothing_for_an_empty_batch():
+    window, shift = (1, 4, 4), (0, 0, 0)
+    qkv, bias = (value.float().requires_grad_() for value in inputs((0, 2, 4, 4), window))
+    output = with_triton(window, shift)(qkv, bias)
+    assert output.shape == (0, 2, 4, 4, 6)
+    output.sum().backward()
+    assert not bias.grad.any()
+
+
+@pytest.mark.parametrize(
+    'shape, window, heads, channels, dtype, message',
+    [
+        ((1, 2, 4, 4), (2, 4, 4), 2, 6, torch.float64, 'qkv is of type torch.float64'),
+        ((1, 4, 8, 8), (4, 8, 8), 2, 6, torch.float32, 'a window has 256 tokens'),
+        ((1, 1, 2, 2), (1, 2, 2), 1, 65, torch.float32, 'a head has 65 channels'),
+    ],
+)
+def test_what_the_kernels_do_not_cover_is_refused_by_name_and_left_to_torch_by_auto(
+    monkeypatch, shape, window, heads, channels, dtype, message
+):
+    asked = []
+
+    def choose(op, requested, device_type):
+        asked.append(requested)
+        return Backend('torch', window_attention_torch, anywhere, '')
+
+    monkeypatch.setattr(interface, 'choose_backend', choose)
+    qkv, bias = (value.to(dtype) for value in inputs(shape, window, heads, channels))
+    window_attention(qkv, bias, window, (0, 0, 0))
+    assert asked == ['torch']
+    with pytest.raises(RuntimeError, match=message):
+        interface._triton(qkv, bias, window, (0, 0, 0))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
-"""The bidirectional scan put together from PyTorch's convolution and the selective scan: the law, and its fast form."""
+"""The bidirectional scan put together from a convolution and a scan of one direction: the law, and two fast forms."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -8,19 +12,36 @@ from gsm_plugin.ops.selective_scan.interface import selective_scan
 
 def bidirectional_scan_naive(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there, step by step."""
-    return _both_directions(x, z, parameters, 'naive')
+    return _both_directions(x, z, parameters, lambda *arguments: _direction(*arguments, 'naive'))
 
 
 def bidirectional_scan_torch(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
-    """Computes `bidirectional_scan` with the lockstep scan."""
-    return _both_directions(x, z, parameters, 'torch')
+    """Computes `bidirectional_scan` with PyTorch's convolution and the fast scan."""
+    return _both_directions(x, z, parameters, lambda *arguments: _direction(*arguments, 'torch'))
 
 
-def _both_directions(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], scan_backend: str) -> Tensor:
+def bidirectional_scan_mamba_ssm(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+    """Computes `bidirectional_scan` with the packages mamba-ssm and, if it is there, causal-conv1d."""
+    return _both_directions(x, z, parameters, _direction_of_mamba_ssm)
+
+
+def why_no_mamba_ssm(device_type: str) -> str | None:
+    """Why mamba-ssm cannot run on a device type, or None where it can; does not import it."""
+    if device_type != 'cuda':
+        return f'mamba-ssm runs on CUDA devices, not on {device_type}'
+    if find_spec('mamba_ssm') is None:
+        return 'mamba-ssm is not installed'
+    if find_spec('selective_scan_cuda') is None:
+        return 'mamba-ssm is installed without its CUDA extension'
+    if torch.are_deterministic_algorithms_enabled():
+        return 'mamba-ssm adds gradients in no fixed order, and deterministic algorithms are asked for'
+    return None
+
+
+def _both_directions(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], direction: Callable[..., Tensor]) -> Tensor:
     x, z = x.transpose(1, 2), z.transpose(1, 2)
     forward, backward = (tuple(both[i] for both in parameters) for i in range(2))
-    y = _direction(x, z, *forward, scan_backend)
-    y = y + _direction(x.flip(2), z.flip(2), *backward, scan_backend).flip(2)
+    y = direction(x, z, *forward) + direction(x.flip(2), z.flip(2), *backward).flip(2)
     return y.transpose(1, 2)
 
 
@@ -37,7 +58,39 @@ def _direction(
     scan_backend: str,
 ) -> Tensor:
     """One direction: x and z (b, d, l) -> (b, d, l)."""
-    (d, width), n = conv_weight.shape, A.shape[1]
-    u = F.silu(F.conv1d(F.pad(x, (width - 1, 0)), conv_weight[:, None], conv_bias, groups=d))
+    n = A.shape[1]
+    u = F.silu(_convolve(x, conv_weight, conv_bias))
     dt, B, C = (x_proj @ u).split([dt_proj.shape[1], n, n], 1)
     return selective_scan(u, dt_proj @ dt, A, B, C, D, z, dt_bias, delta_softplus=True, backend=scan_backend)
+
+
+def _direction_of_mamba_ssm(
+    x: Tensor,
+    z: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    x_proj: Tensor,
+    dt_proj: Tensor,
+    dt_bias: Tensor,
+    A: Tensor,
+    D: Tensor,
+) -> Tensor:
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+
+    dtype, n = x.dtype, A.shape[1]
+    if find_spec('causal_conv1d') is not None:
+        from causal_conv1d import causal_conv1d_fn
+
+        u = causal_conv1d_fn(x.contiguous(), conv_weight.to(dtype), conv_bias.to(dtype), activation='silu')
+    else:
+        u = F.silu(_convolve(x, conv_weight.to(dtype), conv_bias.to(dtype)))
+    dt, B, C = (part.contiguous() for part in (x_proj.to(dtype) @ u).split([dt_proj.shape[1], n, n], 1))
+    delta = dt_proj.to(dtype) @ dt
+    # It takes these in float32 alone, and with rows that are contiguous in time.
+    A, D, dt_bias = (parameter.float() for parameter in (A, D, dt_bias))
+    return selective_scan_fn(u, delta, A, B, C, D, z.contiguous(), dt_bias, delta_softplus=True)
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    d, width = weight.shape
+    return F.conv1d(F.pad(x, (width - 1, 0)), weight[:, None], bias, groups=d)

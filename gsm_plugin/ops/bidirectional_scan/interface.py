@@ -2,16 +2,36 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from gsm_plugin.ops.bidirectional_scan.composed import bidirectional_scan_naive, bidirectional_scan_torch
+from gsm_plugin.ops.bidirectional_scan.composed import (
+    bidirectional_scan_mamba_ssm,
+    bidirectional_scan_naive,
+    bidirectional_scan_torch,
+    why_no_mamba_ssm,
+)
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'bidirectional_scan'
+_UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def _triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+    from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
+
+    return bidirectional_scan_triton(x, z, parameters)
+
 
 declare(
     OP,
     (
+        Backend(
+            'triton', _triton, why_no_triton, 'convolution, projections, scan and gate in four kernels', _UP_TO_FLOAT32
+        ),
+        # before torch, which launches a kernel per step, for the GPUs that are too old for Triton's kernels
+        Backend('mamba_ssm', bidirectional_scan_mamba_ssm, why_no_mamba_ssm, 'a scan in one kernel', _UP_TO_FLOAT32),
         Backend('torch', bidirectional_scan_torch, anywhere, 'one call per step, states are not kept'),
         Backend('naive', bidirectional_scan_naive, anywhere, 'the definition'),
     ),
@@ -50,7 +70,7 @@ def bidirectional_scan(x: Tensor, z: Tensor, parameters: ScanParameters, backend
         x: Input, (b, l, d), channels-last; the last stride is 1.
         z: Gate, (b, l, d), likewise.
         parameters: See `ScanParameters`.
-        backend: auto, torch or naive.
+        backend: auto, triton, mamba_ssm, torch or naive.
 
     Returns:
         (b, l, d), of x's type.
@@ -66,4 +86,5 @@ def bidirectional_scan(x: Tensor, z: Tensor, parameters: ScanParameters, backend
             f'x has the shape {tuple(x.shape)} and z {tuple(z.shape)}; {d} channels, states of {n} and steps of rank '
             f'{rank} need (b, l, {d}) for both and x_proj of shape (2, {rank + 2 * n}, {d}).'
         )
-    return choose_backend(OP, backend, x.device.type).function(x, z, parameters)
+    function = choose_backend(OP, backend, x.device.type, x.dtype).function
+    return function(x, z, parameters) if x.numel() else x * z

@@ -5,12 +5,21 @@ from torch import Tensor
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
+from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'implicit_warp'
+
+
+def _triton(*arguments) -> Tensor:
+    from gsm_plugin.ops.implicit_warp.triton_impl import implicit_warp_triton
+
+    return implicit_warp_triton(*arguments)
+
 
 declare(
     OP,
     (
+        Backend('triton', _triton, why_no_triton, 'gathers and attends in one kernel'),
         Backend('torch', implicit_warp_torch, anywhere, 'all pixels at once, the backward pass gathers again'),
         Backend('naive', implicit_warp_naive, anywhere, 'the definition'),
     ),
@@ -42,7 +51,7 @@ def implicit_warp(
         key_position: What is added to the key of each pixel of a cell, (4, c).
         value_position: The same for the value, (4, c).
         num_heads: Heads; each has c / num_heads channels, and logits are scaled by their number to the power -1/2.
-        backend: auto, torch or naive.
+        backend: auto, triton, torch or naive.
 
     Returns:
         (n, h, w, c).

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.flow import pixel_grid
+from gsm_plugin.ops.grid import pixel_grid
 
 
 def implicit_warp_naive(

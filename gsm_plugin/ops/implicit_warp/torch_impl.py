@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.flow import pixel_grid
+from gsm_plugin.ops.grid import pixel_grid
 
 
 def implicit_warp_torch(

@@ -1,16 +1,45 @@
 """Multi-head attention in shifted 3D windows (Swin, arXiv 2103.14030; Video Swin, arXiv 2106.13230)."""
 
+import torch
 from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.triton_support import why_no_triton
 from gsm_plugin.ops.window_attention.naive import window_attention_naive
 from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
 
 OP = 'window_attention'
 
+_KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_MOST_TOKENS, _MOST_CHANNELS = 128, 64
+
+
+def _triton(qkv: Tensor, bias: Tensor, window_size: tuple[int, int, int], shift_size: tuple[int, int, int]) -> Tensor:
+    from gsm_plugin.ops.window_attention.triton_impl import window_attention_triton
+
+    reason = _why_no_kernel(qkv, bias)
+    if reason is not None:
+        raise RuntimeError(f"The backend 'triton' of {OP} cannot run here: {reason}; set auto or another one.")
+    return window_attention_triton(qkv, bias, window_size, shift_size)
+
+
+def _why_no_kernel(qkv: Tensor, bias: Tensor) -> str | None:
+    """Why the Triton kernels do not cover a call that passed the checks, or None where they do."""
+    heads, tokens = bias.shape[:2]
+    if qkv.dtype not in _KERNEL_DTYPES:
+        return f'qkv is of type {qkv.dtype}, its kernels are for float32, bfloat16 and float16'
+    if tokens > _MOST_TOKENS:
+        return f'a window has {tokens} tokens, its kernels are for up to {_MOST_TOKENS}'
+    channels = qkv.shape[-1] // (3 * heads)
+    if channels > _MOST_CHANNELS:
+        return f'a head has {channels} channels, its kernels are for up to {_MOST_CHANNELS}'
+    return None
+
+
 declare(
     OP,
     (
+        Backend('triton', _triton, why_no_triton, 'one kernel from qkv to the result, without copies of windows'),
         Backend('torch', window_attention_torch, anywhere, 'scaled_dot_product_attention on groups of equal windows'),
         Backend('naive', window_attention_naive, anywhere, 'the definition'),
     ),
@@ -35,7 +64,8 @@ def window_attention(
         bias: Relative position bias, (heads, n, n) with n the number of tokens of a window.
         window_size: Depth, height and width of a window in tokens.
         shift_size: By how many tokens the volume is shifted, smaller than the window.
-        backend: auto, torch or naive.
+        backend: auto, triton, torch or naive. The kernels of triton are for float32, bfloat16 and float16, up to 128
+            tokens of a window and 64 channels of a head; auto takes torch for what is beyond.
 
     Returns:
         (b, d, h, w, heads * channels of a head).
@@ -53,4 +83,6 @@ def window_attention(
         raise ValueError(f'bias has the shape {tuple(bias.shape)}; a window of {window_size} needs (heads, n, n).')
     if not all(0 <= shift < size for shift, size in zip(shift_size, window_size, strict=True)):
         raise ValueError(f'shift_size is {shift_size}; it must be smaller than window_size {window_size}.')
+    if backend == 'auto' and _why_no_kernel(qkv, bias) is not None:
+        backend = 'torch'
     return choose_backend(OP, backend, qkv.device.type).function(qkv, bias, window_size, shift_size)

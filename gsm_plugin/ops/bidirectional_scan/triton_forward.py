@@ -1,0 +1,236 @@
+"""Kernels of the bidirectional scan, forward: inputs of the scan, ends of the chunks, their chain, scan and gate.
+
+Both directions are the same code: step s of a direction is token `origin + sign * s`. A sequence is cut into chunks of
+equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. In the kernels that scan,
+a block is (steps, channels) with a thread per channel that has all steps of the block in its registers, which makes a
+recurrence over time a chain of fused multiply-adds, and a sum over time one of additions.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+# Decay that leaves nothing of a state in float32, as a power of 1/2.
+FORGOTTEN = tl.constexpr(32.0)
+# What the kernels that scan read and write in (steps, channels) blocks. Were its alignment known, the compiler would
+# give several channels to a thread and spread the steps over threads.
+UNALIGNED = ['p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_dz', 'p_du', 'p_ddelta', 'p_dc', 'p_dx', 'p_end', 'p_total',
+             'p_entry']  # fmt: skip
+
+
+@triton.jit
+def sigmoid(x):
+    # the square of a reciprocal root is two instructions, a division a dozen
+    root = tl.rsqrt(1.0 + tl.exp2(x * -LOG2E))
+    return root * root
+
+
+@triton.jit
+def softplus(x):
+    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value."""
+    e = tl.exp2(tl.abs(x) * -LOG2E)
+    p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
+    p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
+    return tl.maximum(x, 0.0) + e * p
+
+
+@triton.jit
+def multiply_add(decay_0, state_0, decay_1, state_1):
+    """Combines two steps of `state = decay * state + input`."""
+    return decay_0 * decay_1, decay_1 * state_0 + state_1
+
+
+@triton.jit
+def row(block, rows, i):
+    """Row i of a (steps, channels) block; the sum of integers folds away, since each thread has a whole column."""
+    bits = tl.where((rows == i)[:, None], block.to(tl.int32, bitcast=True), 0)
+    return tl.sum(bits, 0).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, d, width):
+    """Causal convolution of a block of steps, (steps, channels), before the SiLU."""
+    total = tl.zeros([steps.shape[0], o_d.shape[0]], tl.float32)
+    total += tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)[None, :]
+    p_block = p_x + t_0.to(tl.int64) * stride_l
+    for i in range(width):
+        offset = sign * (steps - (width - 1 - i))
+        m_t = (t_0 + offset >= 0) & (t_0 + offset < length)
+        x = tl.load(p_block + offset[:, None] * stride_l + o_d[None, :], m_t[:, None] & m_d[None, :], 0.0)
+        total += tl.load(p_weight + i * d + o_d, m_d, 0.0).to(tl.float32)[None, :] * x.to(tl.float32)
+    return total
+
+
+@triton.jit
+def inputs_fwd_kernel(
+    p_x, p_weight, p_bias, p_x_proj, p_dt_proj, p_dt_bias, p_small, p_u, p_delta,
+    length, padded, d, width, rank, rank_2n, stride_b, stride_l,
+    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
+):  # fmt: skip
+    """Grid (step blocks, 2, b): u and delta (2, b, padded, d); dt, B, C -> small (2, b, rank + 2n, padded)."""
+    i_s, i_dir, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    sign, o_direction = 1 - 2 * i_dir, i_dir * d
+    t_0 = i_dir * (padded - 1) + sign * i_s * STEPS
+    steps, rows = tl.arange(0, STEPS), tl.arange(0, ROWS)
+    s, m_row = i_s * STEPS + steps, rows < rank_2n
+    m_s = (s < padded)[:, None]
+    i_db = (i_dir * tl.num_programs(2) + i_b).to(tl.int64)
+    o_step = (i_db * padded + s) * d
+    p_x += i_b.to(tl.int64) * stride_b
+    total = tl.zeros([ROWS, STEPS], tl.float32)
+    for i_d in range(0, d, CHANNELS):
+        o_d = i_d + tl.arange(0, CHANNELS)
+        m_d = o_d < d
+        c = convolve(
+            p_x, p_weight + o_direction * width, p_bias + o_direction, t_0, steps, sign, length, o_d, m_d, stride_l,
+            d, width,
+        )  # fmt: skip
+        u = c * sigmoid(c)
+        tl.store(p_u + o_step[:, None] + o_d[None, :], u.to(p_u.dtype.element_ty), m_s & m_d[None, :])
+        p_block = p_x_proj + (i_dir * rank_2n + rows)[:, None] * d + o_d[None, :]
+        x_proj = tl.load(p_block, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        total = tl.dot(x_proj, tl.trans(u.to(FACTOR)), total, input_precision='tf32x3')
+    p_block = p_small + i_db * rank_2n * padded + rows[:, None].to(tl.int64) * padded + s[None, :]
+    tl.store(p_block, total, m_row[:, None] & (s < padded)[None, :])
+    dt = tl.trans(total).to(FACTOR)
+    m_t = ((t_0 + sign * steps >= 0) & (t_0 + sign * steps < length))[:, None]
+    for i_d in range(0, d, CHANNELS):
+        o_d = i_d + tl.arange(0, CHANNELS)
+        m_d = o_d < d
+        p_block = p_dt_proj + (i_dir * rank + rows)[:, None] * d + o_d[None, :]
+        dt_proj = tl.load(p_block, (rows < rank)[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
+        raw += tl.load(p_dt_bias + o_direction + o_d, m_d, 0.0).to(tl.float32)[None, :]
+        # 60000 and not infinity in float16
+        delta = tl.where(m_t, tl.minimum(softplus(raw), 60000.0), 0.0)
+        tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(p_delta.dtype.element_ty), m_s & m_d[None, :])
+
+
+@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+def chunk_end_fwd_kernel(
+    p_u, p_delta, p_small, p_A, p_end, p_total, padded, rank, blocks,
+    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Grid (chunks, channel blocks, 2 b): state that a chunk adds -> end (2, b, chunks, n, d), its sum of delta.
+
+    Goes from the end of the chunk to its start, and stops where nothing is left of what comes before.
+    """
+    i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    i_dir, rows = i_db // (tl.num_programs(2) // 2), tl.arange(0, STEPS)
+    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    m_d = o_d < d
+    p_B = p_small + (i_db.to(tl.int64) * (rank + 2 * n) + rank) * padded
+    p_A += i_dir * n * d + o_d
+    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
+    p_end += o_chunk * n * d + o_d
+    slowest = tl.full([CHANNELS], 1e30, tl.float32)
+    for i_n in range(n):
+        tl.store(p_end + i_n * d, tl.zeros([CHANNELS], tl.float32), m_d)
+        slowest = tl.minimum(slowest, -tl.load(p_A + i_n * d, m_d, -1e30))
+    after = tl.zeros([CHANNELS], tl.float32)
+    reach = 0.0
+    i = blocks - 1
+    while (i >= 0) & (reach < FORGOTTEN):
+        s_0 = (i_c * blocks + i) * STEPS
+        o_block = (i_db.to(tl.int64) * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
+        delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
+        x = delta * tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
+        # as a flip, which costs nothing here, since reverse=True would shuffle
+        inclusive = tl.flip(tl.cumsum(tl.flip(delta, 0), 0), 0)
+        later = inclusive - delta + after[None, :]
+        after += row(inclusive, rows, 0)
+        p_row = p_B + s_0
+        for i_n in range(n):
+            A = tl.load(p_A + i_n * d, m_d, 0.0)
+            B = tl.load(p_row + rows)
+            p_row += padded
+            added = tl.sum(tl.exp2(A[None, :] * later) * (x * B[:, None]), 0)
+            tl.store(p_end + i_n * d, tl.load(p_end + i_n * d, m_d, 0.0) + added, m_d)
+        reach = tl.min(after * slowest, 0)
+        i -= 1
+    tl.store(p_total + o_chunk * d + o_d, after, m_d)
+
+
+@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+def chain_kernel(
+    p_end, p_total, p_A, p_entry, chunks, d: tl.constexpr, n: tl.constexpr,
+    BACKWARDS: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Grid (channel blocks, n, 2 b): the state that enters each chunk, from what each adds and leaves.
+
+    BACKWARDS: from the last chunk to the first.
+    """
+    i_d, i_n, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    i_dir = i_db // (tl.num_programs(2) // 2)
+    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    rows, m_d = tl.arange(0, STEPS), o_d < d
+    A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
+    state = tl.zeros([CHANNELS], tl.float32)
+    first = i_db.to(tl.int64) * chunks
+    o_first = (first + (chunks - 1 if BACKWARDS else 0)) * n + i_n
+    tl.store(p_entry + o_first * d + o_d, state, m_d)
+    for i_0 in range(0, chunks - 1, STEPS):
+        i = i_0 + rows
+        o_chunk = first + (chunks - 1 - i if BACKWARDS else i)
+        mask = (i < chunks - 1)[:, None] & m_d[None, :]
+        end = tl.load(p_end + (o_chunk * n + i_n)[:, None] * d + o_d[None, :], mask, 0.0)
+        total = tl.load(p_total + o_chunk[:, None] * d + o_d[None, :], mask, 0.0)
+        decay = tl.exp2(A[None, :] * total)
+        end = tl.where((rows == 0)[:, None], end + decay * state[None, :], end)
+        _, states = tl.associative_scan((decay, end), 0, multiply_add)
+        state = row(states, rows, STEPS - 1)
+        o_next = o_chunk + (-1 if BACKWARDS else 1)
+        tl.store(p_entry + (o_next * n + i_n)[:, None] * d + o_d[None, :], states, mask)
+
+
+@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+def scan_fwd_kernel(
+    p_u, p_delta, p_z, p_small, p_A, p_D, p_entry, p_state, p_y, length, padded, rank, blocks, stride_zb, stride_zl,
+    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated."""
+    i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    chunks, batch = tl.num_programs(0), tl.num_programs(2)
+    rows = tl.arange(0, STEPS)
+    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    m_d = o_d < d
+    p_z += i_b.to(tl.int64) * stride_zb
+    p_y += i_b.to(tl.int64) * length * d
+    for i_dir in range(2):
+        sign = 1 - 2 * i_dir
+        i_db = (i_dir * batch + i_b).to(tl.int64)
+        i_chunk = i_c + i_dir * (chunks - 1 - 2 * i_c)
+        o_state = (i_db * chunks + i_chunk) * n * d + o_d
+        for i_n in range(n):
+            tl.store(p_state + o_state + i_n * d, tl.load(p_entry + o_state + i_n * d, m_d, 0.0), m_d)
+        D = tl.load(p_D + i_dir * d + o_d, m_d, 0.0).to(tl.float32)
+        for i in range(blocks):
+            s_0 = (i_chunk * blocks + i) * STEPS
+            o_block = (i_db * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
+            delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
+            u = tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
+            x = delta * u
+            y = D[None, :] * u
+            p_B = p_small + (i_db * (rank + 2 * n) + rank) * padded + s_0
+            for i_n in range(n):
+                A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
+                B = tl.load(p_B + rows)
+                C = tl.load(p_B + n * padded + rows)
+                p_B += padded
+                state = tl.load(p_state + o_state + i_n * d, m_d, 0.0)
+                decay = tl.exp2(A[None, :] * delta)
+                added = x * B[:, None]
+                added = tl.where((rows == 0)[:, None], added + decay * state[None, :], added)
+                _, states = tl.associative_scan((decay, added), 0, multiply_add)
+                y += states * C[:, None]
+                tl.store(p_state + o_state + i_n * d, row(states, rows, STEPS - 1), m_d)
+            t_0 = i_dir * (padded - 1) + sign * s_0
+            mask = (t_0 + sign * rows < length)[:, None] & m_d[None, :]
+            p_out = p_y + t_0.to(tl.int64) * d + (sign * rows)[:, None] * d + o_d[None, :]
+            if i_dir == 1:
+                o_z = t_0.to(tl.int64) * stride_zl + (sign * rows)[:, None] * stride_zl + o_d[None, :]
+                z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
+                y = (y + tl.load(p_out, mask, 0.0).to(tl.float32)) * (z * sigmoid(z))
+            tl.store(p_out, y.to(p_y.dtype.element_ty), mask)
+        # the second direction reads what other threads may have written
+        tl.debug_barrier()

@@ -1,0 +1,1 @@
+"""Depthwise 3x3x3 convolution of channels-last volumes, followed by GELU."""

@@ -1,0 +1,1 @@
+"""Bilinear warping by optical flow."""

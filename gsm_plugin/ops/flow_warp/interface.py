@@ -1,0 +1,51 @@
+"""Bilinear warping by optical flow, with zeros outside the image."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.flow_warp.naive import flow_warp_naive
+from gsm_plugin.ops.flow_warp.torch_impl import flow_warp_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'flow_warp'
+
+
+def _triton(x: Tensor, flow: Tensor) -> Tensor:
+    from gsm_plugin.ops.flow_warp.triton_impl import flow_warp_triton
+
+    return flow_warp_triton(x, flow)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'reads channels-last features of any strides once'),
+        Backend('torch', flow_warp_torch, anywhere, 'grid_sample'),
+        Backend('naive', flow_warp_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def flow_warp(x: Tensor, flow: Tensor, backend: str = 'auto') -> Tensor:
+    """Samples `x` bilinearly at `pixel + flow`, with zeros outside the image.
+
+    Args:
+        x: Images or features, (n, h, w, c), of any strides and precision.
+        flow: Displacements in pixels, x then y, (n, 2, h, w); half precision is taken to float32 before it is added to
+            coordinates.
+        backend: auto, triton, torch or naive.
+
+    Returns:
+        (n, h, w, c) in the precision of `x`, where position p holds `x[p + flow[p]]`.
+
+    Raises:
+        ValueError: The shapes do not belong together.
+        RuntimeError: The named backend cannot run here.
+    """
+    if x.ndim != 4 or flow.shape != (x.shape[0], 2, *x.shape[1:3]):
+        raise ValueError(
+            f'flow_warp got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, h, w, c) and (n, 2, h, w).'
+        )
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    return choose_backend(OP, backend, x.device.type).function(x, flow)

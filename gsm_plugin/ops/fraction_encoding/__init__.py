@@ -1,0 +1,1 @@
+"""Adds to features where within a pixel a flow leads."""

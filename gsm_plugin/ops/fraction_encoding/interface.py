@@ -1,0 +1,56 @@
+"""Adds to features where within a pixel a flow leads: the query of the implicit warp (IA-RT, arXiv 2305.00163)."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.fraction_encoding.naive import fraction_encoding_naive
+from gsm_plugin.ops.fraction_encoding.torch_impl import fraction_encoding_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'fraction_encoding'
+
+
+def _triton(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:
+    from gsm_plugin.ops.fraction_encoding.triton_impl import fraction_encoding_triton
+
+    return fraction_encoding_triton(target, flow, dtype)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'writes the sum once and nothing else'),
+        Backend('torch', fraction_encoding_torch, anywhere, 'keeps only the flow for the backward pass'),
+        Backend('naive', fraction_encoding_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def fraction_encoding(target: Tensor, flow: Tensor, dtype: torch.dtype, backend: str = 'auto') -> Tensor:
+    """Adds sines and cosines of the fractional part of `pixel + flow` to features.
+
+    Args:
+        target: Features on the grid of the flow, (m, h, w, c), c a multiple of 4. Each is used for n / m flows that
+            follow one another.
+        flow: Displacements in pixels, x then y, (n, 2, h, w), n a multiple of m; half precision is taken to float32
+            before it is added to coordinates.
+        dtype: Precision of the result.
+        backend: auto, triton, torch or naive.
+
+    Returns:
+        (n, h, w, c); sine and cosine alternate, the first half of the channels encodes y, the second x.
+
+    Raises:
+        ValueError: The shapes do not belong together.
+        RuntimeError: The named backend cannot run here.
+    """
+    if target.ndim != 4 or flow.ndim != 4 or flow.shape[1:] != (2, *target.shape[1:3]) or target.shape[3] % 4:
+        raise ValueError(
+            f'fraction_encoding got target {tuple(target.shape)} and flow {tuple(flow.shape)}; '
+            f'give (m, h, w, c) with c a multiple of 4 and (n, 2, h, w).'
+        )
+    if not len(target) or len(flow) % len(target):
+        raise ValueError(f'fraction_encoding got {len(flow)} flows for {len(target)} targets; give a multiple.')
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    return choose_backend(OP, backend, target.device.type).function(target, flow, dtype)

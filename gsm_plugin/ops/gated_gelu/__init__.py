@@ -1,0 +1,1 @@
+"""One half of the channels, multiplied by GELU of the other (GEGLU)."""

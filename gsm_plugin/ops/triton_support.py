@@ -1,0 +1,21 @@
+"""Tells where Triton kernels can run, without importing Triton."""
+
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+
+_LEAST_CAPABILITY = (8, 0)
+
+
+@cache
+def why_no_triton(device_type: str) -> str | None:
+    """Why Triton kernels cannot run on a device type (`cpu`, `cuda`, ...), or None where they can."""
+    if device_type != 'cuda':
+        return f'its kernels run on CUDA devices, not on {device_type}'
+    if find_spec('triton') is None:
+        return 'triton is not installed'
+    capability = torch.cuda.get_device_capability()
+    if capability < _LEAST_CAPABILITY:
+        return f'the GPU has compute capability {capability[0]}.{capability[1]}, its kernels need 8.0'
+    return None

@@ -1,0 +1,237 @@
+"""Window attention by one Triton kernel per direction that reads the unshifted, unpadded volume in place.
+
+A program stays with one head and walks over many windows, so that the bias is loaded, and its gradient kept, once.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gsm_plugin.ops.window_attention.naive import MASKED
+
+Size3d = tuple[int, int, int]
+
+_LOG2E = math.log2(math.e)
+# Queries of a program, which has all keys of a window; the backward pass has all queries, too.
+_ROWS = 64
+# Rows of a product of matrices for a warp. With fewer, Triton 3.6 makes kernels for float32 that read out of bounds.
+_ROWS_PER_WARP = 16
+_STAGES, _BWD_STAGES = 3, 2
+# Programs that run side by side on a multiprocessor, and how many rounds of them: more rounds even out their ends.
+_PROGRAMS_PER_MULTIPROCESSOR, _BWD_PROGRAMS_PER_MULTIPROCESSOR = 8, 1
+
+
+def window_attention_triton(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
+    """Computes `window_attention`, arguments and result as described there; softmax and sums in float32."""
+    return _WindowAttention.apply(qkv.contiguous(), bias, window_size, shift_size)
+
+
+class _WindowAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
+        ctx.save_for_backward(qkv, bias)
+        ctx.geometry = window_size, shift_size
+        output = qkv.new_empty(*qkv.shape[:4], qkv.shape[4] // 3)
+        if output.numel():
+            constants = _constants(qkv, bias, shift_size)
+            rows = min(_ROWS, constants['BLOCK'])
+            plan = _plan(qkv, bias, window_size, _PROGRAMS_PER_MULTIPROCESSOR)
+            window_attention_fwd_kernel[plan.programs * (constants['BLOCK'] // rows),](
+                qkv, _base_2(bias), output, *_arguments(plan, qkv, shift_size),
+                *window_size, **constants, ROWS=rows, STAGES=_STAGES, num_warps=rows // _ROWS_PER_WARP,
+            )  # fmt: skip
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        qkv, bias = ctx.saved_tensors
+        window_size, shift_size = ctx.geometry
+        grad_qkv = torch.empty_like(qkv)
+        if not qkv.numel():
+            return grad_qkv, torch.zeros_like(bias), None, None
+        constants = _constants(qkv, bias, shift_size)
+        plan = _plan(qkv, bias, window_size, _BWD_PROGRAMS_PER_MULTIPROCESSOR)
+        partial = torch.empty(plan.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
+        window_attention_bwd_kernel[plan.programs,](
+            qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *_arguments(plan, qkv, shift_size),
+            *window_size, **constants, STAGES=_BWD_STAGES, num_warps=constants['BLOCK'] // _ROWS_PER_WARP,
+        )  # fmt: skip
+        return grad_qkv, partial.sum(0).to(bias.dtype), None, None
+
+
+class _Plan(NamedTuple):
+    """How the windows are shared out: `chunks` programs for every head, each with up to `per_chunk` windows."""
+
+    heads: int
+    counts: Size3d
+    windows: int
+    per_chunk: int
+    chunks: int
+
+    @property
+    def programs(self) -> int:
+        return self.chunks * self.heads
+
+
+def _plan(qkv: Tensor, bias: Tensor, window_size: Size3d, programs_per_multiprocessor: int) -> _Plan:
+    counts = tuple(triton.cdiv(side, size) for side, size in zip(qkv.shape[1:4], window_size, strict=True))
+    windows, heads = len(qkv) * counts[0] * counts[1] * counts[2], len(bias)
+    multiprocessors = torch.cuda.get_device_properties(qkv.device).multi_processor_count if qkv.is_cuda else 1
+    per_chunk = max(1, triton.cdiv(windows * heads, programs_per_multiprocessor * multiprocessors))
+    return _Plan(heads, counts, windows, per_chunk, triton.cdiv(windows, per_chunk))
+
+
+def _base_2(bias: Tensor) -> Tensor:
+    """The bias for a softmax to the base 2, contiguous."""
+    result = torch.empty(bias.shape, dtype=torch.float32, device=bias.device)
+    return torch.mul(bias.detach(), _LOG2E, out=result)
+
+
+def _arguments(plan: _Plan, qkv: Tensor, shift_size: Size3d) -> tuple[int, ...]:
+    return *qkv.shape[1:4], *plan.counts, *shift_size, plan.heads, qkv.shape[4] // 3, plan.windows, plan.per_chunk
+
+
+def _constants(qkv: Tensor, bias: Tensor, shift_size: Size3d) -> dict:
+    dim = qkv.shape[4] // (3 * len(bias))
+    # Three products in TF32 are as exact as one in float32, and run on tensor cores.
+    exact = torch.get_float32_matmul_precision() == 'highest'
+    return {
+        'DIM': dim,
+        'BLOCK': max(16, triton.next_power_of_2(bias.shape[1])),
+        'BLOCK_DIM': max(16, triton.next_power_of_2(dim)),
+        'SHIFTED': any(shift_size),
+        'MASK': MASKED,
+        'SCALE': dim**-0.5,
+        'LOG2E': _LOG2E,
+        'PRECISION': 'tf32x3' if exact else 'tf32',
+    }
+
+
+@triton.jit
+def window_attention_fwd_kernel(
+    p_qkv, p_bias, p_output,
+    D, H, W, ND, NH, NW, SD, SH, SW, HEADS, C, WINDOWS, PER_CHUNK,
+    WD: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
+    BLOCK_DIM: tl.constexpr, SHIFTED: tl.constexpr, MASK: tl.constexpr, SCALE: tl.constexpr, LOG2E: tl.constexpr,
+    PRECISION: tl.constexpr, STAGES: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Grid (chunks of windows * heads * parts of a window's queries); qkv (b, d, h, w, 3 c), bias (heads, n, n) in
+    base 2, output (b, d, h, w, c)."""
+    i_query = tl.program_id(0) % (BLOCK // ROWS) * ROWS + tl.arange(0, ROWS)
+    i_head = tl.program_id(0) // (BLOCK // ROWS) % HEADS
+    i_first = tl.program_id(0) // (BLOCK // ROWS * HEADS) * PER_CHUNK
+    b_bias = _load_bias(p_bias, i_head, i_query, WD * WH * WW, BLOCK)
+    o_channel = i_head * DIM + tl.arange(0, BLOCK_DIM)
+    m_channel = tl.arange(0, BLOCK_DIM) < DIM
+    for i_window in tl.range(i_first, tl.minimum(i_first + PER_CHUNK, WINDOWS), num_stages=STAGES):
+        i_token, m_token, region = _tokens(i_window, i_query, D, H, W, ND, NH, NW, SD, SH, SW, WD, WH, WW)
+        j_token, n_token, j_region = _tokens(i_window, tl.arange(0, BLOCK), D, H, W, ND, NH, NW, SD, SH, SW, WD, WH, WW)
+        m_block = m_token[:, None] & m_channel[None, :]
+        n_block = n_token[:, None] & m_channel[None, :]
+        p_k = p_qkv + j_token[:, None] * 3 * C + o_channel[None, :] + C
+        b_q = tl.load(p_qkv + i_token[:, None] * 3 * C + o_channel[None, :], mask=m_block, other=0)
+        b_k = tl.load(p_k, mask=n_block, other=0)
+        b_v = tl.load(p_k + C, mask=n_block, other=0)
+        b_logit = _logits(b_q, b_k, b_bias, region, j_region, SHIFTED, MASK, SCALE, LOG2E, PRECISION)
+        b_weight = tl.exp2(b_logit - tl.max(b_logit, 1)[:, None])
+        b_sum = tl.sum(b_weight, 1)
+        b_output = tl.dot(b_weight.to(b_v.dtype), b_v, input_precision=PRECISION) / b_sum[:, None]
+        p_o = p_output + i_token[:, None] * C + o_channel[None, :]
+        tl.store(p_o, b_output.to(p_output.dtype.element_ty), mask=m_block)
+
+
+@triton.jit
+def window_attention_bwd_kernel(
+    p_qkv, p_bias, p_grad, p_grad_qkv, p_partial,
+    D, H, W, ND, NH, NW, SD, SH, SW, HEADS, C, WINDOWS, PER_CHUNK,
+    WD: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
+    BLOCK_DIM: tl.constexpr, SHIFTED: tl.constexpr, MASK: tl.constexpr, SCALE: tl.constexpr, LOG2E: tl.constexpr,
+    PRECISION: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Grid (chunks of windows * heads); layout as forward, grad (b, d, h, w, c), partial (chunks, heads, n, n): what
+    each chunk adds to the gradient of the bias."""
+    i_head = tl.program_id(0) % HEADS
+    i_chunk = tl.program_id(0) // HEADS
+    i_first = i_chunk * PER_CHUNK
+    o_channel = i_head * DIM + tl.arange(0, BLOCK_DIM)
+    m_channel = tl.arange(0, BLOCK_DIM) < DIM
+    b_bias = _load_bias(p_bias, i_head, tl.arange(0, BLOCK), WD * WH * WW, BLOCK)
+    b_grad_bias = tl.zeros((BLOCK, BLOCK), tl.float32)
+    for i_window in tl.range(i_first, tl.minimum(i_first + PER_CHUNK, WINDOWS), num_stages=STAGES):
+        i_token, m_token, region = _tokens(i_window, tl.arange(0, BLOCK), D, H, W, ND, NH, NW, SD, SH, SW, WD, WH, WW)
+        o_q = i_token[:, None] * 3 * C + o_channel[None, :]
+        m_block = m_token[:, None] & m_channel[None, :]
+        b_q = tl.load(p_qkv + o_q, mask=m_block, other=0)
+        b_k = tl.load(p_qkv + o_q + C, mask=m_block, other=0)
+        b_v = tl.load(p_qkv + o_q + 2 * C, mask=m_block, other=0)
+        b_grad = tl.load(p_grad + i_token[:, None] * C + o_channel[None, :], mask=m_block, other=0)
+        b_logit = _logits(b_q, b_k, b_bias, region, region, SHIFTED, MASK, SCALE, LOG2E, PRECISION)
+        b_weight = tl.exp2(b_logit - tl.max(b_logit, 1)[:, None])
+        b_weight = b_weight / tl.sum(b_weight, 1)[:, None]
+        b_grad_v = tl.dot(tl.trans(b_weight.to(b_v.dtype)), b_grad, input_precision=PRECISION)
+        tl.store(p_grad_qkv + o_q + 2 * C, b_grad_v.to(p_grad_qkv.dtype.element_ty), mask=m_block)
+        b_grad_weight = tl.dot(b_grad, tl.trans(b_v), input_precision=PRECISION)
+        b_mean = tl.sum(b_weight * b_grad_weight, 1)
+        b_grad_logit = b_weight * (b_grad_weight - b_mean[:, None])
+        b_grad_bias += b_grad_logit
+        b_rounded = b_grad_logit.to(b_q.dtype)
+        b_grad_q = tl.dot(b_rounded, b_k, input_precision=PRECISION) * SCALE
+        tl.store(p_grad_qkv + o_q, b_grad_q.to(p_grad_qkv.dtype.element_ty), mask=m_block)
+        b_grad_k = tl.dot(tl.trans(b_rounded), b_q, input_precision=PRECISION) * SCALE
+        tl.store(p_grad_qkv + o_q + C, b_grad_k.to(p_grad_qkv.dtype.element_ty), mask=m_block)
+    i, j = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]
+    N: tl.constexpr = WD * WH * WW
+    p_sum = p_partial + (i_chunk * HEADS + i_head).to(tl.int64) * N * N
+    tl.store(p_sum + i * N + j, b_grad_bias, mask=(i < N) & (j < N))
+
+
+@triton.jit
+def _load_bias(p_bias, i_head, i_query, N: tl.constexpr, BLOCK: tl.constexpr):
+    """The bias of a head, with -inf for keys beyond the window, which fills the block up to a power of two."""
+    i, j = i_query[:, None], tl.arange(0, BLOCK)[None, :]
+    b_bias = tl.load(p_bias + i_head * N * N + i * N + j, mask=(i < N) & (j < N), other=0)
+    return tl.where(j < N, b_bias, float('-inf'))
+
+
+@triton.jit
+def _tokens(
+    i_window, i, D, H, W, ND, NH, NW, SD, SH, SW, WD: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr
+):  # fmt: skip
+    """Where the tokens of a window are in the unshifted volume, which of them exist, and their regions by number."""
+    i_batch, i_window = i_window // (ND * NH * NW), i_window % (ND * NH * NW)
+    d, part_d = _along_axis(i_window // (NH * NW), i // (WH * WW), ND, SD, WD)
+    h, part_h = _along_axis(i_window // NW % NH, i // WW % WH, NH, SH, WH)
+    w, part_w = _along_axis(i_window % NW, i % WW, NW, SW, WW)
+    i_token = (((i_batch * D + d) * H + h) * W + w).to(tl.int64)
+    m_token = (i < WD * WH * WW) & (d < D) & (h < H) & (w < W)
+    return i_token, m_token, 4 * part_d + 2 * part_h + part_w
+
+
+@triton.jit
+def _along_axis(i_window, i, COUNT, SHIFT, SIZE: tl.constexpr):
+    """Positions along an axis, and 1 for those in the last window that came around from the start of the axis."""
+    position = i_window * SIZE + i + SHIFT
+    position = tl.where(position >= COUNT * SIZE, position - COUNT * SIZE, position)
+    return position, ((i_window == COUNT - 1) & (i >= SIZE - SHIFT)).to(tl.int32)
+
+
+@triton.jit
+def _logits(
+    b_q, b_k, b_bias, region_q, region_k,
+    SHIFTED: tl.constexpr, MASK: tl.constexpr, SCALE: tl.constexpr, LOG2E: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Logits to the base 2, masked between the regions of a window."""
+    b_logit = tl.dot(b_q, tl.trans(b_k), input_precision=PRECISION)
+    if SHIFTED:
+        # The mask as a product of matrices with a column per region takes no registers for the regions of pairs.
+        i_region = tl.arange(0, 16)[None, :]
+        b_left = tl.where(region_q[:, None] == i_region, MASK / SCALE, 0.0).to(b_q.dtype)
+        b_right = tl.where(region_k[:, None] == i_region, 0.0, 1.0).to(b_q.dtype)
+        b_logit = tl.dot(b_left, tl.trans(b_right), b_logit, input_precision=PRECISION)
+    return b_logit * (SCALE * LOG2E) + b_bias
