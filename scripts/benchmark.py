@@ -1,7 +1,8 @@
 """Measures speed and memory of GSM beside BasicSR's BasicVSR and BasicVSR++: `python scripts/benchmark.py`.
 
 Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ and prints a
-Markdown table. Networks have random weights, which do not change their speed.
+Markdown table. Networks have random weights. GSM's scan is slower where steps are small, as trained weights may have
+them: its first pass stops early where the state has decayed.
 """
 
 import argparse
