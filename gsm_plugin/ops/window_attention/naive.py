@@ -1,6 +1,7 @@
 """Window attention as it is defined, with one mask per window: the law for the other backends."""
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,17 +34,16 @@ def pad_to_windows(x: Tensor, window_size: tuple[int, int, int]) -> Tensor:
 
 def window_partition(x: Tensor, window_size: tuple[int, int, int]) -> Tensor:
     """Cuts (b, d, h, w, c) into (b * windows, tokens of a window, c)."""
-    b, d, h, w, c = x.shape
     wd, wh, ww = window_size
-    x = x.view(b, d // wd, wd, h // wh, wh, w // ww, ww, c)
-    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, wd * wh * ww, c)
+    return rearrange(x, 'b (d wd) (h wh) (w ww) c -> (b d h w) (wd wh ww) c', wd=wd, wh=wh, ww=ww)
 
 
 def window_reverse(windows: Tensor, window_size: tuple[int, int, int], shape: tuple[int, int, int]) -> Tensor:
     """Puts (b * windows, tokens of a window, c) back together to (b, d, h, w, c), `shape` being d, h, w."""
-    counts = [side // size for side, size in zip(shape, window_size, strict=True)]
-    x = windows.view(-1, *counts, *window_size, windows.shape[-1])
-    return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(-1, *shape, windows.shape[-1])
+    d, h, w = (side // size for side, size in zip(shape, window_size, strict=True))
+    wd, wh, ww = window_size
+    pattern = '(b d h w) (wd wh ww) c -> b (d wd) (h wh) (w ww) c'
+    return rearrange(windows, pattern, d=d, h=h, w=w, wd=wd, wh=wh, ww=ww)
 
 
 def _regions(
