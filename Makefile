@@ -21,6 +21,7 @@ demo: .venv/installed
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=23.1'
 
 .venv/installed: setup.py pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable .

@@ -43,9 +43,9 @@ class GSMamba(nn.Module):
         scatter: all carries the result back to every frame of a window, anchor updates the anchor alone.
         flow_composition: reference chains flows as published, exact on the grids they belong to.
         ssm_init: reference draws the step sizes of the scan as published, mamba as Mamba does.
-        scan_backend: auto, torch or naive.
-        warp_backend: auto, torch or naive.
-        attention_backend: auto, torch or naive.
+        scan_backend: auto, triton, mamba_ssm, torch or naive.
+        warp_backend: auto, triton, torch or naive, for gather and scatter.
+        attention_backend: auto, triton, torch or naive.
 
     Raises:
         ValueError: A value is not among these.
@@ -91,7 +91,12 @@ class GSMamba(nn.Module):
             _PropagationLayer(
                 AttentionGroup(embed_dims, attn_depth, num_heads, backend=attention_backend, **recompute),
                 GatherScatterBlock(
-                    embed_dims, scatter=scatter, ssm_init=ssm_init, scan_backend=scan_backend, **recompute
+                    embed_dims,
+                    scatter=scatter,
+                    ssm_init=ssm_init,
+                    scan_backend=scan_backend,
+                    warp_backend=warp_backend,
+                    **recompute,
                 ),
             )
             for _ in range(prop_depth)

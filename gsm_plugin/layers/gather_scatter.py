@@ -25,6 +25,7 @@ class GatherScatterBlock(nn.Module):
         recompute_attn: Compute the activations from gather to scatter again in the backward pass.
         recompute_ffn: The same for the feed-forward network.
         scan_backend: Backend of the scan.
+        warp_backend: Backend of the flow warp that carries frames back.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class GatherScatterBlock(nn.Module):
         recompute_attn: bool = False,
         recompute_ffn: bool = False,
         scan_backend: str = 'auto',
+        warp_backend: str = 'auto',
     ) -> None:
         super().__init__()
         if scatter not in SCATTERS:
@@ -43,6 +45,7 @@ class GatherScatterBlock(nn.Module):
         if ssm_init not in SSM_INITS:
             raise ValueError(f'ssm_init is {ssm_init!r}; set one of {", ".join(SSM_INITS)}.')
         self.scatter, self.recompute_attn, self.recompute_ffn = scatter, recompute_attn, recompute_ffn
+        self.warp_backend = warp_backend
         self.skip_scale = nn.Parameter(torch.ones(1, dim, 1, 1, 1))
         self.skip_scale2 = nn.Parameter(torch.ones(1, 1, dim))
         self.norm1 = nn.LayerNorm(dim)
@@ -88,7 +91,7 @@ class GatherScatterBlock(nn.Module):
         """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
         if self.scatter == 'all':
             # the flow of the anchor is zero, which leaves it where it is
-            return flow_warp(aligned.flatten(0, 1), flow.flatten(0, 1)).view(aligned.shape)
+            return flow_warp(aligned.flatten(0, 1), flow.flatten(0, 1), self.warp_backend).view(aligned.shape)
         frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 

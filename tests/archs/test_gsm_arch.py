@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.ops import dispatch
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
 
 TINY = {
@@ -80,6 +82,32 @@ def test_backends_agree():
     naive = tiny(scan_backend='naive', warp_backend='naive', attention_backend='naive').double()
     x = clip(1, 3, 3, 33, 41).double()
     torch.testing.assert_close(net(x), naive(x), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    'key, ops',
+    [
+        ('scan_backend', {'bidirectional_scan', 'selective_scan'}),
+        ('warp_backend', {'implicit_warp', 'fraction_encoding', 'flow_warp'}),
+        ('attention_backend', {'window_attention'}),
+    ],
+)
+def test_each_backend_key_reaches_its_ops(monkeypatch, key, ops):
+    taken = set()
+
+    def record(backend):
+        def why_not(device_type):
+            taken.add(op)
+            return backend.why_not(device_type)
+
+        op = next(name for name, backends in dispatch._OPS.items() if backend in backends)
+        return dataclasses.replace(backend, why_not=why_not) if backend.name == 'naive' else backend
+
+    recorded = {op: tuple(map(record, backends)) for op, backends in dispatch._OPS.items()}
+    net = tiny(**{key: 'naive'})
+    monkeypatch.setattr(dispatch, '_OPS', recorded)
+    net(clip(1, 2, 3, 8, 8))
+    assert taken == ops
 
 
 @pytest.mark.parametrize(
