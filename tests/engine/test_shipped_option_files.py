@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import gsm_plugin
@@ -55,6 +56,18 @@ def registered():
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
 def test_every_key_of_a_shipped_file_is_read(file):
     assert check_option_file(read_options(str(file)), file.stem.startswith('train')) == []
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+def test_the_network_of_a_shipped_file_is_built_and_runs_at_a_small_size(file):
+    from basicsr.archs import build_network
+
+    opt = read_options(str(file))
+    small = {'prop_depth': 2, 'attn_depth': 1, 'embed_dims': 8, 'num_heads': 2, 'spynet_path': None}
+    network = build_network({**opt['network_g'], **small})
+    with torch.no_grad():
+        output = network(torch.rand(1, 2, 3, 8, 9))
+    assert output.shape == (1, 2, 3, 8 * opt['scale'], 9 * opt['scale'])
 
 
 def test_the_published_recipe_is_taken_as_it_is():
