@@ -13,12 +13,10 @@ class GatedMlp(nn.Module):
     Args:
         dim: Channels of input and output.
         hidden_dim: Channels in between.
-        backend: Backend of the gate.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, backend: str = 'auto') -> None:
+    def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.backend = backend
         self.fc11 = nn.Linear(dim, hidden_dim)
         self.fc12 = nn.Linear(dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim)
@@ -28,7 +26,7 @@ class GatedMlp(nn.Module):
         # One product of matrices reads x once, and leaves what the gate needs side by side.
         weight = torch.cat((self.fc11.weight, self.fc12.weight))
         bias = torch.cat((self.fc11.bias, self.fc12.bias))
-        return self.fc2(gated_gelu(F.linear(x, weight, bias), self.backend))
+        return self.fc2(gated_gelu(F.linear(x, weight, bias)))
 
 
 class ConvMlp(nn.Module):
@@ -37,13 +35,12 @@ class ConvMlp(nn.Module):
     Args:
         dim: Channels of input and output.
         hidden_dim: Channels in between.
-        backend: Backend of the convolution.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, backend: str = 'auto') -> None:
+    def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden_dim)
-        self.dwconv = _DepthwiseConvGelu(hidden_dim, backend)
+        self.dwconv = _DepthwiseConvGelu(hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,10 +51,9 @@ class ConvMlp(nn.Module):
 class _DepthwiseConvGelu(nn.Module):
     """The published keys have the convolution one level down: `dwconv.dwconv`."""
 
-    def __init__(self, dim: int, backend: str) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.backend = backend
         self.dwconv = nn.Conv3d(dim, dim, 3, padding=1, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return depthwise_conv_gelu(x, self.dwconv.weight[:, 0], self.dwconv.bias, self.backend)
+        return depthwise_conv_gelu(x, self.dwconv.weight[:, 0], self.dwconv.bias)
