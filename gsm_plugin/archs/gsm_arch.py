@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
+from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -102,7 +104,7 @@ class GSMamba(nn.Module):
             for _ in range(prop_depth)
         )
         self.implicit_align = ImplicitWarp(embed_dims, num_heads, warp_backend)
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = LayerNorm(embed_dims)
         self.conv_after_body = nn.Linear(embed_dims, embed_dims)
         self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
@@ -124,7 +126,8 @@ class GSMamba(nn.Module):
         if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
             raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
         shape = x.shape[:2]
-        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2)
+        # contiguous, as everything up to the reconstruction reads and writes
+        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
         deep = self.propagate(features, *self.estimate_flows(x))
         features = features + self.conv_after_body(self.norm(deep))
         frames = features.permute(0, 1, 4, 2, 3).flatten(0, 1)
@@ -179,17 +182,17 @@ class _Stage(nn.Module):
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
         """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        frames = list(self.attn_blocks(x).unbind(1))
+        attended = self.attn_blocks(x)
+        # without attention blocks, x itself would be overwritten
+        frames = FrameBuffer(attended.clone() if attended is x else attended, self.mamba_block.skip_scale.dtype)
         reach = gather_flows.shape[2] // 2
-        for i in range(len(frames)):
+        for i in range(x.shape[1]):
             positions = range(i - reach, i + reach + 1)
-            window = torch.stack([frames[min(max(j, 0), len(frames) - 1)] for j in positions], 1)
+            # the next window reads what this one wrote
+            window = frames.read(positions)
             window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, implicit_warp)
-            # The next window reads what this one wrote; what lies outside the clip is dropped.
-            for j, frame in zip(positions, window.unbind(1), strict=True):
-                if 0 <= j < len(frames):
-                    frames[j] = frame
-        return x + torch.stack(frames, 1)
+            frames.write(positions, window)
+        return x + frames.clip()
 
 
 def _check_sizes(
