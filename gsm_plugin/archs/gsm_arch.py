@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.archs.cuda_graphs import TrainingGraph
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
 from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
@@ -48,6 +49,8 @@ class GSMamba(nn.Module):
         scan_backend: auto, triton, mamba_ssm, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
         attention_backend: auto, triton, torch or naive.
+        cuda_graphs: Train with CUDA graphs of everything but the flow network: faster where crops are so small that
+            the GPU waits for launches. All batches must have one shape; the first step takes a few steps' time.
 
     Raises:
         ValueError: A value is not among these.
@@ -75,6 +78,7 @@ class GSMamba(nn.Module):
         scan_backend: str = 'auto',
         warp_backend: str = 'auto',
         attention_backend: str = 'auto',
+        cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
         _check_sizes(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads)
@@ -109,6 +113,8 @@ class GSMamba(nn.Module):
         self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
+        # all but the flow network, which moves tensors between devices
+        self._enhance = TrainingGraph(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,10 +131,14 @@ class GSMamba(nn.Module):
         """
         if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
             raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
+        return self._enhance(x, *self.estimate_flows(x))
+
+    def enhance(self, x: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
+        """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""
         shape = x.shape[:2]
         # contiguous, as everything up to the reconstruction reads and writes
         features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
-        deep = self.propagate(features, *self.estimate_flows(x))
+        deep = self.propagate(features, flows_backward, flows_forward)
         features = features + self.conv_after_body(self.norm(deep))
         frames = features.permute(0, 1, 4, 2, 3).flatten(0, 1)
         group = len(frames)

@@ -124,7 +124,7 @@ def depthwise_conv_fwd_kernel(
         before = _add_row(here, row, taps, 1, FRAMES, WHOLE)
         here = _add_row(start, row, taps, 0, FRAMES, WHOLE)
         for f in tl.static_range(FRAMES):
-            o_done = o_row - W * C + f * H.to(tl.int64) * (W * C)
+            o_done = o_row - W * C + f * tl.cast(H, tl.int64) * (W * C)
             m_done = masks[1] & (i_row > i_first) & (WHOLE or i_frame + f < T)
             b_distribution, b_density = normal_distribution(done[f])
             if BACKWARD:
@@ -167,7 +167,7 @@ def depthwise_conv_bwd_kernel(
         owned = ((i_row >= i_first) & (i_row < i_end)).to(DTYPE)
         for f in tl.static_range(FRAMES):
             b_bias += owned * row[3 * (f + (0 if WHOLE else 1)) + 1]
-            o_done = o_row - W * C + f * H.to(tl.int64) * (W * C)
+            o_done = o_row - W * C + f * tl.cast(H, tl.int64) * (W * C)
             m_done = masks[1] & (i_row > i_first) & (WHOLE or i_frame + f < T)
             tl.store(p_grad_x + o_done, done[f].to(p_grad_x.dtype.element_ty), mask=m_done)
         x_before, x_here = x_here, x_next
@@ -230,7 +230,7 @@ def _load_neighbours(
         exists = (i_row >= 0) & (i_row < H)
         if not WHOLE:
             exists = exists & (i_frame + f >= 0) & (i_frame + f < T)
-        p_frame = p_row + f * H.to(tl.int64) * (W * C)
+        p_frame = p_row + f * tl.cast(H, tl.int64) * (W * C)
         for k in tl.static_range(3):
             row += (tl.load(p_frame + (k - 1) * C, mask=masks[k] & exists, other=0).to(DTYPE),)
     return row
@@ -242,7 +242,7 @@ def _load_frames(p_row, m_block, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOL
     row = ()
     for f in tl.static_range(FRAMES):
         m_frame = m_block & (WHOLE or i_frame + f < T)
-        row += (tl.load(p_row + f * H.to(tl.int64) * (W * C), mask=m_frame, other=0).to(DTYPE),)
+        row += (tl.load(p_row + f * tl.cast(H, tl.int64) * (W * C), mask=m_frame, other=0).to(DTYPE),)
     return row
 
 
