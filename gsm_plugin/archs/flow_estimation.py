@@ -100,13 +100,14 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> l
         while len(pyramid) < len(spynet.basic_module):
             pyramid.insert(0, F.avg_pool2d(pyramid[0], 2))
         pyramids.append(pyramid)
-    flow = ref.new_zeros(len(ref), 2, *(side // 2 for side in pyramids[0][0].shape[-2:]))
     flows = []
     for module, ref_level, supp_level in zip(spynet.basic_module, *pyramids, strict=True):
-        flow = 2 * F.interpolate(flow, scale_factor=2, mode='bilinear', align_corners=True)
+        if flows:
+            flow = 2 * F.interpolate(flows[0], scale_factor=2, mode='bilinear', align_corners=True)
+        else:
+            flow = torch.zeros_like(ref_level[:, :2])
         warped = flow_warp(supp_level, flow.permute(0, 2, 3, 1), padding_mode='border')
-        flow = flow + module(torch.cat((ref_level, warped, flow), 1))
-        flows.insert(0, flow)
+        flows.insert(0, flow + module(torch.cat((ref_level, warped, flow), 1)))
     return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
 
 

@@ -90,12 +90,11 @@ class VRT(nn.Module):
     ) -> None:
         super().__init__()
         check_names_and_numbers(
-            in_chans, out_chans, window_size, mul_attn_ratio, mlp_ratio, drop_path_rate, pa_frames,
+            upscale, in_chans, out_chans, window_size, mul_attn_ratio, mlp_ratio, drop_path_rate, pa_frames,
             warp_backend, attention_backend,
         )  # fmt: skip
         check_stages(depths, embed_dims, num_heads, indep_reconsts, mul_attn_ratio)
-        self.upscale, self.pa_frames, self.nonblind_denoising = upscale, pa_frames, nonblind_denoising
-        self.in_chans = in_chans + nonblind_denoising
+        self.upscale, self.pa_frames, self.channels = upscale, pa_frames, in_chans + nonblind_denoising
         window_size = tuple(window_size)
         self.frame_multiple = window_size[0] if pad_frames else 1
         self.least_frames = 2 if any(int(depth * mul_attn_ratio) for depth in depths[:7]) else 1
@@ -138,12 +137,10 @@ class VRT(nn.Module):
             self.stage8.append(ResidualAttentionGroup(window_size=window, **options(i)))
         self.norm = nn.LayerNorm(embed_dims[-1])
         self.conv_after_body = nn.Linear(embed_dims[-1], embed_dims[0])
-        if upscale == 1:
-            self.conv_last = FrameConv(embed_dims[0], out_chans)
-        else:
+        if upscale != 1:
             self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims[0], _UPSAMPLE_DIM), nn.LeakyReLU())
             self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
-            self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
+        self.conv_last = FrameConv(embed_dims[0] if upscale == 1 else _UPSAMPLE_DIM, out_chans)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarges a clip.
@@ -158,8 +155,8 @@ class VRT(nn.Module):
         Raises:
             ValueError: The input is not a clip, has another number of channels, or is empty.
         """
-        if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
-            raise ValueError(f'VRT got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
+        if x.ndim != 5 or x.shape[2] != self.channels or 0 in x.shape:
+            raise ValueError(f'VRT got an input of shape {tuple(x.shape)}; give (b, t, {self.channels}, h, w).')
         frames, height, width = x.shape[1], *x.shape[3:]
         x = self._fill_up(x)
         clip = x[:, :, :3]

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from gsm_plugin.layers.upsample import SCALES
 from gsm_plugin.ops.dispatch import require_known_backend
 
 _U_SHAPED = 7
 
 
 def check_names_and_numbers(
+    upscale: int,
     in_chans: int,
     out_chans: int,
     window_size: Sequence[int],
@@ -23,12 +25,14 @@ def check_names_and_numbers(
     Raises:
         ValueError: A value cannot be used.
     """
+    if upscale not in SCALES:
+        raise ValueError(f'upscale is {upscale!r}; set one of {", ".join(map(str, SCALES))}.')
     if in_chans != 3 or out_chans != in_chans:
         raise ValueError(
             f'in_chans is {in_chans} and out_chans {out_chans}; set both to 3, for SPyNet estimates the flow between '
             f'RGB frames and the output is added to the enlarged input.'
         )
-    if len(window_size) != 3 or not all(type(size) is int and size > 0 for size in window_size):
+    if not _whole_numbers(window_size, 1) or len(window_size) != 3:
         raise ValueError(
             f'window_size is {window_size!r}; set three whole numbers from 1 up: frames, height and width.'
         )
@@ -56,16 +60,17 @@ def check_stages(
     Raises:
         ValueError: They are too short, of different lengths, or hold a number that cannot be used.
     """
+    for name, value, least in (('depths', depths, 0), ('embed_dims', embed_dims, 1), ('num_heads', num_heads, 1)):
+        if not _whole_numbers(value, least):
+            raise ValueError(f'{name} is {value!r}; set a list with a whole number from {least} up for every stage.')
     lengths = len(depths), len(embed_dims), len(num_heads)
     if len(set(lengths)) > 1 or lengths[0] <= _U_SHAPED:
         raise ValueError(
             f'depths, embed_dims and num_heads have {lengths[0]}, {lengths[1]} and {lengths[2]} entries; give each '
             f'one entry per stage, {_U_SHAPED + 1} or more.'
         )
-    if min(depths) < 0:
-        raise ValueError(f'depths is {list(depths)}; none can be negative.')
     for stage, (dim, heads) in enumerate(zip(embed_dims, num_heads, strict=True)):
-        if heads < 1 or dim < 1 or dim % heads:
+        if dim % heads:
             raise ValueError(f'embed_dims[{stage}] is {dim} with {heads} heads; set a multiple of num_heads[{stage}].')
     for stage, dim in enumerate(embed_dims[:_U_SHAPED]):
         if dim % 4 and (int(depths[stage] * mul_attn_ratio) or stage in (3, 4, 5)):
@@ -81,3 +86,7 @@ def check_stages(
             f'indep_reconsts is {list(indep_reconsts)}; name stages from {_U_SHAPED} on, for the first '
             f'{_U_SHAPED} need neighbouring frames.'
         )
+
+
+def _whole_numbers(value: object, least: int) -> bool:
+    return isinstance(value, Sequence) and all(type(one) is int and one >= least for one in value)

@@ -1,4 +1,4 @@
-"""Deformable alignment guided by optical flow (BasicVSR++, arXiv 2104.13371), of one frame or of up to three at once."""
+"""Deformable alignment guided by optical flow (BasicVSR++, arXiv 2104.13371), of one frame or several at once."""
 
 import math
 
@@ -95,4 +95,3 @@ class FlowGuidedDeform(nn.Module):
 def _channels_first(x: Tensor) -> Tensor:
     """(n, k, h, w, c) -> (n, k * c, h, w)."""
     return x.permute(0, 1, 4, 2, 3).flatten(1, 2)
-

@@ -1,4 +1,4 @@
-"""Mutual attention between two frames, beside self-attention: temporal mutual self-attention (VRT, arXiv 2201.12288)."""
+"""Temporal mutual self-attention: attention between two frames beside that within both (VRT, arXiv 2201.12288)."""
 
 import math
 
@@ -15,11 +15,11 @@ _TEMPERATURE = 10000
 
 
 class MutualWindowAttention(WindowAttention):
-    """In windows of two frames, each token gets what its own frame shows to the other, and what both show to it.
+    """In windows of two frames, self-attention over both, and mutual attention between one and the other.
 
-    The queries of one frame attend to the keys and values of the other, whose place the result takes: the frame is
-    aligned to the other implicitly. These results and those of the self-attention are projected together. A clip
-    needs two frames; of an odd number, the last one is paired with padding.
+    In the place of each frame stand what the other's queries find in its keys and values, which aligns it to the other
+    implicitly, and the result of the self-attention; both are projected together. A clip needs two frames; of an odd
+    number, the last one is paired with padding.
 
     Args:
         dim: Channels, a multiple of `num_heads` and of 4.

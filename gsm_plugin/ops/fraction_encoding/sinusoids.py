@@ -1,4 +1,4 @@
-"""Sinusoidal encoding of places in an image (DETR, arXiv 2005.12872; VRT, arXiv 2201.12288; IA-RT, arXiv 2305.00163)."""
+"""Sinusoidal encoding of places in an image (DETR, arXiv 2005.12872; IA-RT, arXiv 2305.00163)."""
 
 import torch
 from torch import Tensor
