@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import json
 
@@ -7,7 +8,7 @@ import torch
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.layers.mutual_attention import MutualWindowAttention
-from gsm_plugin.ops import flow_warp
+from gsm_plugin.ops import dispatch, flow_warp
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
 
 RELEASED = json.loads(gzip.decompress((DATA / 'vrt_state_dicts.json.gz').read_bytes()))
@@ -197,6 +198,34 @@ def test_training_leaves_out_branches_with_a_probability_that_grows():
     outputs = [net(x) for _ in range(2)]
     assert (outputs[0] - outputs[1]).abs().max() > 0
     assert torch.equal(net.eval()(x), net(x))
+
+
+@pytest.mark.parametrize('key, op', [('warp_backend', 'flow_warp'), ('attention_backend', 'window_attention')])
+def test_each_backend_key_reaches_its_op(monkeypatch, key, op):
+    taken = []
+
+    def record(name, backend):
+        def why_not(device_type):
+            taken.append(name)
+            return backend.why_not(device_type)
+
+        return dataclasses.replace(backend, why_not=why_not) if backend.name == 'naive' else backend
+
+    net, x = tiny(**{key: 'naive'}).eval(), clip(1, 2, 3, 8, 8)
+    with torch.no_grad():
+        expected = tiny().eval()(x)
+        monkeypatch.setattr(dispatch, '_OPS', {
+            name: tuple(record(name, backend) for backend in backends) for name, backends in dispatch._OPS.items()
+        })  # fmt: skip
+        torch.testing.assert_close(net(x), expected, atol=1e-5, rtol=0)
+    # seven stages warp both ways; attention is called once for each block, and once more for each mutual one
+    assert taken == [op] * {'warp_backend': 7 * 2, 'attention_backend': sum(TINY['depths']) + 5}[key]
+
+
+def test_the_feed_forward_networks_have_the_width_that_is_asked_for():
+    net = tiny(mlp_ratio=1.3)
+    blocks = net.stage1.residual_group1.blocks[0], net.stage8[1].residual_group.blocks[0]
+    assert [block.mlp.fc11.out_features for block in blocks] == [10, 10]
 
 
 def test_reconstruction_stages_have_windows_of_one_frame_where_asked():
