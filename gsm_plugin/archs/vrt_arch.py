@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flow_pyramids
 from gsm_plugin.archs.vrt_checks import check_names_and_numbers, check_stages
 from gsm_plugin.layers.grouping import run_in_groups
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.vrt_stages import ParallelWarpStage, ResidualAttentionGroup
 from gsm_plugin.ops import compose_reaching_flows, extend_by_reflection, surrounding_pixels
@@ -130,12 +131,12 @@ class VRT(nn.Module):
                 **options(i),
             )
             self.add_module(f'stage{i + 1}', stage)
-        widen = nn.Sequential(nn.Identity(), nn.LayerNorm(embed_dims[6]), nn.Linear(embed_dims[6], embed_dims[7]))
+        widen = nn.Sequential(nn.Identity(), LayerNorm(embed_dims[6]), nn.Linear(embed_dims[6], embed_dims[7]))
         self.stage8 = nn.ModuleList([widen])
         for i in range(7, len(depths)):
             window = (1, *window_size[1:]) if i in indep_reconsts else window_size
             self.stage8.append(ResidualAttentionGroup(window_size=window, **options(i)))
-        self.norm = nn.LayerNorm(embed_dims[-1])
+        self.norm = LayerNorm(embed_dims[-1])
         self.conv_after_body = nn.Linear(embed_dims[-1], embed_dims[0])
         if upscale != 1:
             self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims[0], _UPSAMPLE_DIM), nn.LeakyReLU())

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import ConvMlp
-from gsm_plugin.ops import flow_warp
+from gsm_plugin.ops import flow_warp, residual_sum
 
 SSM_INITS = ('reference', 'mamba')
 SCATTERS = ('all', 'anchor')
@@ -48,9 +49,9 @@ class GatherScatterBlock(nn.Module):
         self.warp_backend = warp_backend
         self.skip_scale = nn.Parameter(torch.ones(1, dim, 1, 1, 1))
         self.skip_scale2 = nn.Parameter(torch.ones(1, 1, dim))
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.mamba = BiMamba(dim, backend=scan_backend)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = ConvMlp(dim, mlp_ratio * dim)
         self._reset(ssm_init)
 
@@ -75,9 +76,7 @@ class GatherScatterBlock(nn.Module):
             return self.carry_back(self._scan(gathered), scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
-        x = self.skip_scale.flatten() * window + scattered
-        fed = checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn)
-        x = self.skip_scale2.flatten() * x + fed
+        x = checkpointing.run(self._feed_forward, window, scattered, recompute=self.recompute_ffn)
         if self.scatter == 'anchor':
             x = torch.cat((window[:, :anchor], x[:, anchor : anchor + 1], window[:, anchor + 1 :]), 1)
         return x
@@ -95,10 +94,14 @@ class GatherScatterBlock(nn.Module):
         frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 
+    def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
+        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
+
     def _scan(self, aligned: Tensor) -> Tensor:
         """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""
-        tokens = aligned.permute(0, 2, 3, 1, 4)
-        mixed = self.mamba(self.norm1(tokens.flatten(1, 3)))
+        tokens = self.norm1(aligned.permute(0, 2, 3, 1, 4))
+        mixed = self.mamba(tokens.flatten(1, 3))
         return mixed.view(tokens.shape).permute(0, 3, 1, 2, 4)
 
     def _reset(self, ssm_init: str) -> None:

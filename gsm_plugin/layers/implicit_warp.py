@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.layers.precision import precision_of_products
 from gsm_plugin.ops import fraction_encoding, implicit_warp
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
@@ -43,16 +44,10 @@ class ImplicitWarp(nn.Module):
         Returns:
             (n, h, w, dim).
         """
-        query = self.q(fraction_encoding(target, flow, _precision_of_products(target), self.backend))
+        query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
         cell = self.position_bias[0]
         # k and v are linear, so each source pixel is projected once and the positions are projected apart.
         key_position, value_position = cell @ self.k.weight.t(), cell @ self.v.weight.t()
         weight, bias = torch.cat((self.k.weight, self.v.weight)), torch.cat((self.k.bias, self.v.bias))
         key, value = F.linear(frames, weight, bias).chunk(2, -1)
         return implicit_warp(query, key, value, flow, key_position, value_position, self.num_heads, self.backend)
-
-
-def _precision_of_products(x: Tensor) -> torch.dtype:
-    """Precision in which a Linear gets its input."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.layers.flow_guided_deform import FlowGuidedDeform
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.layers.mutual_attention import MutualWindowAttention
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
@@ -123,11 +124,11 @@ def _reshape(kind: str, in_dim: int, dim: int) -> nn.Sequential:
     """The change of resolution; the published keys count the rearrangement as the first module."""
     if kind == 'down':
         fold = Rearrange('b t (h i) (w j) c -> b t h w (j i c)', i=2, j=2)
-        return nn.Sequential(fold, nn.LayerNorm(4 * in_dim), nn.Linear(4 * in_dim, dim))
+        return nn.Sequential(fold, LayerNorm(4 * in_dim), nn.Linear(4 * in_dim, dim))
     if kind == 'up':
         unfold = Rearrange('b t h w (j i c) -> b t (h i) (w j) c', i=2, j=2)
-        return nn.Sequential(unfold, nn.LayerNorm(in_dim // 4), nn.Linear(in_dim // 4, dim))
-    return nn.Sequential(nn.Identity(), nn.LayerNorm(dim))
+        return nn.Sequential(unfold, LayerNorm(in_dim // 4), nn.Linear(in_dim // 4, dim))
+    return nn.Sequential(nn.Identity(), LayerNorm(dim))
 
 
 def _append_zeros(x: Tensor, count: int) -> Tensor:
