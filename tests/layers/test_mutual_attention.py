@@ -109,3 +109,12 @@ def test_a_group_gives_each_block_its_own_probability_and_width():
     group = AttentionGroup(8, 3, 2, (2, 4, 4), drop_paths=[0.1, 0.2, 0.3], mlp_ratio=1.3)
     assert [block.drop_path.p for block in group.blocks] == [0.1, 0.2, 0.3]
     assert group.blocks[0].mlp.fc11.out_features == 10
+
+
+@pytest.mark.parametrize('recompute', [False, True])
+def test_a_block_that_training_leaves_out_changes_nothing(recompute):
+    torch.manual_seed(0)
+    group = AttentionGroup(8, 1, 2, (2, 4, 4), drop_paths=[1.0], recompute_attn=recompute, recompute_ffn=recompute)
+    x = torch.randn(2, 2, 4, 4, 8)
+    assert torch.equal(group(x), x)
+    assert not torch.equal(group.eval()(x), x)
