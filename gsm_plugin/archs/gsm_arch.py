@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -10,6 +9,7 @@ from gsm_plugin.archs.cuda_graphs import TrainingGraph
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
 from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
+from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.upsample import FrameConv, Upsample
@@ -140,12 +140,9 @@ class GSMamba(nn.Module):
         features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
         deep = self.propagate(features, flows_backward, flows_forward)
         features = features + self.conv_after_body(self.norm(deep))
-        frames = features.permute(0, 1, 4, 2, 3).flatten(0, 1)
-        group = len(frames)
-        if not torch.is_grad_enabled():
-            group = max(1, _PIXELS_AT_ONCE // (x.shape[3] * x.shape[4] * self.upscale**2))
-        pairs = zip(frames.split(group), x.flatten(0, 1).split(group), strict=True)
-        return torch.cat([self._reconstruct(*pair) for pair in pairs]).unflatten(0, shape)
+        pairs = features.permute(0, 1, 4, 2, 3).flatten(0, 1), x.flatten(0, 1)
+        pixels = x.shape[3] * x.shape[4] * self.upscale**2
+        return run_in_groups(self._reconstruct, *pairs, pixels=pixels, at_once=_PIXELS_AT_ONCE).unflatten(0, shape)
 
     def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
