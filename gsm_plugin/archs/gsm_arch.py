@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.archs.cuda_graphs import TrainingGraph
+from gsm_plugin.archs.cuda_graphs import GraphedCall
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
 from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
@@ -49,8 +49,8 @@ class GSMamba(nn.Module):
         scan_backend: auto, triton, mamba_ssm, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
         attention_backend: auto, triton, torch or naive.
-        cuda_graphs: Train with CUDA graphs of everything but the flow network: faster where crops are so small that
-            the GPU waits for launches. All batches must have one shape; the first step takes a few steps' time.
+        cuda_graphs: Run everything but the flow network as CUDA graphs: faster where frames are so small that the GPU
+            waits for launches. Training batches must have one shape; no effect on other devices.
 
     Raises:
         ValueError: A value is not among these.
@@ -114,7 +114,7 @@ class GSMamba(nn.Module):
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
         # all but the flow network, which moves tensors between devices
-        self._enhance = TrainingGraph(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
+        self._enhance = GraphedCall(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -30,13 +30,12 @@ class FrameBuffer:
 
     def write(self, positions: Sequence[int], window: Tensor) -> None:
         """Writes frames (b, k, h, w, c) to consecutive positions; those outside the clip are dropped."""
-        for i, frame in zip(positions, window.unbind(1), strict=True):
-            if not 0 <= i < len(self._frames):
-                continue
-            if self._clip is None:
-                self._frames[i] = frame
-            else:
-                self._frames[i].copy_(frame)
+        first, last = max(positions[0], 0), min(positions[-1] + 1, len(self._frames))
+        inside = window[:, first - positions[0] : last - positions[0]]
+        if self._clip is None:
+            self._frames[first:last] = inside.unbind(1)
+        else:
+            self._clip[:, first:last] = inside
 
     def clip(self) -> Tensor:
         """All frames, (b, t, h, w, c)."""
