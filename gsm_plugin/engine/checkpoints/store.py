@@ -45,22 +45,19 @@ class CheckpointStore:
         self._keep_last = keep_last
         self._keep_every = keep_every
 
-    def save(self, iteration: int, state: Mapping, networks: Mapping[str, Mapping], thin_out: bool = True) -> None:
-        """Writes a checkpoint, then throws away those that are no longer kept.
+    def save(self, iteration: int, state: Mapping, networks: Mapping[str, Mapping]) -> None:
+        """Writes a checkpoint.
 
         Args:
             iteration: Its number.
             state: Everything that a run needs to go on.
             networks: Contents of the files of networks by their names.
-            thin_out: Whether older ones may go.
 
         Raises:
-            UserError: It cannot be written; nothing older was thrown away.
+            UserError: It cannot be written.
         """
         self.save_networks(networks)
         write_sealed(self._states / f'{iteration}.state', state)
-        if thin_out and (self._keep_last or self._keep_every):
-            self._thin_out(iteration)
 
     def save_networks(self, networks: Mapping[str, Mapping]) -> None:
         """Writes files of networks alone.
@@ -70,6 +67,23 @@ class CheckpointStore:
         """
         for name, content in networks.items():
             write_sealed(self._models / name, content)
+
+    def thin_out(self, newest: int) -> None:
+        """Throws away the checkpoints that are no longer kept.
+
+        Args:
+            newest: The checkpoint that the run has reached; later ones are of another run and are left alone.
+        """
+        if not (self._keep_last or self._keep_every):
+            return
+        reached = sorted(iteration for iteration in self._iterations() if iteration <= newest)
+        kept = set(self._kept(reached))
+        for iteration in set(reached) - kept:
+            (self._states / f'{iteration}.state').unlink(missing_ok=True)
+        for path in self._models.glob('net_*.pth'):
+            number = re.search(r'_(\d+)\.pth$', path.name)
+            if number and int(number[1]) < newest and int(number[1]) not in kept:
+                path.unlink(missing_ok=True)
 
     def newest(self, accept: Callable[[dict], bool] = lambda state: True) -> FoundState | None:
         """The newest training state that is whole; newer ones that are damaged are set aside as *.damaged.
@@ -127,15 +141,6 @@ class CheckpointStore:
 
     def _iterations(self) -> Iterator[int]:
         return (int(path.stem) for path in self._states.glob('*.state') if path.stem.isdigit())
-
-    def _thin_out(self, newest: int) -> None:
-        kept = set(self._kept(sorted(self._iterations())))
-        for iteration in set(self._iterations()) - kept:
-            (self._states / f'{iteration}.state').unlink(missing_ok=True)
-        for path in self._models.glob('net_*.pth'):
-            number = re.search(r'_(\d+)\.pth$', path.name)
-            if number and int(number[1]) < newest and int(number[1]) not in kept:
-                path.unlink(missing_ok=True)
 
     def _kept(self, iterations: list[int]) -> Iterator[int]:
         yield from iterations[-(self._keep_last or 1) :]

@@ -129,8 +129,10 @@ class TrainingLoop:
         files = training_state.network_files(self._parts.model, self._at.iteration)
         if self._rank == 0:
             state = training_state.capture(self._parts.model, self._at, self._run)
-            # One that is saved among skipped steps is no place to go back to, so the older ones stay.
-            self._parts.store.save(self._at.iteration, state, files, thin_out=state['is_good'])
+            self._parts.store.save(self._at.iteration, state, files)
+            if state['is_good']:
+                # One that is saved among skipped steps is no place to go back to, so the older ones stay.
+                self._parts.store.thin_out(self._at.iteration)
             get_root_logger().info(f'Saved the networks and the training state of iteration {self._at.iteration}.')
         self._saved_at = self._at.iteration
         self._save_is_due = False

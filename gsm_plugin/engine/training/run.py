@@ -15,7 +15,7 @@ from torch import distributed
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.checkpoints.store import CheckpointStore
+from gsm_plugin.engine.checkpoints.store import CheckpointStore, FoundState
 from gsm_plugin.engine.determinism import choose_algorithms
 from gsm_plugin.engine.training.data_order import Position, TrainingData
 from gsm_plugin.engine.training.json_lines import JsonLines
@@ -64,7 +64,7 @@ def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, st
     found = choose_state(store, options)
     state = found.content if found else {}
     at = position_of(state) if found else Position()
-    _prepare_folders(options, arguments, store, is_new=found is None)
+    _prepare_folders(options, arguments, store, found)
     logger = _open_log(options)
     for sentence in found.skipped if found else ():
         logger.warning(sentence)
@@ -102,16 +102,21 @@ def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
     return CheckpointStore(Path(path['training_states']), Path(path['models']), chosen.keep_last, chosen.keep_every)
 
 
-def _prepare_folders(options: dict, arguments: argparse.Namespace, store: CheckpointStore, is_new: bool) -> None:
+def _prepare_folders(
+    options: dict, arguments: argparse.Namespace, store: CheckpointStore, found: FoundState | None
+) -> None:
     if options['rank'] == 0:
         # With --auto_resume, a run that was killed before its first checkpoint left nothing worth a folder of its own.
-        if is_new and not (options['auto_resume'] and not store.has_networks()):
+        if found is None and not (options['auto_resume'] and not store.has_networks()):
             make_exp_dirs(options)
             if _logs_scalars(options):
                 mkdir_and_rename(os.path.join(options['root_path'], 'tb_logger', options['name']))
         for key in _FOLDERS:
             os.makedirs(options['path'][key], exist_ok=True)
         store.sweep()
+        if found is not None and found.content.get('is_good', True):
+            # The run that saved it may have been killed before it did so.
+            store.thin_out(found.content['iter'])
         copy_opt_file(arguments.opt, options['path']['experiments_root'])
     if options['dist']:
         distributed.barrier()
