@@ -10,6 +10,7 @@ import torch
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
 from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 from gsm_plugin.engine.training.run import train
 
 
@@ -60,6 +61,10 @@ def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, a
     add_run_arguments(parser)
     arguments = parser.parse_args()
     try:
-        return prepare_options(arguments, root_path, is_train), arguments
+        options = prepare_options(arguments, root_path, is_train)
     except UserError as error:
         end_program(str(error), status=2)
+    if is_train and options['rank'] == 0:
+        for sentence in what_basicsr_leaves_out(options):
+            print(sentence, flush=True)
+    return options, arguments

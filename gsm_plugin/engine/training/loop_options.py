@@ -1,5 +1,6 @@
 """The keys of an option file that the training loop reads, and their checks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
@@ -79,6 +80,23 @@ class LoopOptions:
             raise UserError(f'logger:save_best is {self.save_best!r}, which val:metrics does not have; set {known}.')
         if self.save_best is not None and not any(key.startswith('val') for key in options['datasets']):
             raise UserError('logger:save_best needs a validation set; add datasets:val, or take save_best out.')
+
+
+def what_basicsr_leaves_out(options: dict) -> Iterator[str]:
+    """Sentences on what an option file asks for and BasicSR's own loop does not do, for scripts that call it.
+
+    Args:
+        options: A training's option file.
+    """
+    asked = [key for key in LOOP_KEYS if look_up(options, key)]
+    if asked:
+        yield f"BasicSR's own loop does not know {', '.join(asked)}; run basicsr train instead of train_pipeline."
+    every, group = options['logger']['save_checkpoint_freq'], options['train'].get('accumulate_iter') or 1
+    if every % group:
+        yield (
+            f'logger:save_checkpoint_freq is {every}, no multiple of train:accumulate_iter ({group}); a run that '
+            f"BasicSR's own loop resumes would lack the gradients added up so far, so set a multiple."
+        )
 
 
 def _check_positive(key: str, value: object, kind: type, meaning: str) -> None:

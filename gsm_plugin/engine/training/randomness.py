@@ -13,7 +13,8 @@ import torch
 
 def mixed_seed(*numbers: int) -> int:
     """One seed (64 bits) from several numbers from 0 up; the same in every version of NumPy."""
-    low, high = np.random.SeedSequence(numbers).generate_state(2)
+    # Their count too, because to NumPy zeros at the end are nothing.
+    low, high = np.random.SeedSequence((len(numbers), *numbers)).generate_state(2)
     return int(low) | int(high) << 32
 
 

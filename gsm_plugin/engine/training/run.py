@@ -182,4 +182,6 @@ def _say_goodbye(reason: StopReason | None, at: Position, progress: Progress) ->
         get_root_logger().info('End of training; the networks are saved as net_*_latest.pth.')
     else:
         progress.records.write('stop', at.iteration, reason=reason.name.lower())
-        get_root_logger().info(f'Stopped ({reason.name.lower()}) after {at.iteration} iterations; go on by --auto_resume.')
+        get_root_logger().info(
+            f'Stopped ({reason.name.lower()}) after {at.iteration} iterations; go on by --auto_resume.'
+        )

@@ -67,7 +67,7 @@ class StopRequests:
 
     def reason(self) -> StopReason | None:
         """Why this process is to stop, or None where it is not."""
-        if self._signalled is None and self._deadline is not None and time.monotonic() > self._deadline:
+        if self._signalled is None and self._deadline is not None and time.monotonic() >= self._deadline:
             return StopReason.TIME
         return self._signalled
 
