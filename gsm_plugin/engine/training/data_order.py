@@ -1,4 +1,4 @@
-"""Which clips a training sees in which order, with which augmentation: a function of the seed and the position alone."""
+"""Which clips a training sees when, and how they are augmented: a function of the seed and the position alone."""
 
 import math
 import signal

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a bar, a line in the text log, a record in train.jsonl, scalars in TensorBoard."""
+"""What a training tells while it runs: a bar, lines in the text log, records in train.jsonl, TensorBoard's scalars."""
 
 import datetime
 import time

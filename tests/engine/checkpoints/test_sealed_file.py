@@ -57,7 +57,7 @@ def test_a_file_cut_off_anywhere_is_recognised(file):
     whole = file.read_bytes()
     for length in places(whole):
         file.write_bytes(whole[:length])
-        with pytest.raises(DamagedFile, match='it is (empty|cut off|damaged)|its checksum is gone'):
+        with pytest.raises(DamagedFile, match=r'it is (empty|cut off|damaged)|its checksum is gone'):
             read_sealed(file)
 
 
@@ -68,7 +68,7 @@ def test_a_flipped_bit_anywhere_is_recognised(file):
         whole[place] ^= bit
         file.write_bytes(whole)
         whole[place] ^= bit
-        with pytest.raises(DamagedFile, match='it is damaged|its checksum is gone'):
+        with pytest.raises(DamagedFile, match=r'it is damaged|its checksum is gone'):
             read_sealed(file)
 
 

@@ -1,6 +1,5 @@
 import json
 
-
 import pytest
 import torch
 
@@ -170,7 +169,7 @@ def test_a_disk_that_is_full_for_the_log_is_told_too(project, options, monkeypat
 def test_another_network_is_refused(project, options):
     runs.train(project, options)
     options['network_g'] = {'type': 'TinyVideoNet'}
-    with pytest.raises(UserError, match='of iteration 8 is of another network or optimiser .* set network_g and train'):
+    with pytest.raises(UserError, match=r'of iteration 8 is of another network or optimiser .* set network_g'):
         runs.train(project, options, auto_resume=True, train__total_iter=9)
 
 
