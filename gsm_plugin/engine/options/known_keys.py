@@ -62,10 +62,10 @@ def known_paths(options: dict) -> frozenset[Path]:
     """
     read = _paths([f'{section}:{key}' for section, keys in _PIPELINE.items() for key in keys] + list(_PIPELINE))
     read |= class_paths(find(MODEL_REGISTRY, options['model_type'])) - _SET_BY_THE_RUN
-    read |= _paths(LOOP_KEYS)
-    if ('train', 'max_skipped_steps') not in read:
-        # Other models go on with what is not finite.
-        read.discard(('train', 'on_divergence'))
+    if 'train' in options['datasets']:
+        # Models that do not count skipped steps go on with what is not finite.
+        counts = ('train', 'max_skipped_steps') in read
+        read |= _paths(LOOP_KEYS) - (set() if counts else {('train', 'on_divergence')})
     known = set(read)
     for section, arguments in constructed_sections(options):
         # A section that the model does not read is no better known for having the keys of its type.
