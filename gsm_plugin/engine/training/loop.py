@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
@@ -16,6 +17,7 @@ from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.engine.training.progress import Progress, scores_of
 from gsm_plugin.engine.training.randomness import seed_all
 from gsm_plugin.engine.training.resuming import choose_good_state
+from gsm_plugin.engine.training.sample_pictures import show_sample
 from gsm_plugin.engine.training.stopping import StopReason, StopRequests, StopTraining
 from gsm_plugin.models.guarded_step import TrainingDiverged
 
@@ -152,6 +154,9 @@ class TrainingLoop:
             for number, loader in enumerate(self._parts.val_loaders):
                 self._parts.model.validation(loader, iteration, self._parts.progress.tb_logger, self._options.save_img)
                 self._keep_scores(loader.dataset.opt['name'], is_first=number == 0)
+                if self._options.sample_pictures and self._rank == 0:
+                    folder = Path(self._parts.model.opt['path']['visualization'])
+                    show_sample(self._parts.model, loader.dataset, iteration, folder, self._parts.progress.tb_logger)
 
     def _keep_scores(self, name: str, is_first: bool) -> None:
         model, records = self._parts.model, self._parts.progress.records

@@ -14,9 +14,13 @@ LOOP_KEYS: dict[str, str] = {
     'train:on_divergence': 'After max_skipped_steps: stop (default), or rollback to the last good checkpoint.',
     'logger:keep_last': 'So many of the newest checkpoints stay; default all of them.',
     'logger:keep_every': 'Beside those, the first checkpoint from every multiple of this iteration on stays.',
+    'logger:sample_pictures': 'At each validation, write and log a frame of each set beside its input; default false.',
     'logger:save_best': 'Metric of the first validation set by which the best networks are kept as net_*_best.pth.',
 }
 """What BasicSR's own loop does not know; what they mean."""
+
+NEEDED_OF_THE_MODEL = {'train:on_divergence': 'train:max_skipped_steps', 'logger:sample_pictures': 'val:tile'}
+"""Keys that are for models which read another one: those that skip steps, and those that restore a clip when asked."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class LoopOptions:
     keep_last: int | None
     keep_every: int | None
     save_best: str | None
+    sample_pictures: bool
     val_freq: float | None
     save_img: bool
     deterministic: bool
@@ -59,6 +64,7 @@ class LoopOptions:
             keep_last=logger.get('keep_last'),
             keep_every=logger.get('keep_every'),
             save_best=logger.get('save_best'),
+            sample_pictures=logger.get('sample_pictures') or False,
             val_freq=val.get('val_freq'),
             save_img=val.get('save_img', False),
             deterministic=options.get('deterministic') or False,
@@ -72,8 +78,9 @@ class LoopOptions:
         _check_positive('logger:keep_every', self.keep_every, int, 'a whole number from 1 up')
         if self.on_divergence not in ON_DIVERGENCE:
             raise UserError(f'train:on_divergence is {self.on_divergence!r}; set {" or ".join(ON_DIVERGENCE)}.')
-        if not isinstance(self.deterministic, bool):
-            raise UserError(f'deterministic is {self.deterministic!r}; it must be true or false.')
+        for key, value in (('deterministic', self.deterministic), ('logger:sample_pictures', self.sample_pictures)):
+            if not isinstance(value, bool):
+                raise UserError(f'{key} is {value!r}; it must be true or false.')
         metrics = look_up(options, 'val:metrics') or {}
         if self.save_best is not None and self.save_best not in list(metrics):
             known = f'one of {", ".join(metrics)}' if metrics else 'a metric, and add it to val:metrics'

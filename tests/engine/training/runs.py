@@ -11,6 +11,7 @@ import torch
 from gsm_plugin.engine.pipelines import run_pipeline
 from gsm_plugin.engine.training.loop import TrainingLoop
 from tests.engine import tiny_project
+from tests.models import tiny  # noqa: F401  (registers its networks)
 
 TIMINGS = {'eta_s', 'it_per_s', 'iter_time_s', 'data_time_s', 'memory_gib'}
 

@@ -17,7 +17,6 @@ from gsm_plugin.engine.training.run import train
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 from tests.engine.training import runs
-from tests.models import tiny  # noqa: F401  (registers its network)
 
 TOTAL = 6
 

@@ -252,6 +252,17 @@ def test_tensorboard_gets_the_numbers(project, options):
     assert [event.step for event in events.Scalars('losses/l_pix')] == list(range(1, 9))
 
 
+def test_a_picture_at_each_validation(project, options):
+    from basicsr.utils import imfrombytes
+
+    options['val']['val_freq'] = 1
+    runs.train(project, options, train__total_iter=2, logger__sample_pictures=True)
+    folder = project / 'experiments/tiny/visualization/REDS4/samples'
+    assert sorted(path.name for path in folder.iterdir()) == ['1.png', '2.png']
+    # The input enlarged, the output, and the ground truth.
+    assert imfrombytes((folder / '2.png').read_bytes()).shape == (16, 3 * 16, 3)
+
+
 def test_basicsrs_loop_says_what_it_does_not_do(options):
     from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures('project')
 
 KNOWN = [
     *('deterministic=true', 'train:max_hours=1.5', 'train:on_divergence=rollback', 'logger:keep_last=2'),
-    *('logger:keep_every=100', 'logger:save_best=psnr'),
+    *('logger:keep_every=100', 'logger:save_best=psnr', 'logger:sample_pictures=true'),
 ]
 
 
@@ -41,11 +41,12 @@ def test_without_them_all_is_as_in_basicsr(options):
     assert (read.keep_last, read.keep_every, read.save_best) == (None, None, None)
 
 
-def test_models_that_never_skip_a_step_have_nothing_to_go_back_from(options):
+@pytest.mark.parametrize('forced', ['train:on_divergence=rollback', 'logger:sample_pictures=true'])
+def test_what_a_model_cannot_do_is_not_known_for_it(options, forced):
     options['model_type'] = 'VideoRecurrentModel'
     check(options, 'train:max_hours=1')
-    with pytest.raises(UserError, match='Nothing reads the key train:on_divergence'):
-        check(options, 'train:on_divergence=rollback')
+    with pytest.raises(UserError, match=f'Nothing reads the key {forced.split("=")[0]}'):
+        check(options, forced)
 
 
 def test_a_test_reads_none_of_them():
@@ -62,6 +63,7 @@ def test_a_test_reads_none_of_them():
         ('logger:keep_last=true', 'logger:keep_last is True'),
         ('logger:keep_every=1.5', 'logger:keep_every is 1.5'),
         ('train:on_divergence=cry', "train:on_divergence is 'cry'; set stop or rollback"),
+        ('logger:sample_pictures=2', 'logger:sample_pictures is 2; it must be true or false'),
         ('deterministic=maybe', "deterministic is 'maybe'; it must be true or false"),
         ('logger:save_best=ssim', "logger:save_best is 'ssim', which val:metrics does not have; set one of psnr"),
         ('logger:save_best=[1]', r'logger:save_best is \[1\], which val:metrics does not have'),
