@@ -40,8 +40,8 @@ class Parts:
 class TrainingLoop:
     """Trains a model of BasicSR's.
 
-    A checkpoint of iteration n is made before the validation of iteration n. A run that goes on from it does the
-    validation first, which so is done once whenever the run before stopped.
+    A checkpoint is made before each validation. A run that goes on from it does the validation first, so that none is
+    lost, whenever the run before stopped.
 
     Args:
         parts: What it works with.
@@ -53,11 +53,11 @@ class TrainingLoop:
     """
 
     def __init__(self, parts: Parts, options: LoopOptions, rank: int, seed: int, at: Position, run: Mapping):
-        self._parts = parts
+        self.parts = parts
         self._options = options
         self._rank = rank
         self._seed = seed
-        self._at = at
+        self.at = at
         self._run = run
         # Whatever is there now is saved, or is the beginning.
         self._saved_at = at.iteration
@@ -73,18 +73,17 @@ class TrainingLoop:
             UserError: A checkpoint cannot be written, or the training diverges.
         """
         try:
-            if 0 < self._at.iteration < self._options.total_iter and self._validation_is_due():
+            if 0 < self.at.iteration < self._options.total_iter and self._validation_is_due():
                 self._validate()
-            while self._at.iteration < self._options.total_iter:
+            while self.at.iteration < self._options.total_iter:
                 self._run_epoch()
             self._finish()
         except StopTraining as stopped:
-            self._save()
             return stopped.reason
         return None
 
     def _run_epoch(self) -> None:
-        parts, at = self._parts, self._at
+        parts, at = self.parts, self.at
         for batch in parts.progress.timed(parts.data.batches(at)):
             at.iteration += 1
             at.samples += parts.data.batches_in_order.samples_at_once
@@ -101,24 +100,24 @@ class TrainingLoop:
         at.epoch, at.samples = at.epoch + 1, 0
 
     def _train_on(self, batch: dict) -> None:
-        model, at = self._parts.model, self._at
+        model, at = self.parts.model, self.at
         seed_all(_STEP, self._seed, at.rollbacks, at.iteration, self._rank)
         model.update_learning_rate(at.iteration, warmup_iter=self._options.warmup_iter)
         model.feed_data(batch)
         model.optimize_parameters(at.iteration)
-        self._parts.progress.iteration_done()
+        self.parts.progress.iteration_done()
 
     def _tell_and_save(self) -> None:
-        model, iteration = self._parts.model, self._at.iteration
+        model, iteration = self.parts.model, self.at.iteration
         if iteration % self._options.print_freq == 0:
             numbers = {**model.get_current_log(), 'grad_norm': training_state.gradient_norm(model)}
-            self._parts.progress.tell(self._at, model.get_current_learning_rate(), numbers)
+            self.parts.progress.tell(self.at, model.get_current_learning_rate(), numbers)
         if iteration % self._options.save_checkpoint_freq == 0:
             self._save_is_due = True
         if not self._is_between_steps():
             # The gradients added up so far are in no checkpoint; the next step comes soon.
             return
-        reason = self._parts.stop.agreed_reason(model.device)
+        reason = self.parts.stop.agreed_reason(model.device)
         if self._save_is_due or reason is not None:
             self._save()
         if reason is not None:
@@ -126,73 +125,77 @@ class TrainingLoop:
 
     def _save(self) -> None:
         """Makes a checkpoint, unless there is one of this iteration."""
-        if self._saved_at == self._at.iteration:
+        if self._saved_at == self.at.iteration:
             return
-        files = training_state.network_files(self._parts.model, self._at.iteration)
+        files = training_state.network_files(self.parts.model, self.at.iteration)
         if self._rank == 0:
-            state = training_state.capture(self._parts.model, self._at, self._run)
-            self._parts.store.save(self._at.iteration, state, files)
+            state = training_state.capture(self.parts.model, self.at, self._run)
+            self.parts.store.save(self.at.iteration, state, files)
             if state['is_good']:
                 # One that is saved among skipped steps is no place to go back to, so the older ones stay.
-                self._parts.store.thin_out(self._at.iteration)
-            get_root_logger().info(f'Saved the networks and the training state of iteration {self._at.iteration}.')
-        self._saved_at = self._at.iteration
+                self.parts.store.thin_out(self.at.iteration)
+            get_root_logger().info(f'Saved the networks and the training state of iteration {self.at.iteration}.')
+        self._saved_at = self.at.iteration
         self._save_is_due = False
 
     def _finish(self) -> None:
         self._save()
-        files = training_state.network_files(self._parts.model, 'latest')
+        files = training_state.network_files(self.parts.model, 'latest')
         if self._rank == 0:
-            self._parts.store.save_networks(files)
+            self.parts.store.save_networks(files)
         if self._validation_is_due():
             self._validate()
 
     def _validate(self) -> None:
-        iteration, stop = self._at.iteration, self._parts.stop
-        # Among steps there is no stopping; a validation that is broken off is done by the next run.
-        with stop.breaking_off() if self._is_between_steps() else nullcontext():
-            for number, loader in enumerate(self._parts.val_loaders):
-                self._parts.model.validation(loader, iteration, self._parts.progress.tb_logger, self._options.save_img)
+        iteration, model = self.at.iteration, self.parts.model
+        is_saved = self._is_between_steps()
+        if is_saved:
+            # Whatever ends the run in a validation, long as it is or out of memory, costs no training.
+            self._save()
+        # The next run does again what is broken off. Several processes might not all break off in the same one.
+        with self.parts.stop.breaking_off() if is_saved and not model.opt['dist'] else nullcontext():
+            for number, loader in enumerate(self.parts.val_loaders):
+                model.validation(loader, iteration, self.parts.progress.tb_logger, self._options.save_img)
                 self._keep_scores(loader.dataset.opt['name'], is_first=number == 0)
                 if self._options.sample_pictures and self._rank == 0:
-                    folder = Path(self._parts.model.opt['path']['visualization'])
-                    show_sample(self._parts.model, loader.dataset, iteration, folder, self._parts.progress.tb_logger)
+                    folder = Path(model.opt['path']['visualization'])
+                    show_sample(model, loader.dataset, iteration, folder, self.parts.progress.tb_logger)
 
     def _keep_scores(self, name: str, is_first: bool) -> None:
-        model, records = self._parts.model, self._parts.progress.records
+        model, records = self.parts.model, self.parts.progress.records
         metrics = model.opt['val'].get('metrics')
         best = getattr(model, 'best_metric_results', {}).get(name)
         if not metrics or best is None:
             return
         if records is not None:
-            records.write('validation', self._at.iteration, dataset=name, **scores_of(model.metric_results, metrics))
+            records.write('validation', self.at.iteration, dataset=name, **scores_of(model.metric_results, metrics))
         wanted = self._options.save_best
-        if is_first and wanted is not None and self._rank == 0 and best[wanted]['iter'] == self._at.iteration:
-            self._parts.store.save_networks(training_state.network_files(model, 'best'))
+        if is_first and wanted is not None and self._rank == 0 and best[wanted]['iter'] == self.at.iteration:
+            self.parts.store.save_networks(training_state.network_files(model, 'best'))
             get_root_logger().info(f'Saved the best networks so far ({wanted} {best[wanted]["val"]:.4f} on {name}).')
 
     def _roll_back(self, error: TrainingDiverged) -> None:
         if self._options.on_divergence != 'rollback':
             raise UserError(str(error)) from error
-        diverged, times = self._at.iteration, self._at.rollbacks + 1
-        found = choose_good_state(self._parts.store, self._rank)
+        diverged, times = self.at.iteration, self.at.rollbacks + 1
+        found = choose_good_state(self.parts.store, self._rank)
         if found is None or times > _MAX_ROLLBACKS:
             why = 'there is no checkpoint to go back to' if found is None else f'it went back {_MAX_ROLLBACKS} times'
             raise UserError(f'{error} No rollback: {why}.') from error
-        training_state.restore(self._parts.model, found.content)
-        vars(self._at).update(vars(training_state.position_of(found.content)) | {'rollbacks': times})
-        self._saved_at, self._save_is_due = self._at.iteration, False
-        self._parts.progress.go_back_to(self._at.iteration)
+        training_state.restore(self.parts.model, found.content)
+        vars(self.at).update(vars(training_state.position_of(found.content)) | {'rollbacks': times})
+        self._saved_at, self._save_is_due = self.at.iteration, False
+        self.parts.progress.go_back_to(self.at.iteration)
         if self._rank == 0:
-            self._parts.progress.records.write('rollback', self._at.iteration, from_iter=diverged, times=times)
+            self.parts.progress.records.write('rollback', self.at.iteration, from_iter=diverged, times=times)
             get_root_logger().warning(
                 f'Diverged at iteration {diverged}: back to {found.path}, and on with other data (rollback {times}).'
             )
 
     def _is_between_steps(self) -> bool:
-        at, options = self._at.iteration, self._options
+        at, options = self.at.iteration, self._options
         return at % options.accumulate_iter == 0 or at >= options.total_iter
 
     def _validation_is_due(self) -> bool:
-        at, options = self._at.iteration, self._options
+        at, options = self.at.iteration, self._options
         return options.val_freq is not None and (at % options.val_freq == 0 or at >= options.total_iter)

@@ -4,11 +4,13 @@ import argparse
 import errno
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
+from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
 from basicsr.utils.options import copy_opt_file, dict2str
 from torch import distributed
@@ -60,41 +62,31 @@ def train(options: dict, arguments: argparse.Namespace) -> None:
 
 
 def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> StopReason | None:
+    loop = _assemble(options, arguments, chosen, stop)
+    with logging_redirect_tqdm([get_root_logger()]):
+        reason = loop.run()
+    _say_goodbye(reason, loop.at, loop.parts.progress)
+    return reason
+
+
+def _assemble(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> TrainingLoop:
     store = _open_store(options, chosen)
     found = choose_state(store, options)
-    state = found.content if found else {}
-    at = position_of(state) if found else Position()
+    at = position_of(found.content) if found else Position()
+    before = found.content.get('run', {}) if found else {}
     _prepare_folders(options, arguments, store, found)
-    logger = _open_log(options)
-    for sentence in found.skipped if found else ():
-        logger.warning(sentence)
+    _open_log(options, found)
     choose_algorithms(chosen.deterministic)
-    options['manual_seed'] = _shared_seed(options, state)
+    options['manual_seed'] = _shared_seed(options, before)
     run = {'seed': options['manual_seed'], 'options': flat_options(options)}
-    tb_logger, run['wandb_id'] = open_scalar_loggers(options, at.iteration, state.get('run', {}))
+    tb_logger, run['wandb_id'] = open_scalar_loggers(options, at.iteration, before)
     data, val_loaders = _open_data(options)
     run |= _describe(options, data)
-    if found:
-        prepare_model_options(options, found)
-    model = build_model(options)
-    if found:
-        for note in restore(model, state, options['path'].get('ignore_resume_networks') or ()):
-            logger.warning(note)
-        logger.info(f'Resuming training from epoch: {at.epoch}, iter: {at.iteration}.')
-        for note in describe_changes(state.get('run', {}), run):
-            logger.warning(note)
-    records = None
-    if options['rank'] == 0:
-        records = JsonLines(Path(options['path']['log'], 'train.jsonl'), at.iteration)
-        records.write('resume' if found else 'start', at.iteration, total_iter=chosen.total_iter)
+    model = _open_model(options, found, run)
+    records = _open_records(options, at, chosen) if options['rank'] == 0 else None
     progress = Progress(options['name'], chosen.total_iter, at.iteration, model.device, records, tb_logger)
-    loop = TrainingLoop(
-        Parts(model, data, val_loaders, store, progress, stop), chosen, options['rank'], options['manual_seed'], at, run
-    )
-    with logging_redirect_tqdm([logger]):
-        reason = loop.run()
-    _say_goodbye(reason, at, progress)
-    return reason
+    parts = Parts(model, data, val_loaders, store, progress, stop)
+    return TrainingLoop(parts, chosen, options['rank'], options['manual_seed'], at, run)
 
 
 def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
@@ -126,23 +118,42 @@ def _logs_scalars(options: dict) -> bool:
     return bool(options['logger'].get('use_tb_logger')) and 'debug' not in options['name']
 
 
-def _open_log(options: dict) -> logging.Logger:
+def _open_log(options: dict, found: FoundState | None) -> None:
     file = os.path.join(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log')
     logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=file)
     logger.info(get_env_info())
     logger.info(dict2str(options))
-    return logger
+    for sentence in found.skipped if found else ():
+        logger.warning(sentence)
 
 
-def _shared_seed(options: dict, state: dict) -> int:
+def _shared_seed(options: dict, before: Mapping) -> int:
     """The seed of the run that is gone on with; otherwise the first process's, where each has drawn its own."""
-    saved = state.get('run', {}).get('seed')
-    seed = [options['manual_seed'] if saved is None else saved]
+    seed = [before.get('seed', options['manual_seed'])]
     if options['dist']:
         distributed.broadcast_object_list(seed)
     if seed[0] != options['manual_seed']:
         get_root_logger().info(f'The seed of the run is {seed[0]}.')
     return seed[0]
+
+
+def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseModel:
+    if found is None:
+        return build_model(options)
+    logger, state = get_root_logger(), found.content
+    prepare_model_options(options, found)
+    model = build_model(options)
+    notes = restore(model, state, options['path'].get('ignore_resume_networks') or ())
+    logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {state["iter"]}.')
+    for note in [*notes, *describe_changes(state.get('run', {}), run)]:
+        logger.warning(note)
+    return model
+
+
+def _open_records(options: dict, at: Position, chosen: LoopOptions) -> JsonLines:
+    records = JsonLines(Path(options['path']['log'], 'train.jsonl'), at.iteration)
+    records.write('resume' if at.iteration else 'start', at.iteration, total_iter=chosen.total_iter)
+    return records
 
 
 def _open_data(options: dict) -> tuple[TrainingData, list[torch.utils.data.DataLoader]]:

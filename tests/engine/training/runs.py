@@ -37,7 +37,7 @@ def at_iteration(monkeypatch, iteration: int, act) -> None:
 
     def train_and_act(loop, batch):
         train_on(loop, batch)
-        if loop._at.iteration == iteration and waiting:
+        if loop.at.iteration == iteration and waiting:
             waiting.clear()
             act(loop)
 

@@ -25,7 +25,7 @@ def spoil(monkeypatch, spoiled):
     train_on = TrainingLoop._train_on
 
     def train_on_bad_data(loop, batch):
-        if spoiled(loop._at):
+        if spoiled(loop.at):
             batch['gt'] *= float('nan')
         train_on(loop, batch)
 
@@ -112,7 +112,7 @@ def test_a_training_that_went_back_resumes_exactly(project, options, monkeypatch
 
     def train_on_and_die(loop, batch):
         train_on(loop, batch)
-        if loop._at.rollbacks and loop._at.iteration == iteration:
+        if loop.at.rollbacks and loop.at.iteration == iteration:
             raise runs.Killed
 
     with monkeypatch.context() as patch:
