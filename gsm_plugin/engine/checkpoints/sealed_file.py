@@ -117,7 +117,9 @@ def _write_through(path: Path, content: memoryview) -> None:
 
 
 def _write_folder_through(folder: Path) -> None:
-    """Makes a new name in a folder last through a loss of power."""
+    """Makes a new name in a folder last through a loss of power; Windows cannot open folders, and does it by itself."""
+    if os.name == 'nt':
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

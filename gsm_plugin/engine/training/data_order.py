@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.training.randomness import mixed_seed, seeded
+from gsm_plugin.engine.training.stopping import STOP_SIGNALS
 
 # Streams of randomness that must not meet.
 _ORDER, _SAMPLE = 1, 2
@@ -160,5 +161,5 @@ def _loading(section: dict, gpus: int) -> dict:
 
 def _leave_signals_to_the_run(_: int) -> None:
     """Ctrl-C and schedulers signal every process, but the run still needs its workers to finish what it is at."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -33,12 +33,10 @@ class StopTraining(Exception):
         self.reason = reason
 
 
-_SIGNALS = {
-    signal.SIGTERM: StopReason.TERMINATED,
-    # Slurm sends it ahead of the end where it is asked to: sbatch --signal=USR1@120.
-    signal.SIGUSR1: StopReason.TERMINATED,
-    signal.SIGINT: StopReason.INTERRUPTED,
-}
+STOP_SIGNALS = {signal.SIGTERM: StopReason.TERMINATED, signal.SIGINT: StopReason.INTERRUPTED}
+if hasattr(signal, 'SIGUSR1'):
+    # Slurm sends it ahead of the end where it is asked to: sbatch --signal=USR1@120. Windows has none.
+    STOP_SIGNALS[signal.SIGUSR1] = StopReason.TERMINATED
 _NOTICE = b'\nStopping after this iteration; press Ctrl-C again to stop at once and lose what is not saved.\n'
 
 
@@ -58,7 +56,7 @@ class StopRequests:
     def __enter__(self) -> 'StopRequests':
         # Python lets no other thread have handlers.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._take) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,7 +96,7 @@ class StopRequests:
     def _take(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and self._signalled is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
-        self._signalled = max(self._signalled or 0, _SIGNALS[signal.Signals(number)])
+        self._signalled = max(self._signalled or 0, STOP_SIGNALS[signal.Signals(number)])
         if self._may_break_off:
             raise StopTraining(self._signalled)
         if number == signal.SIGINT and os.environ.get('RANK', '0') == '0':

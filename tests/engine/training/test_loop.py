@@ -263,6 +263,33 @@ def test_a_picture_at_each_validation(project, options):
     assert imfrombytes((folder / '2.png').read_bytes()).shape == (16, 3 * 16, 3)
 
 
+def test_basicsrs_own_loop_goes_on_from_our_states(project, options):
+    import basicsr.train
+
+    runs.train(project, options)
+    path = project / 'experiments/tiny'
+    folders = {'models': path / 'models', 'training_states': path / 'training_states', 'log': path}
+    opt = {'auto_resume': True, 'network_g': {}, 'path': {**folders, 'visualization': path / 'visualization'}}
+    state = basicsr.train.load_resume_state(opt)
+    assert (state['epoch'], state['iter']) == (0, 8)
+    assert opt['path']['pretrain_network_g'] == str(path / 'models/net_g_8.pth')
+
+
+def test_deterministic_algorithms_are_chosen_for_the_training(project, options, monkeypatch):
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':16:8')
+    benchmark = torch.backends.cudnn.benchmark
+    seen = []
+    runs.at_iteration(monkeypatch, 1, lambda _: seen.append(torch.are_deterministic_algorithms_enabled()))
+    try:
+        runs.train(project, options, deterministic=True, train__total_iter=1)
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, benchmark
+    assert seen == [True]
+
+
 def test_basicsrs_loop_says_what_it_does_not_do(options):
     from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 
