@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers import checkpointing
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
-from gsm_plugin.ops import window_attention
+from gsm_plugin.ops import residual_sum, window_attention
 
 Size3d = tuple[int, int, int]
 
@@ -76,15 +77,22 @@ class AttentionBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.recompute_attn, self.recompute_ffn = recompute_attn, recompute_ffn
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.attn = WindowAttention(dim, window_size, shift_size, num_heads, backend)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = GatedMlp(dim, mlp_ratio * dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
-        x = x + checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
-        return x + checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn)
+        attended = checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
+        return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
+
+    def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
+        return checkpointing.by_frames(self._feed_tokens, x, attended)
+
+    def _feed_tokens(self, x: Tensor, attended: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(x, attended)
+        return residual_sum(x, self.mlp(normed), None)
 
 
 class AttentionGroup(nn.Module):

@@ -8,6 +8,7 @@ from gsm_plugin.ops.flow_warp.interface import flow_warp
 from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
+from gsm_plugin.ops.residual_norm.interface import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.selective_scan.interface import selective_scan
 from gsm_plugin.ops.window_attention.interface import window_attention
 
@@ -21,6 +22,9 @@ __all__ = [
     'fraction_encoding',
     'gated_gelu',
     'implicit_warp',
+    'layer_norm',
+    'residual_layer_norm',
+    'residual_sum',
     'selective_scan',
     'window_attention',
 ]
