@@ -76,6 +76,7 @@ def resume(project, options, never_stopped):
     runs.train(project, options, auto_resume=True)
     runs.assert_same_end(project, never_stopped, TOTAL)
     assert runs.networks_of(project) == runs.networks_of(never_stopped)
+    assert runs.checkpoints_of(project) == runs.checkpoints_of(never_stopped)
 
 
 @pytest.mark.parametrize('iteration, workers', [(2, 0), (7, 2), (10, 0), (13, 1)])
@@ -117,8 +118,8 @@ def test_stopped_in_a_validation(project, options, never_stopped, monkeypatch, b
     resume(project, options, never_stopped)
 
 
-@pytest.mark.parametrize('step', ['before the state', 'after the state'])
-def test_killed_while_saving(project, options, never_stopped, monkeypatch, step):
+@pytest.mark.parametrize('step, at', [('before the state', 12), ('after the state', 12), ('after the state', TOTAL)])
+def test_killed_while_saving(project, options, never_stopped, monkeypatch, step, at):
     from gsm_plugin.engine.checkpoints.store import CheckpointStore
 
     save = CheckpointStore.save
@@ -128,7 +129,7 @@ def test_killed_while_saving(project, options, never_stopped, monkeypatch, step)
             store.save_networks(networks)
         else:
             save(store, iteration, state, networks)
-        if iteration == 12:
+        if iteration == at:
             raise runs.Killed
         if step == 'before the state':
             save(store, iteration, state, networks)
@@ -137,7 +138,7 @@ def test_killed_while_saving(project, options, never_stopped, monkeypatch, step)
         patch.setattr(CheckpointStore, 'save', save_and_die)
         with pytest.raises(runs.Killed):
             runs.train(project, options)
-    assert (12 in runs.checkpoints_of(project)) == (step == 'after the state')
+    assert (at in runs.checkpoints_of(project)) == (step == 'after the state')
     resume(project, options, never_stopped)
 
 
