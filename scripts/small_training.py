@@ -13,6 +13,7 @@ import numpy as np
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from gsm_plugin.cli.main import main as basicsr
 
@@ -59,6 +60,8 @@ class SmallNet(nn.Module):
         return self.body(self.spynet(x.flatten(0, 1)).relu()).unflatten(0, x.shape[:2])
 
 
+# Its thread could hold a lock at the moment in which a process is forked, and that would wait for it for ever.
+tqdm.monitor_interval = 0
 gsm_plugin.register()
 ARCH_REGISTRY.register(SmallNet)
 
