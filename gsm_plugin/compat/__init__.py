@@ -9,6 +9,7 @@ from gsm_plugin.compat import (
     distutils_version,
     gloo_without_gpu,
     jpeg_quality,
+    repeatable_flow_warp,
     resume_anywhere,
     shared_batch,
     torchvision_functional_tensor,
@@ -26,6 +27,7 @@ _STAND_INS = {
 }
 
 _MENDS = {
+    'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend),

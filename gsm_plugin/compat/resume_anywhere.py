@@ -22,7 +22,7 @@ def mend(train: ModuleType) -> None:
         opt['path']['resume_state'] = path
         state = _load(path)
         train.check_resume(opt, state['iter'])
-        _check_networks(opt, path)
+        check_networks(opt, path)
         # The first run made them, unless the state comes from another experiment.
         for key in ('models', 'training_states', 'log', 'visualization'):
             os.makedirs(opt['path'][key], exist_ok=True)
@@ -61,7 +61,16 @@ def _load(path: str) -> dict:
     return state
 
 
-def _check_networks(opt: dict, state_path: str) -> None:
+def check_networks(opt: dict, state_path: str) -> None:
+    """Refuses a state of BasicSR's whose networks are not there.
+
+    Args:
+        opt: The options, in which BasicSR's `check_resume` has named the networks.
+        state_path: The state, for the text.
+
+    Raises:
+        UserError: A network does not exist.
+    """
     for key, path in opt['path'].items():
         if key.startswith('pretrain_network') and path is not None and not os.path.isfile(path):
             raise UserError(

@@ -1,1 +1,1 @@
-"""Runs BasicSR's pipelines with option files that are read safely and checked before anything is built."""
+"""Trains and tests: option files that are read safely and checked first, a training loop that survives, checkpoints."""

@@ -1,4 +1,4 @@
-"""BasicSR's own training and test pipelines, with our option parsing in place of theirs."""
+"""Training and test: our loop, BasicSR's own test, and our option parsing in place of BasicSR's."""
 
 import argparse
 import importlib
@@ -10,6 +10,8 @@ import torch
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
 from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
+from gsm_plugin.engine.training.run import train
 
 
 def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> None:
@@ -24,14 +26,24 @@ def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> No
         UserError: Something in the file, the command line or the data is wrong; nothing was made or renamed then.
     """
     options = prepare_options(arguments, root, is_train)
-    host = importlib.import_module('basicsr.train' if is_train else 'basicsr.test')
-    host.parse_options = lambda *_, **__: (options, arguments)
+    options['root_path'] = root
     try:
-        (host.train_pipeline if is_train else host.test_pipeline)(root)
+        if is_train:
+            train(options, arguments)
+        else:
+            _test(options, arguments, root)
     finally:
-        host.parse_options = parse_options
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _test(options: dict, arguments: argparse.Namespace, root: str) -> None:
+    host = importlib.import_module('basicsr.test')
+    host.parse_options = lambda *_, **__: (options, arguments)
+    try:
+        host.test_pipeline(root)
+    finally:
+        host.parse_options = parse_options
 
 
 def take_over_parsing() -> None:
@@ -49,6 +61,10 @@ def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, a
     add_run_arguments(parser)
     arguments = parser.parse_args()
     try:
-        return prepare_options(arguments, root_path, is_train), arguments
+        options = prepare_options(arguments, root_path, is_train)
     except UserError as error:
         end_program(str(error), status=2)
+    if is_train and options['rank'] == 0:
+        for sentence in what_basicsr_leaves_out(options):
+            print(sentence, flush=True)
+    return options, arguments

@@ -67,7 +67,11 @@ class GSMModel(VideoRecurrentModel):
         scaler = grad_scaler(self._train.precision, self.device)
         self._guard = GuardedStep(self.optimizer_g, scaler, self._train.grad_clip_norm, self._train.max_skipped_steps)
         self._flow_warm_up = FlowWarmUp(self.net_g, self._train.fix_flow)
-        self._train.warn_of_cut_groups(self.opt)
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """The norm of the gradient before clipping, at the step just taken or skipped; None between steps."""
+        return None if self._guard.norm is None else self._guard.norm.item()
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1):
         """Sets the learning rate of an iteration; see BasicSR."""

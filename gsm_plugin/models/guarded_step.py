@@ -31,6 +31,7 @@ class GuardedStep:
     Attributes:
         skipped: Number of steps skipped since the training began.
         skipped_in_a_row: Number of steps skipped since the last one that was taken.
+        norm: The gradient's norm before clipping, at the step just taken or skipped; None between steps.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class GuardedStep:
     ):
         self.skipped = 0
         self.skipped_in_a_row = 0
+        self.norm: Tensor | None = None
         self._optimizer = optimizer
         self._scaler = scaler
         self._clip_norm = float('inf') if clip_norm is None else clip_norm
@@ -56,6 +58,7 @@ class GuardedStep:
         Args:
             loss: A scalar.
         """
+        self.norm = None
         self._losses_are_finite = torch.isfinite(loss.detach()) & self._losses_are_finite
         self._scaler.scale(loss).backward()
 
@@ -73,8 +76,8 @@ class GuardedStep:
         """
         self._scaler.unscale_(self._optimizer)
         parameters = [value for group in self._optimizer.param_groups for value in group['params']]
-        norm = clip_grad_norm_(parameters, self._clip_norm)
-        taken = _everywhere(torch.isfinite(norm) & self._losses_are_finite)
+        self.norm = clip_grad_norm_(parameters, self._clip_norm)
+        taken = _everywhere(torch.isfinite(self.norm) & self._losses_are_finite)
         if taken:
             self._scaler.step(self._optimizer)
         self._scaler.update()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from basicsr.utils import get_root_logger
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.tiling import check_tile
@@ -38,7 +37,6 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'train:scheduler': 'The learning rate: type (MultiStepLR, CosineAnnealingRestartLR) and its arguments.',
     'train:pixel_opt': 'The pixel loss: type and its arguments.',
     'train:perceptual_opt': 'The perceptual loss, on single frames: type and its arguments.',
-    'logger:save_checkpoint_freq': 'Iterations between checkpoints; best a multiple of accumulate_iter.',
     'val:use_ema': 'Validate with the averaged weights where there are some, default true.',
     'val:tile': 'Frames, height and width of a tile in LQ pixels; left out, clips are taken whole.',
     'val:tile_overlap': 'By how many of each tiles overlap, default [2, 50, 50].',
@@ -80,15 +78,6 @@ class TrainOptions:
         if clip is not None and not (_is_number(clip) and 0 < clip < float('inf')):
             raise UserError(f'train: grad_clip_norm is {clip!r}; it needs a number above 0, or ~ for no clipping.')
         return read
-
-    def warn_of_cut_groups(self, opt: dict) -> None:
-        """Warns where a run resumed from a checkpoint would lack a part of the gradient of its first step."""
-        every = (opt.get('logger') or {}).get('save_checkpoint_freq')
-        if every and every % self.accumulate_iter:
-            get_root_logger().warning(
-                f'logger: save_checkpoint_freq is {every}, no multiple of train: accumulate_iter '
-                f'({self.accumulate_iter}); a resumed run would lack the gradients added up so far, so set a multiple.'
-            )
 
 
 @dataclass(frozen=True)

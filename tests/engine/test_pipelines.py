@@ -1,5 +1,6 @@
 import argparse
 import os
+import re
 import subprocess
 import sys
 
@@ -55,15 +56,42 @@ def test_auto_resume_without_a_state_starts_afresh(project, options):
     assert 'net_g_latest.pth' in networks(project)
 
 
-def test_a_damaged_state_is_refused_in_one_sentence(project, options):
+def test_a_damaged_state_is_named_and_skipped_for_the_one_before(project, options, capfd):
     run(project, options)
-    (project / 'experiments' / 'tiny' / 'training_states' / '9.state').write_text('cut off')
-    with pytest.raises(UserError, match=r'9\.state cannot be read .* delete it'):
-        run(project, options, auto_resume=True)
+    states = project / 'experiments' / 'tiny' / 'training_states'
+    (states / '9.state').write_text('cut off')
+    run(project, options, 'train:total_iter=3', auto_resume=True)
+    err = capfd.readouterr().err
+    assert re.search(r'9\.state is skipped, because it is cut off or damaged.*; it is now 9\.state\.damaged', err)
+    assert 'Resuming training from epoch: 0, iter: 2.' in err
+    assert (states / '9.state.damaged').read_text() == 'cut off'
 
 
-def test_a_state_without_its_network_is_refused(project, options):
+def test_a_state_of_ours_needs_no_network_beside_it(project, options):
     run(project, options)
+    (project / 'experiments' / 'tiny' / 'models' / 'net_g_2.pth').unlink()
+    run(project, options, 'train:total_iter=3', auto_resume=True)
+    assert 'net_g_3.pth' in networks(project)
+
+
+def state_of_basicsr(project):
+    """Turns the newest state into one that BasicSR's own loop would have written."""
+    path = project / 'experiments' / 'tiny' / 'training_states' / '2.state'
+    state = torch.load(path, weights_only=True)
+    torch.save({key: state[key] for key in ('epoch', 'iter', 'optimizers', 'schedulers')}, path)
+
+
+def test_a_state_of_basicsr_is_gone_on_with(project, options, capfd):
+    run(project, options)
+    state_of_basicsr(project)
+    run(project, options, 'train:total_iter=3', auto_resume=True)
+    assert 'net_g_3.pth' in networks(project)
+    assert 'The state is one of BasicSR: the epoch begins again' in capfd.readouterr().err
+
+
+def test_a_state_of_basicsr_without_its_network_is_refused(project, options):
+    run(project, options)
+    state_of_basicsr(project)
     (project / 'experiments' / 'tiny' / 'models' / 'net_g_2.pth').unlink()
     with pytest.raises(UserError, match=r'needs the network .*net_g_2\.pth, which does not exist'):
         run(project, options, auto_resume=True)
@@ -71,7 +99,7 @@ def test_a_state_without_its_network_is_refused(project, options):
 
 def test_a_file_that_is_no_state_is_refused(project, options):
     torch.save({'params': {}}, 'weights.pth')
-    with pytest.raises(UserError, match=r'weights\.pth is not a training state'):
+    with pytest.raises(UserError, match=r'weights\.pth cannot be read: it is not a training state'):
         run(project, options, 'path:resume_state=weights.pth')
 
 

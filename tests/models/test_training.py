@@ -76,6 +76,7 @@ def test_the_gradient_is_clipped_to_the_norm(tmp_path, monkeypatch):
     model.optimizer_g.register_step_pre_hook(record)
     run(model, [make_batch()])
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
+    assert model.gradient_norm > 1e-2
 
 
 @pytest.mark.parametrize('key', ['gt', 'lq'])
@@ -275,13 +276,6 @@ def test_the_scaler_travels_in_the_training_state(tmp_path, enabled, restored):
 def test_late_first_steps_raise_no_warning_about_the_schedule(tmp_path, recwarn):
     run(make_model(tmp_path, train={'accumulate_iter': 3}), [make_batch(seed) for seed in range(4)])
     assert not [warning for warning in recwarn if 'lr_scheduler' in str(warning.message)]
-
-
-def test_a_checkpoint_in_the_middle_of_a_group_is_warned_of(tmp_path, log):
-    make_model(tmp_path, train={'accumulate_iter': 4})
-    assert 'save_checkpoint_freq' not in log()
-    make_model(tmp_path, train={'accumulate_iter': 5})
-    assert 'save_checkpoint_freq is 12, no multiple of train: accumulate_iter (5)' in log()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='fp16 needs a GPU')

@@ -8,8 +8,9 @@ from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 from gsm_plugin.engine.options.names import find
 from gsm_plugin.engine.options.signatures import constructed_sections, key_of, parameters
 from gsm_plugin.engine.options.source_scan import Path, begins, scan_class
+from gsm_plugin.engine.training.loop_options import LOOP_KEYS, NEEDED_OF_THE_MODEL
 
-# What basicsr.train, basicsr.test, BasicSR's loggers and check_resume read, and init_dist takes.
+# What the training loop, basicsr.train, basicsr.test, BasicSR's loggers and check_resume read, and init_dist takes.
 _PIPELINE = {
     'name': (),
     'model_type': (),
@@ -61,6 +62,9 @@ def known_paths(options: dict) -> frozenset[Path]:
     """
     read = _paths([f'{section}:{key}' for section, keys in _PIPELINE.items() for key in keys] + list(_PIPELINE))
     read |= class_paths(find(MODEL_REGISTRY, options['model_type'])) - _SET_BY_THE_RUN
+    if 'train' in options['datasets']:
+        lacking = {key for key, needed in NEEDED_OF_THE_MODEL.items() if not _paths([needed]) & read}
+        read |= _paths(LOOP_KEYS.keys() - lacking)
     known = set(read)
     for section, arguments in constructed_sections(options):
         # A section that the model does not read is no better known for having the keys of its type.

@@ -23,6 +23,7 @@ from gsm_plugin.engine.options.paths import check_paths, expand_home
 from gsm_plugin.engine.options.reading import force_options, read_options
 from gsm_plugin.engine.options.signatures import check_arguments
 from gsm_plugin.engine.options.values import check_values
+from gsm_plugin.engine.training.loop_options import LoopOptions
 
 
 def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) -> OrderedDict:
@@ -76,6 +77,8 @@ def check_option_file(options: dict, is_train: bool) -> list[str]:
     notes = check_keys(options)
     check_arguments(options)
     check_values(options)
+    if is_train:
+        LoopOptions.read(options)
     return notes
 
 

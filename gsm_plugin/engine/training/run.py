@@ -1,0 +1,198 @@
+"""Puts a training together from BasicSR's builders and ours, and runs it."""
+
+import argparse
+import errno
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.models import build_model
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
+from basicsr.utils.options import copy_opt_file, dict2str
+from torch import distributed
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.checkpoints.store import CheckpointStore, FoundState
+from gsm_plugin.engine.determinism import choose_algorithms
+from gsm_plugin.engine.training.data_order import Position, TrainingData
+from gsm_plugin.engine.training.json_lines import JsonLines
+from gsm_plugin.engine.training.loop import Parts, TrainingLoop
+from gsm_plugin.engine.training.loop_options import LoopOptions
+from gsm_plugin.engine.training.progress import Progress
+from gsm_plugin.engine.training.resuming import choose_state, describe_changes, flat_options, prepare_model_options
+from gsm_plugin.engine.training.scalar_loggers import open_scalar_loggers
+from gsm_plugin.engine.training.state import position_of, restore
+from gsm_plugin.engine.training.stopping import StopReason, StopRequests
+
+_FOLDERS = ('models', 'training_states', 'log', 'visualization')
+
+
+def train(options: dict, arguments: argparse.Namespace) -> None:
+    """Trains, from the beginning or from where an earlier run stopped.
+
+    A run that is asked to stop by SIGTERM, SIGUSR1 or `train: max_hours` makes a checkpoint and returns, so that the
+    program ends with status 0 as schedulers expect of a job that did what it was told.
+
+    Args:
+        options: The finished options; what the run adds to them is added in place.
+        arguments: The flags.
+
+    Raises:
+        UserError: Something is wrong that the user can cure; the checkpoints made so far are whole.
+        KeyboardInterrupt: The run was stopped by Ctrl-C, after a checkpoint was made.
+    """
+    chosen = LoopOptions.read(options)
+    with StopRequests(chosen.max_hours) as stop:
+        try:
+            reason = _train(options, arguments, chosen, stop)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(
+                f'The disk is full ({error.filename or "while writing logs"}); make room, then continue with '
+                f'--auto_resume: the checkpoints made so far are whole.'
+            ) from error
+    if reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+
+
+def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> StopReason | None:
+    loop = _assemble(options, arguments, chosen, stop)
+    with logging_redirect_tqdm([get_root_logger()]):
+        reason = loop.run()
+    _say_goodbye(reason, loop.at, loop.parts.progress)
+    return reason
+
+
+def _assemble(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> TrainingLoop:
+    store = _open_store(options, chosen)
+    found = choose_state(store, options)
+    at = position_of(found.content) if found else Position()
+    before = found.content.get('run', {}) if found else {}
+    _prepare_folders(options, arguments, store, found)
+    _open_log(options, found)
+    choose_algorithms(chosen.deterministic)
+    options['manual_seed'] = _shared_seed(options, before)
+    run = {'seed': options['manual_seed'], 'options': flat_options(options)}
+    tb_logger, run['wandb_id'] = open_scalar_loggers(options, at.iteration, before)
+    data, val_loaders = _open_data(options)
+    run |= _describe(options, data)
+    model = _open_model(options, found, run)
+    records = _open_records(options, at, chosen) if options['rank'] == 0 else None
+    progress = Progress(options['name'], chosen.total_iter, at.iteration, model.device, records, tb_logger)
+    parts = Parts(model, data, val_loaders, store, progress, stop)
+    return TrainingLoop(parts, chosen, options['rank'], options['manual_seed'], at, run)
+
+
+def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
+    path = options['path']
+    return CheckpointStore(Path(path['training_states']), Path(path['models']), chosen.keep_last, chosen.keep_every)
+
+
+def _prepare_folders(
+    options: dict, arguments: argparse.Namespace, store: CheckpointStore, found: FoundState | None
+) -> None:
+    if options['rank'] == 0:
+        # With --auto_resume, a run that was killed before its first checkpoint left nothing worth a folder of its own.
+        if found is None and not (options['auto_resume'] and not store.has_networks()):
+            make_exp_dirs(options)
+            if _logs_scalars(options):
+                mkdir_and_rename(os.path.join(options['root_path'], 'tb_logger', options['name']))
+        for key in _FOLDERS:
+            os.makedirs(options['path'][key], exist_ok=True)
+        store.sweep()
+        if found is not None and found.content.get('is_good', True):
+            # The run that saved it may have been killed before it did so.
+            store.thin_out(found.content['iter'])
+        copy_opt_file(arguments.opt, options['path']['experiments_root'])
+    if options['dist']:
+        distributed.barrier()
+
+
+def _logs_scalars(options: dict) -> bool:
+    return bool(options['logger'].get('use_tb_logger')) and 'debug' not in options['name']
+
+
+def _open_log(options: dict, found: FoundState | None) -> None:
+    file = os.path.join(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log')
+    logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=file)
+    logger.info(get_env_info())
+    logger.info(dict2str(options))
+    for sentence in found.skipped if found else ():
+        logger.warning(sentence)
+
+
+def _shared_seed(options: dict, before: Mapping) -> int:
+    """The seed of the run that is gone on with; otherwise the first process's, where each has drawn its own."""
+    seed = [before.get('seed', options['manual_seed'])]
+    if options['dist']:
+        distributed.broadcast_object_list(seed)
+    if seed[0] != options['manual_seed']:
+        get_root_logger().info(f'The seed of the run is {seed[0]}.')
+    return seed[0]
+
+
+def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseModel:
+    if found is None:
+        return build_model(options)
+    logger, state = get_root_logger(), found.content
+    prepare_model_options(options, found)
+    model = build_model(options)
+    notes = restore(model, state, options['path'].get('ignore_resume_networks') or ())
+    logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {state["iter"]}.')
+    for note in [*notes, *describe_changes(state.get('run', {}), run)]:
+        logger.warning(note)
+    return model
+
+
+def _open_records(options: dict, at: Position, chosen: LoopOptions) -> JsonLines:
+    records = JsonLines(Path(options['path']['log'], 'train.jsonl'), at.iteration)
+    records.write('resume' if at.iteration else 'start', at.iteration, total_iter=chosen.total_iter)
+    return records
+
+
+def _open_data(options: dict) -> tuple[TrainingData, list[torch.utils.data.DataLoader]]:
+    logger = get_root_logger()
+    data = TrainingData(options)
+    order = data.batches_in_order
+    total = int(options['train']['total_iter'])
+    logger.info(
+        f'Training on {data.clips} clips or images, {order.samples_at_once} an iteration in {options["world_size"]} '
+        f'process(es): {len(order)} iterations an epoch, {total} in all, {total / len(order):.1f} epochs.'
+    )
+    val_loaders = []
+    for key, section in options['datasets'].items():
+        if key != 'train':
+            dataset = build_dataset(section)
+            logger.info(f'Number of val images/folders in {section["name"]}: {len(dataset)}')
+            val_loaders.append(build_dataloader(dataset, section, num_gpu=options['num_gpu'], dist=options['dist']))
+    return data, val_loaders
+
+
+def _describe(options: dict, data: TrainingData) -> dict[str, object]:
+    return {
+        'world_size': options['world_size'],
+        'samples_at_once': data.batches_in_order.samples_at_once,
+        'torch': str(torch.__version__),
+    }
+
+
+def _say_goodbye(reason: StopReason | None, at: Position, progress: Progress) -> None:
+    progress.close()
+    if progress.tb_logger:
+        progress.tb_logger.close()
+    if progress.records is None:
+        return
+    if reason is None:
+        progress.records.write('end', at.iteration)
+        get_root_logger().info('End of training; the networks are saved as net_*_latest.pth.')
+    else:
+        progress.records.write('stop', at.iteration, reason=reason.name.lower())
+        get_root_logger().info(
+            f'Stopped ({reason.name.lower()}) after {at.iteration} iterations; go on by --auto_resume.'
+        )

@@ -1,0 +1,56 @@
+"""The command in a process of its own, with processes that read data, signalled as terminals and schedulers do it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from copy import deepcopy
+
+import pytest
+
+from tests.engine import tiny_project
+from tests.engine.training import runs
+
+SCRIPT = f"""
+import sys
+import gsm_plugin
+from gsm_plugin.cli import main
+{tiny_project.NETWORK_SOURCE}
+main.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp('signals')
+    tiny_project.write_data(root)
+    (root / 'train.py').write_text(SCRIPT)
+    options = deepcopy(tiny_project.OPTIONS)
+    options['train']['total_iter'] = 10**6
+    options['logger'] |= {'print_freq': 10, 'save_checkpoint_freq': 10**6}
+    options['datasets']['train'] |= {'num_worker_per_gpu': 2, 'dataset_enlarge_ratio': 100}
+    tiny_project.write_options(root / 'options.yml', options)
+    return root
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_to_all_of_its_processes_saves_and_ends_the_run(project, number, status):
+    done_before = runs.checkpoints_of(project)
+    log = project / 'experiments/tiny/train.jsonl'
+    length = log.stat().st_size if log.exists() else 0
+    command = [sys.executable, 'train.py', 'train', '-opt', 'options.yml', '--auto_resume']
+    environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 100
+        while not (log.exists() and log.stat().st_size > length + 1000) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == status, errors
+    assert 'Traceback' not in errors
+    last = runs.checkpoints_of(project)[-1]
+    assert [*done_before, last] == runs.checkpoints_of(project)
+    assert f'after {last} iterations; go on by --auto_resume.' in errors
