@@ -48,12 +48,12 @@ def row(block, rows, i):
 
 
 @triton.jit
-def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, d, width):
+def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, d, width: tl.constexpr):
     """Causal convolution of a block of steps, (steps, channels), before the SiLU."""
     total = tl.zeros([steps.shape[0], o_d.shape[0]], tl.float32)
     total += tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)[None, :]
     p_block = p_x + t_0.to(tl.int64) * stride_l
-    for i in range(width):
+    for i in tl.static_range(width):
         offset = sign * (steps - (width - 1 - i))
         m_t = (t_0 + offset >= 0) & (t_0 + offset < length)
         x = tl.load(p_block + offset[:, None] * stride_l + o_d[None, :], m_t[:, None] & m_d[None, :], 0.0)
@@ -63,11 +63,14 @@ def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l
 
 @triton.jit
 def inputs_fwd_kernel(
-    p_x, p_weight, p_bias, p_x_proj, p_dt_proj, p_dt_bias, p_small, p_u, p_delta,
-    length, padded, d, width, rank, rank_2n, stride_b, stride_l,
-    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
+    p_x, p_weight, p_bias, p_x_proj, p_dt_proj, p_dt_bias, p_small, p_c, p_u, p_delta,
+    length, padded, d, rank, rank_2n, stride_b, stride_l, width: tl.constexpr,
+    FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Grid (step blocks, 2, b): u and delta (2, b, padded, d); dt, B, C -> small (2, b, rank + 2n, padded)."""
+    """Grid (step blocks, 2, b): u and delta (2, b, padded, d); dt, B, C -> small (2, b, rank + 2n, padded).
+
+    FOR_GRADIENT: also c, u before the SiLU.
+    """
     i_s, i_dir, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     sign, o_direction = 1 - 2 * i_dir, i_dir * d
     t_0 = i_dir * (padded - 1) + sign * i_s * STEPS
@@ -86,19 +89,22 @@ def inputs_fwd_kernel(
             d, width,
         )  # fmt: skip
         u = c * sigmoid(c)
-        tl.store(p_u + o_step[:, None] + o_d[None, :], u.to(p_u.dtype.element_ty), m_s & m_d[None, :])
-        p_block = p_x_proj + (i_dir * rank_2n + rows)[:, None] * d + o_d[None, :]
-        x_proj = tl.load(p_block, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        o_block = o_step[:, None] + o_d[None, :]
+        tl.store(p_u + o_block, u.to(p_u.dtype.element_ty), m_s & m_d[None, :])
+        if FOR_GRADIENT:
+            tl.store(p_c + o_block, c.to(p_c.dtype.element_ty), m_s & m_d[None, :])
+        o_weight = (i_dir * rank_2n + rows)[:, None] * d + o_d[None, :]
+        x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
         total = tl.dot(x_proj, tl.trans(u.to(FACTOR)), total, input_precision='tf32x3')
-    p_block = p_small + i_db * rank_2n * padded + rows[:, None].to(tl.int64) * padded + s[None, :]
-    tl.store(p_block, total, m_row[:, None] & (s < padded)[None, :])
+    o_small = i_db * rank_2n * padded + rows[:, None].to(tl.int64) * padded + s[None, :]
+    tl.store(p_small + o_small, total, m_row[:, None] & (s < padded)[None, :])
     dt = tl.trans(total).to(FACTOR)
     m_t = ((t_0 + sign * steps >= 0) & (t_0 + sign * steps < length))[:, None]
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
-        p_block = p_dt_proj + (i_dir * rank + rows)[:, None] * d + o_d[None, :]
-        dt_proj = tl.load(p_block, (rows < rank)[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        o_weight = (i_dir * rank + rows)[:, None] * d + o_d[None, :]
+        dt_proj = tl.load(p_dt_proj + o_weight, (rows < rank)[:, None] & m_d[None, :], 0.0).to(FACTOR)
         raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
         raw += tl.load(p_dt_bias + o_direction + o_d, m_d, 0.0).to(tl.float32)[None, :]
         # 60000 and not infinity in float16
@@ -185,52 +191,67 @@ def chain_kernel(
 
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def scan_fwd_kernel(
-    p_u, p_delta, p_z, p_small, p_A, p_D, p_entry, p_state, p_y, length, padded, rank, blocks, stride_zb, stride_zl,
-    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    p_u, p_delta, p_z, p_dy, p_small, p_A, p_D, p_entry, p_states, p_y,
+    length, padded, rank, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl,
+    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated."""
+    """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated.
+
+    FOR_GRADIENT: y is the gradient of z instead, and the state that enters each block is kept, in states (2, b, chunks,
+    blocks, n, d); else these are overwritten block by block, (2, b, chunks, n, d).
+    """
     i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     chunks, batch = tl.num_programs(0), tl.num_programs(2)
     rows = tl.arange(0, STEPS)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
     m_d = o_d < d
     p_z += i_b.to(tl.int64) * stride_zb
+    p_dy += i_b.to(tl.int64) * stride_dyb
     p_y += i_b.to(tl.int64) * length * d
     for i_dir in range(2):
         sign = 1 - 2 * i_dir
         i_db = (i_dir * batch + i_b).to(tl.int64)
-        i_chunk = i_c + i_dir * (chunks - 1 - 2 * i_c)
-        o_state = (i_db * chunks + i_chunk) * n * d + o_d
+        o_chunk = i_db * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
+        p_block = p_states + (o_chunk * blocks if FOR_GRADIENT else o_chunk) * n * d + o_d
         for i_n in range(n):
-            tl.store(p_state + o_state + i_n * d, tl.load(p_entry + o_state + i_n * d, m_d, 0.0), m_d)
+            tl.store(p_block + i_n * d, tl.load(p_entry + (o_chunk * n + i_n) * d + o_d, m_d, 0.0), m_d)
         D = tl.load(p_D + i_dir * d + o_d, m_d, 0.0).to(tl.float32)
         for i in range(blocks):
-            s_0 = (i_chunk * blocks + i) * STEPS
+            s_0 = ((o_chunk - i_db * chunks) * blocks + i) * STEPS
             o_block = (i_db * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
             delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
             u = tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
             x = delta * u
             y = D[None, :] * u
             p_B = p_small + (i_db * (rank + 2 * n) + rank) * padded + s_0
+            p_next = p_block + n * d if FOR_GRADIENT else p_block
             for i_n in range(n):
                 A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
                 B = tl.load(p_B + rows)
                 C = tl.load(p_B + n * padded + rows)
                 p_B += padded
-                state = tl.load(p_state + o_state + i_n * d, m_d, 0.0)
+                state = tl.load(p_block + i_n * d, m_d, 0.0)
                 decay = tl.exp2(A[None, :] * delta)
                 added = x * B[:, None]
                 added = tl.where((rows == 0)[:, None], added + decay * state[None, :], added)
                 _, states = tl.associative_scan((decay, added), 0, multiply_add)
                 y += states * C[:, None]
-                tl.store(p_state + o_state + i_n * d, row(states, rows, STEPS - 1), m_d)
+                if not FOR_GRADIENT or i + 1 < blocks:
+                    tl.store(p_next + i_n * d, row(states, rows, STEPS - 1), m_d)
+            p_block = p_next
             t_0 = i_dir * (padded - 1) + sign * s_0
             mask = (t_0 + sign * rows < length)[:, None] & m_d[None, :]
-            p_out = p_y + t_0.to(tl.int64) * d + (sign * rows)[:, None] * d + o_d[None, :]
+            p_out = p_y + t_0 * d + (sign * rows)[:, None] * d + o_d[None, :]
             if i_dir == 1:
-                o_z = t_0.to(tl.int64) * stride_zl + (sign * rows)[:, None] * stride_zl + o_d[None, :]
-                z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
-                y = (y + tl.load(p_out, mask, 0.0).to(tl.float32)) * (z * sigmoid(z))
+                y += tl.load(p_out, mask, 0.0).to(tl.float32)
+                p_gate = p_z + t_0 * stride_zl + (sign * rows)[:, None] * stride_zl + o_d[None, :]
+                z = tl.load(p_gate, mask, 0.0).to(tl.float32)
+                gate = sigmoid(z)
+                if FOR_GRADIENT:
+                    p_cotangent = p_dy + t_0 * stride_dyl + (sign * rows)[:, None] * stride_dyl + o_d[None, :]
+                    y *= tl.load(p_cotangent, mask, 0.0).to(tl.float32) * gate * (1 + z * (1 - gate))
+                else:
+                    y *= z * gate
             tl.store(p_out, y.to(p_y.dtype.element_ty), mask)
         # the second direction reads what other threads may have written
         tl.debug_barrier()

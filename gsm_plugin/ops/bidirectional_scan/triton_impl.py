@@ -65,14 +65,10 @@ class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, z: Tensor, *parameters: Tensor) -> Tensor:
         sizes, prepared = _sizes(x, parameters), _prepare(parameters)
-        u, delta, small = _inputs(x, prepared, sizes)
+        _, u, delta, small = _inputs(x, prepared, sizes, False)
         entry, scratch = _entry_states(u, delta, small, prepared, sizes)
         y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        triton_forward.scan_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), sizes.b](
-            u, delta, z, small, prepared.A, prepared.D, entry, scratch, y,
-            sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1),
-            **_scan_config(sizes, _CHANNELS), maxnreg=_FWD_REGISTERS,
-        )  # fmt: skip
+        _scan(u, delta, z, z, small, entry, scratch, y, prepared, sizes, False)
         ctx.sizes, ctx.dtypes = sizes, [parameter.dtype for parameter in parameters]
         ctx.save_for_backward(x, z, entry, *prepared)
         return y
@@ -82,10 +78,13 @@ class _BidirectionalScan(torch.autograd.Function):
     def backward(ctx, dy: Tensor):
         x, z, entry, *prepared = ctx.saved_tensors
         prepared, sizes, dy = _Prepared(*prepared), ctx.sizes, _rows(dy)
-        u, delta, small = _inputs(x, prepared, sizes)
-        du, ddelta, dz, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, entry, prepared, sizes)
+        c, u, delta, small = _inputs(x, prepared, sizes, True)
+        dz = torch.empty(z.shape, dtype=z.dtype, device=z.device)
+        states = _float32(x, 2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d)
+        _scan(u, delta, z, dy, small, entry, states, dz, prepared, sizes, True)
+        du, ddelta, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, states, prepared, sizes)
         _add_dt(dsmall, ddelta, prepared.dt_proj, sizes)
-        dx_proj, d_dt_proj = _inputs_bwd(x, small, dsmall, ddelta, du, prepared, sizes)
+        dx_proj, d_dt_proj = _inputs_bwd(c, u, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
         gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
         return dx, dz, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
@@ -108,19 +107,20 @@ def _prepare(parameters: tuple[Tensor, ...]) -> _Prepared:
     return _Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
 
 
-def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
-    """u and delta, (2, b, padded, d), and dt, B and C, (2, b, rank + 2n, padded), of every step."""
+def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes, for_gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """c (if for a gradient), u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded), of every step."""
     small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded)
     u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=x.dtype, device=x.device)
+    c = torch.empty_like(u) if for_gradient else u
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
     delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
     triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _TILE), 2, sizes.b](
         x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, prepared.dt_proj, prepared.dt_bias,
-        small, u, delta, sizes.length, sizes.padded, sizes.d, sizes.width, sizes.rank, sizes.rows,
-        x.stride(0), x.stride(1),
-        STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), num_warps=4,
+        small, c, u, delta, sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, x.stride(0), x.stride(1),
+        width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_TILE, CHANNELS=_TILE,
+        ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), num_warps=4,
     )  # fmt: skip
-    return u, delta, small
+    return c, u, delta, small
 
 
 def _entry_states(u: Tensor, delta: Tensor, small: Tensor, prepared: _Prepared, sizes: _Sizes) -> tuple[Tensor, Tensor]:
@@ -142,35 +142,44 @@ def _chain(end: Tensor, total: Tensor, A: Tensor, sizes: _Sizes, backwards: bool
     return entry
 
 
+def _scan(
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, entry: Tensor, states: Tensor, y: Tensor,
+    prepared: _Prepared, sizes: _Sizes, for_gradient: bool,
+) -> None:  # fmt: skip
+    """Fills y with the result, or with z's gradient, and states with those that enter each block."""
+    triton_forward.scan_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), sizes.b](
+        u, delta, z, dy, small, prepared.A, prepared.D, entry, states, y,
+        sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
+        FOR_GRADIENT=for_gradient, maxnreg=_FWD_REGISTERS, **_scan_config(sizes, _CHANNELS),
+    )  # fmt: skip
+
+
 def _scan_bwd(
-    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, entry: Tensor, prepared: _Prepared, sizes: _Sizes
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, states: Tensor, prepared: _Prepared, sizes: _Sizes
 ) -> tuple[Tensor, ...]:
-    """Gradients of u, of delta before its softplus, z, B and C, A, delta's bias, and D; B's and C's below free rows."""
-    start, total = torch.empty_like(entry), _float32(u, 2, sizes.b, sizes.chunks, sizes.d)
+    """Gradients of u, of delta before its softplus, of B and C (below free rows), A, delta's bias, and D."""
+    start, total = (_float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
     sequence = sizes.length, sizes.padded, sizes.rank, sizes.blocks
     triton_backward.chunk_start_bwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
         dy, z, delta, small, prepared.A, start, total, *sequence,
         dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes, _CHANNELS),
     )  # fmt: skip
     adjoint = _chain(start, total, prepared.A, sizes, True)
-    states = _float32(u, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d)
     # float16 would not hold the range of gradients
     du = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float32 else torch.bfloat16)
-    ddelta, dz = torch.empty_like(du), torch.empty(z.shape, dtype=z.dtype, device=z.device)
-    channel_blocks = _ceil(sizes.d, _BWD_CHANNELS)
+    ddelta, channel_blocks = torch.empty_like(du), _ceil(sizes.d, _BWD_CHANNELS)
     partial = _float32(u, channel_blocks, 2, sizes.b, 2 * sizes.n, sizes.padded)
     sums = _float32(u, 2, sizes.b * sizes.chunks, sizes.n + 2, sizes.d)
-    precise = u.dtype == torch.float32
-    triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, sizes.b](
-        u, delta, z, dy, small, prepared.A, prepared.D, entry, adjoint, states, du, ddelta, dz, partial, sums,
+    triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, 2 * sizes.b](
+        u, delta, z, dy, small, prepared.A, prepared.D, states, adjoint, du, ddelta, partial, sums,
         *sequence, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1), **_scan_config(sizes, _BWD_CHANNELS),
-        STATES=16, ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=precise, num_stages=1,
+        COLUMNS=8, ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32, num_stages=1,
         maxnreg=_BWD_REGISTERS,
     )  # fmt: skip
     dsmall = torch.empty_like(small)
     torch.sum(partial, 0, out=dsmall[:, :, sizes.rank :])
     dA, d_dt_bias, dD = sums.sum(1).split([sizes.n, 1, 1], 1)
-    return du, ddelta, dz, dsmall, dA, d_dt_bias[:, 0], dD[:, 0]
+    return du, ddelta, dsmall, dA, d_dt_bias[:, 0], dD[:, 0]
 
 
 def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: _Sizes) -> None:
@@ -180,16 +189,15 @@ def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: _Sizes) -> N
 
 
 def _inputs_bwd(
-    x: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: _Prepared, sizes: _Sizes
+    c: Tensor, u: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: _Prepared, sizes: _Sizes
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x_proj and dt_proj, channels last; du becomes the gradient of the convolutions' results."""
     groups, group, channel_blocks = _groups(sizes, _TILE, _TILE, 4)
-    sums = _float32(x, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
+    sums = _float32(u, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
-        x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, small, dsmall, ddelta, du, sums,
-        sizes.length, sizes.padded, sizes.d, sizes.width, sizes.rank, sizes.rows, group, x.stride(0), x.stride(1),
+        c, u, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
         STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), RANKS=_matrix_side(sizes.rank),
-        FACTOR=_factor(x), num_warps=4,
+        FACTOR=_factor(u), num_warps=4,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 
