@@ -10,36 +10,30 @@ from gsm_plugin.ops.bidirectional_scan.triton_forward import (
     FORGOTTEN,
     LOG2E,
     UNALIGNED,
-    multiply_add,
+    below,
     row,
     sigmoid,
+    with_row,
 )
 
 LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
-def adjoint_step(decay_0, carry_0, adjoint_0, decay_1, carry_1, adjoint_1):
-    """Combines two steps of `adjoint = decay of the step before * adjoint + input`; carry is 1 in a single step."""
-    scale = carry_1 * decay_0
-    return decay_1, scale * carry_0, scale * adjoint_0 + adjoint_1
-
-
-@triton.jit
 def ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl):
     """Gradient of the sum of both directions before its gate, (steps, channels)."""
-    mask = (t_0 + sign * rows < length)[:, None] & m_d[None, :]
-    o_step = (sign * rows)[:, None]
-    z = tl.load(p_z + t_0.to(tl.int64) * stride_zl + o_step * stride_zl + o_d[None, :], mask, 0.0).to(tl.float32)
-    dy = tl.load(p_dy + t_0.to(tl.int64) * stride_dyl + o_step * stride_dyl + o_d[None, :], mask, 0.0)
+    t = sign * rows[:, None]
+    mask = (t_0 + t < length) & m_d[None, :]
+    z = tl.load(p_z + t_0.to(tl.int64) * stride_zl + t * stride_zl + o_d[None, :], mask, 0.0).to(tl.float32)
+    dy = tl.load(p_dy + t_0.to(tl.int64) * stride_dyl + t * stride_dyl + o_d[None, :], mask, 0.0)
     return dy.to(tl.float32) * z * sigmoid(z)
 
 
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def chunk_start_bwd_kernel(
-    p_dy, p_z, p_delta, p_small, p_A, p_start, p_total,
-    length, padded, rank, blocks, stride_dyb, stride_dyl, stride_zb, stride_zl,
-    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    p_dy, p_z, p_delta, p_steps, p_A, p_start, p_total,
+    length, padded, row_length, tiles, stride_dyb, stride_dyl, stride_zb, stride_zl,
+    d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): adjoint that a chunk hands to the one before -> start (2, b, chunks, n, d).
 
@@ -48,53 +42,49 @@ def chunk_start_bwd_kernel(
     i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     batch = tl.num_programs(2) // 2
     i_dir, i_b = i_db // batch, i_db % batch
-    sign, rows = 1 - 2 * i_dir, tl.arange(0, STEPS)
+    sign, rows, states = 1 - 2 * i_dir, tl.arange(0, STEPS), tl.arange(0, STATES)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    m_d = o_d < d
+    m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
+    o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     p_dy += i_b.to(tl.int64) * stride_dyb
     p_z += i_b.to(tl.int64) * stride_zb
-    p_C = p_small + (i_db.to(tl.int64) * (rank + 2 * n) + rank + n) * padded
-    p_A += i_dir * n * d + o_d
-    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
-    p_start += o_chunk * n * d + o_d
-    slowest = tl.full([CHANNELS], 1e30, tl.float32)
-    for i_n in range(n):
-        tl.store(p_start + i_n * d, tl.zeros([CHANNELS], tl.float32), m_d)
-        slowest = tl.minimum(slowest, -tl.load(p_A + i_n * d, m_d, -1e30))
+    A = tl.load(p_A + i_dir * n * d + o_state, m_state, 0.0)
+    slowest = tl.min(tl.where(m_state, -A, 1e30), 0)
+    start = tl.zeros([STATES, CHANNELS], tl.float32)
     before = tl.zeros([CHANNELS], tl.float32)
     reach = 0.0
     i = 0
-    while (i < blocks) & (reach < FORGOTTEN):
-        s_0 = (i_c * blocks + i) * STEPS
+    while (i < tiles) & (reach < FORGOTTEN):
+        s_0 = (i_c * tiles + i) * STEPS
         t_0 = i_dir * (padded - 1) + sign * s_0
-        o_block = (i_db.to(tl.int64) * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
-        delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
+        o_step = i_db.to(tl.int64) * padded + s_0
+        delta = tl.load(p_delta + o_step * d + rows[:, None] * d + o_d[None, :], m_d[None, :], 0.0).to(tl.float32)
         ds = ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl)
-        inclusive = tl.cumsum(delta, 0) + before[None, :]
-        before = row(inclusive, rows, STEPS - 1)
-        p_row = p_C + s_0
-        for i_n in range(n):
-            A = tl.load(p_A + i_n * d, m_d, 0.0)
-            C = tl.load(p_row + rows)
-            p_row += padded
-            added = tl.sum(tl.exp2(A[None, :] * inclusive) * (ds * C[:, None]), 0)
-            tl.store(p_start + i_n * d, tl.load(p_start + i_n * d, m_d, 0.0) + added, m_d)
+        for j in tl.static_range(STEPS):
+            C = tl.load(p_steps + (o_step + j) * row_length + n + states, m_n, 0.0)
+            before += row(delta, rows, j)
+            start += tl.exp2(A * before[None, :]) * (row(ds, rows, j)[None, :] * C[:, None])
         reach = tl.min(before * slowest, 0)
         i += 1
+    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
+    tl.store(p_start + o_chunk * n * d + o_state, start, m_state)
     tl.store(p_total + o_chunk * d + o_d, before, m_d)
 
 
 @triton.jit
 def sums_over_channels(first, second, ones, PRECISE: tl.constexpr):
-    """Sums of two (steps, channels) blocks over channels, in the first and the second column.
+    """Sums of two (steps, channels) tiles over channels, as the first and the second row of (rows, steps).
 
-    The tensor cores add, in float32, addends rounded to the type of `ones`; if PRECISE, also what that cut off.
+    A thread adds what it has of them, two channels that are half of all apart. The tensor cores add the rest, in
+    float32, of addends rounded to the type of `ones`; if PRECISE, also what that cut off.
     """
-    pairs = tl.join(first, second).reshape(first.shape[0], 2 * first.shape[1])
+    steps: tl.constexpr = first.shape[0]
+    halves = tl.join(first, second).reshape(steps, 2, first.shape[1] // 2, 2)
+    pairs = tl.trans(tl.sum(halves, 1).reshape(steps, first.shape[1]))
     high = pairs.to(ones.dtype)
-    total = tl.dot(high, ones)
+    total = tl.dot(ones, high)
     if PRECISE:
-        total = tl.dot((pairs - high.to(tl.float32)).to(ones.dtype), ones, total)
+        total = tl.dot(ones, (pairs - high.to(tl.float32)).to(ones.dtype), total)
     return total
 
 
@@ -102,9 +92,9 @@ def sums_over_channels(first, second, ones, PRECISE: tl.constexpr):
 def scan_bwd_kernel(
     p_u, p_delta, p_z, p_dy, p_small, p_A, p_D, p_states, p_adjoint, p_du, p_ddelta, p_dsmall, p_dparameters,
     length, padded, rank, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl, d: tl.constexpr, n: tl.constexpr,
-    STEPS: tl.constexpr, CHANNELS: tl.constexpr, COLUMNS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr,
+    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks, channel blocks, 2 b): gradients of a chunk, from its end to its start.
+    """Grid (chunks, channel blocks, 2 b): gradients of a chunk, from its end to its start, block after block of STEPS.
 
     du and ddelta (2, b, padded, d), the latter before the softplus; partial sums over channels: dsmall (channel blocks,
     2, b, 2n, padded); partial sums over time: dparameters (2, b, chunks, n + 2, d) of A, the bias of delta, and D.
@@ -114,16 +104,17 @@ def scan_bwd_kernel(
     i_dir, i_b = i_db // batch, i_db % batch
     sign, rows = 1 - 2 * i_dir, tl.arange(0, STEPS)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    m_d = o_d < d
-    columns, pairs = tl.arange(0, COLUMNS), tl.arange(0, 2 * CHANNELS)
-    ones = tl.where((pairs % 2)[:, None] == columns[None, :], 1.0, 0.0).to(ADDEND)
-    m_sums = (columns < 2)[None, :] & (rows >= 0)[:, None]
+    m_d = below(o_d, d, CHANNELS)
+    i_sum, pairs = tl.arange(0, ROWS), tl.arange(0, CHANNELS)
+    ones = tl.where(i_sum[:, None] == (pairs % 2)[None, :], 1.0, 0.0).to(ADDEND)
+    m_sums = (i_sum < 2)[:, None] & (rows >= 0)[None, :]
     p_z += i_b.to(tl.int64) * stride_zb
     p_dy += i_b.to(tl.int64) * stride_dyb
     o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
     p_carry = p_adjoint + o_chunk * n * d + o_d
     p_sums = p_dparameters + o_chunk * (n + 2) * d + o_d
     zero = tl.zeros([CHANNELS], tl.float32)
+    zeros = tl.zeros([STEPS, CHANNELS], tl.float32)
     for i_n in range(n):
         tl.store(p_sums + i_n * d, zero, m_d)
     D = tl.load(p_D + i_dir * d + o_d, m_d, 0.0).to(tl.float32)
@@ -132,14 +123,13 @@ def scan_bwd_kernel(
         i = blocks - 1 - i_back
         s_0 = (i_c * blocks + i) * STEPS
         t_0 = i_dir * (padded - 1) + sign * s_0
-        o_block = (i_db.to(tl.int64) * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
-        delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
-        u = tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
+        o_tile = (i_db.to(tl.int64) * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
+        delta = tl.load(p_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
+        u = tl.load(p_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
         x = delta * u
         ds = ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl)
         dD += tl.sum(ds * u, 0)
-        sum_B = tl.zeros([STEPS, CHANNELS], tl.float32)
-        sum_A = tl.zeros([STEPS, CHANNELS], tl.float32)
+        sum_A, sum_B = zeros, zeros
         p_B = p_small + (i_db.to(tl.int64) * (rank + 2 * n) + rank) * padded + s_0
         p_dB = p_dsmall + (i_d * tl.num_programs(2) + i_db).to(tl.int64) * 2 * n * padded + s_0
         p_block = p_states + (o_chunk * blocks + i) * n * d + o_d
@@ -148,35 +138,38 @@ def scan_bwd_kernel(
             B = tl.load(p_B + rows)
             C = tl.load(p_B + n * padded + rows)
             p_B += padded
-            state = tl.load(p_block + i_n * d, m_d, 0.0)
+            state = tl.load(p_block + i_n * d, m_d, 0.0).to(tl.float32)
             carry = tl.load(p_carry + i_n * d, m_d, 0.0)
             sum_exponent = tl.load(p_sums + i_n * d, m_d, 0.0)
-            decay = tl.exp2(A[None, :] * delta)
-            added = x * B[:, None]
-            first = tl.where((rows == 0)[:, None], added + decay * state[None, :], added)
-            _, states = tl.associative_scan((decay, first), 0, multiply_add)
-            dstate = ds * C[:, None]
-            dstate = tl.where((rows == STEPS - 1)[:, None], dstate + carry[None, :], dstate)
-            one = tl.full([STEPS, CHANNELS], 1.0, tl.float32)
-            _, _, adjoint = tl.associative_scan((tl.flip(decay, 0), one, tl.flip(dstate, 0)), 0, adjoint_step)
-            adjoint = tl.flip(adjoint, 0)
-            tl.store(p_carry + i_n * d, row(adjoint * decay, rows, 0), m_d)
-            # adjoint * decay * (state before the step)
-            dexponent = adjoint * (states - added)
+            decay, added, dstate = tl.exp2(A[None, :] * delta), x * B[:, None], ds * C[:, None]
+            before, after, carries, adjoint = zeros, zeros, zeros, zeros
+            for j in tl.static_range(STEPS):
+                before = with_row(before, rows, j, state)
+                state = row(decay, rows, j) * state + row(added, rows, j)
+                after = with_row(after, rows, j, state)
+            for j in tl.static_range(STEPS - 1, -1, -1):
+                total = row(dstate, rows, j) + carry
+                carry = row(decay, rows, j) * total
+                adjoint = with_row(adjoint, rows, j, total)
+                carries = with_row(carries, rows, j, carry)
+            tl.store(p_carry + i_n * d, carry, m_d)
+            dexponent = carries * before
             sum_A += A[None, :] * dexponent
             sum_B += adjoint * B[:, None]
             tl.store(p_sums + i_n * d, sum_exponent + tl.sum(dexponent * delta, 0), m_d)
-            sums = sums_over_channels(adjoint * x, states * ds, ones, PRECISE)
-            tl.store(p_dB + (columns * n)[None, :] * padded + rows[:, None], sums, m_sums)
+            sums = sums_over_channels(adjoint * x, after * ds, ones, PRECISE)
+            tl.store(p_dB + (i_sum * n)[:, None] * padded + rows[None, :], sums, m_sums)
             p_dB += padded
         du = D[None, :] * ds + delta * sum_B
-        tl.store(p_du + o_block, du.to(p_du.dtype.element_ty), m_d[None, :])
+        tl.store(p_du + o_tile, du.to(p_du.dtype.element_ty), m_d[None, :])
         # softplus' = 1 - exp(-delta), by its series where that difference would lose digits
         series = delta * (1 - delta * (1 / 2 - delta * (1 / 6 - delta * (1 / 24 - delta / 120))))
         slope = tl.where(delta < 1 / 16, series, 1 - tl.exp2(delta * -LOG2E))
+        # u is read again, which costs less than its registers
+        u = tl.load(p_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
         ddelta = (u * sum_B + sum_A * LN2) * slope
         d_bias += tl.sum(ddelta, 0)
-        tl.store(p_ddelta + o_block, ddelta.to(p_ddelta.dtype.element_ty), m_d[None, :])
+        tl.store(p_ddelta + o_tile, ddelta.to(p_ddelta.dtype.element_ty), m_d[None, :])
     tl.store(p_sums + n * d, d_bias, m_d)
     tl.store(p_sums + (n + 1) * d, dD, m_d)
 

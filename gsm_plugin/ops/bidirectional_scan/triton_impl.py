@@ -10,21 +10,28 @@ from torch.autograd.function import once_differentiable
 from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_forward
 
 _LOG2E = 1.4426950408889634
-# Steps that a thread of the kernels that scan holds in registers, and channels of a program, a warp per 32.
-_STEPS = 16
-_CHANNELS = 32
-_BWD_CHANNELS = 32
+# Channels of a program of the kernels that scan, which is one warp. A thread has two of them, since all threads read
+# the same B and C: with one, that alone would take the time of the exponentials.
+_CHANNELS = 64
+# Steps that such a program reads at once, and steps of a block, at whose start the backward pass keeps the state.
+_STEPS = 4
+_BLOCK = 8
+# Chunks are so long that about so many warps run on a multiprocessor, and not shorter than so many blocks.
+_WARPS_PER_MULTIPROCESSOR = 12
+_LEAST_BLOCKS = 8
+_REGISTERS = 168
+# Chunks and channels of a program of the kernel that chains the chunks.
+_CHAIN_TILE = 16, 32
 # Steps and channels of a program of the kernels that multiply matrices.
 _TILE = 64
-# Chunks are so long that about so many warps run on a multiprocessor, and not shorter than so many blocks of steps.
-_WARPS_PER_MULTIPROCESSOR = 16
-_LEAST_BLOCKS = 8
-_FWD_REGISTERS = 128
-_BWD_REGISTERS = 255
+_INPUTS = {'num_warps': 4}
+_INPUTS_BWD = {'num_warps': 4}
+# Tokens and channels of a program of the kernel that transposes the convolutions.
+_CONVOLVE_TILE = 16, 32
 
 
 class _Sizes(NamedTuple):
-    """Sizes of a call; a chunk of the sequence has `blocks` blocks of `_STEPS` steps."""
+    """Sizes of a call; a chunk of the sequence has `blocks` blocks of `_BLOCK` steps."""
 
     b: int
     length: int
@@ -37,11 +44,16 @@ class _Sizes(NamedTuple):
 
     @property
     def padded(self) -> int:
-        return self.chunks * self.blocks * _STEPS
+        return self.chunks * self.blocks * _BLOCK
 
     @property
     def rows(self) -> int:
         return self.rank + 2 * self.n
+
+    @property
+    def row_length(self) -> int:
+        """Of B, C and dt of a step: so many numbers that four of them can be read at once."""
+        return _ceil(self.rows, 16) * 16
 
 
 class _Prepared(NamedTuple):
@@ -65,10 +77,10 @@ class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, z: Tensor, *parameters: Tensor) -> Tensor:
         sizes, prepared = _sizes(x, parameters), _prepare(parameters)
-        _, u, delta, small = _inputs(x, prepared, sizes, False)
-        entry, scratch = _entry_states(u, delta, small, prepared, sizes)
+        _, u, delta, _, steps = _inputs(x, prepared, sizes, False)
+        entry = _entry_states(u, delta, steps, prepared, sizes)
         y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        _scan(u, delta, z, z, small, entry, scratch, y, prepared, sizes, False)
+        _scan(u, delta, z, z, steps, entry, entry, y, prepared, sizes, False)
         ctx.sizes, ctx.dtypes = sizes, [parameter.dtype for parameter in parameters]
         ctx.save_for_backward(x, z, entry, *prepared)
         return y
@@ -78,11 +90,14 @@ class _BidirectionalScan(torch.autograd.Function):
     def backward(ctx, dy: Tensor):
         x, z, entry, *prepared = ctx.saved_tensors
         prepared, sizes, dy = _Prepared(*prepared), ctx.sizes, _rows(dy)
-        c, u, delta, small = _inputs(x, prepared, sizes, True)
+        c, u, delta, small, steps = _inputs(x, prepared, sizes, True)
         dz = torch.empty(z.shape, dtype=z.dtype, device=z.device)
-        states = _float32(x, 2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d)
-        _scan(u, delta, z, dy, small, entry, states, dz, prepared, sizes, True)
-        du, ddelta, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, states, prepared, sizes)
+        states = torch.empty(
+            (2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d), dtype=_gradient_dtype(x), device=x.device
+        )
+        _scan(u, delta, z, dy, steps, entry, states, dz, prepared, sizes, True)
+        adjoint = _adjoints(delta, z, dy, steps, prepared, sizes)
+        du, ddelta, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, states, adjoint, prepared, sizes)
         _add_dt(dsmall, ddelta, prepared.dt_proj, sizes)
         dx_proj, d_dt_proj = _inputs_bwd(c, u, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
@@ -95,8 +110,8 @@ def _sizes(x: Tensor, parameters: tuple[Tensor, ...]) -> _Sizes:
     width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
     multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
     warps = _WARPS_PER_MULTIPROCESSOR * multiprocessors
-    blocks = max(_LEAST_BLOCKS, _ceil(length * b * _ceil(d, 32), _STEPS * warps))
-    return _Sizes(b, length, d, width, rank, n, blocks, _ceil(length, blocks * _STEPS))
+    blocks = max(_LEAST_BLOCKS, _ceil(length * b * _ceil(d, _CHANNELS), _BLOCK * warps))
+    return _Sizes(b, length, d, width, rank, n, blocks, _ceil(length, blocks * _BLOCK))
 
 
 def _prepare(parameters: tuple[Tensor, ...]) -> _Prepared:
@@ -107,74 +122,82 @@ def _prepare(parameters: tuple[Tensor, ...]) -> _Prepared:
     return _Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
 
 
-def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes, for_gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """c (if for a gradient), u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded), of every step."""
-    small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded)
+def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes, for_gradient: bool) -> tuple[Tensor, ...]:
+    """Inputs of every step: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded) and by steps.
+
+    The latter, B, C and dt, is (2, b, padded, row length). c and the former are filled for a gradient alone.
+    """
+    steps = _float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
+    small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
     u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=x.dtype, device=x.device)
     c = torch.empty_like(u) if for_gradient else u
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
     delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
     triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _TILE), 2, sizes.b](
         x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, prepared.dt_proj, prepared.dt_bias,
-        small, c, u, delta, sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, x.stride(0), x.stride(1),
-        width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_TILE, CHANNELS=_TILE,
-        ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), num_warps=4,
+        steps, small, c, u, delta, sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
+        x.stride(0), x.stride(1), width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_TILE, CHANNELS=_TILE,
+        ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), **_INPUTS,
     )  # fmt: skip
-    return c, u, delta, small
+    return c, u, delta, small, steps
 
 
-def _entry_states(u: Tensor, delta: Tensor, small: Tensor, prepared: _Prepared, sizes: _Sizes) -> tuple[Tensor, Tensor]:
-    """State that enters each chunk, (2, b, chunks, n, d), and a tensor of that shape whose content is used up."""
-    end = _float32(u, 2, sizes.b, sizes.chunks, sizes.n, sizes.d)
-    total = _float32(u, 2, sizes.b, sizes.chunks, sizes.d)
+def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: _Prepared, sizes: _Sizes) -> Tensor:
+    """State that enters each chunk, (2, b, chunks, n, d)."""
+    end, total = (_float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
     triton_forward.chunk_end_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
-        u, delta, small, prepared.A, end, total, sizes.padded, sizes.rank, sizes.blocks,
-        **_scan_config(sizes, _CHANNELS),
+        u, delta, steps, prepared.A, end, total, sizes.padded, sizes.row_length, sizes.blocks * _BLOCK // _STEPS,
+        **_scan_config(sizes),
     )  # fmt: skip
-    return _chain(end, total, prepared.A, sizes, False), end
+    return _chain(end, total, prepared.A, sizes, False)
+
+
+def _adjoints(delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, prepared: _Prepared, sizes: _Sizes) -> Tensor:
+    """Adjoint of the state that leaves each chunk, (2, b, chunks, n, d)."""
+    start, total = (_float32(z, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
+    triton_backward.chunk_start_bwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
+        dy, z, delta, steps, prepared.A, start, total, sizes.length, sizes.padded, sizes.row_length,
+        sizes.blocks * _BLOCK // _STEPS, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes),
+    )  # fmt: skip
+    return _chain(start, total, prepared.A, sizes, True)
 
 
 def _chain(end: Tensor, total: Tensor, A: Tensor, sizes: _Sizes, backwards: bool) -> Tensor:
-    entry = torch.empty_like(end)
-    triton_forward.chain_kernel[_ceil(sizes.d, _CHANNELS), sizes.n, 2 * sizes.b](
-        end, total, A, entry, sizes.chunks, BACKWARDS=backwards, **_scan_config(sizes, _CHANNELS)
-    )
+    entry, (steps, channels) = torch.empty_like(end), _CHAIN_TILE
+    triton_forward.chain_kernel[_ceil(sizes.d, channels), sizes.n, 2 * sizes.b](
+        end, total, A, entry, sizes.chunks, d=sizes.d, n=sizes.n,
+        BACKWARDS=backwards, STEPS=steps, CHANNELS=channels, num_warps=1,
+    )  # fmt: skip
     return entry
 
 
 def _scan(
-    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, entry: Tensor, states: Tensor, y: Tensor,
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, entry: Tensor, states: Tensor, y: Tensor,
     prepared: _Prepared, sizes: _Sizes, for_gradient: bool,
 ) -> None:  # fmt: skip
-    """Fills y with the result, or with z's gradient, and states with those that enter each block."""
+    """Fills y with the result, or with z's gradient, and then states with those that enter each block."""
     triton_forward.scan_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), sizes.b](
-        u, delta, z, dy, small, prepared.A, prepared.D, entry, states, y,
-        sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        FOR_GRADIENT=for_gradient, maxnreg=_FWD_REGISTERS, **_scan_config(sizes, _CHANNELS),
+        u, delta, z, dy, steps, prepared.A, prepared.D, entry, states, y, sizes.length, sizes.padded, sizes.row_length,
+        sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
+        FOR_GRADIENT=for_gradient, BLOCK=_BLOCK, **_scan_config(sizes),
     )  # fmt: skip
 
 
 def _scan_bwd(
-    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, states: Tensor, prepared: _Prepared, sizes: _Sizes
-) -> tuple[Tensor, ...]:
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, states: Tensor, adjoint: Tensor,
+    prepared: _Prepared, sizes: _Sizes,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of u, of delta before its softplus, of B and C (below free rows), A, delta's bias, and D."""
-    start, total = (_float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
-    sequence = sizes.length, sizes.padded, sizes.rank, sizes.blocks
-    triton_backward.chunk_start_bwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
-        dy, z, delta, small, prepared.A, start, total, *sequence,
-        dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes, _CHANNELS),
-    )  # fmt: skip
-    adjoint = _chain(start, total, prepared.A, sizes, True)
-    # float16 would not hold the range of gradients
-    du = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float32 else torch.bfloat16)
-    ddelta, channel_blocks = torch.empty_like(du), _ceil(sizes.d, _BWD_CHANNELS)
+    du = torch.empty_like(u, dtype=_gradient_dtype(u))
+    ddelta, channel_blocks = torch.empty_like(du), _ceil(sizes.d, _CHANNELS)
     partial = _float32(u, channel_blocks, 2, sizes.b, 2 * sizes.n, sizes.padded)
     sums = _float32(u, 2, sizes.b * sizes.chunks, sizes.n + 2, sizes.d)
     triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, 2 * sizes.b](
         u, delta, z, dy, small, prepared.A, prepared.D, states, adjoint, du, ddelta, partial, sums,
-        *sequence, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1), **_scan_config(sizes, _BWD_CHANNELS),
-        COLUMNS=8, ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32, num_stages=1,
-        maxnreg=_BWD_REGISTERS,
+        sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
+        d=sizes.d, n=sizes.n, STEPS=_BLOCK, CHANNELS=_CHANNELS, ROWS=16,
+        ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32,
+        num_warps=1, num_stages=1, maxnreg=_REGISTERS,
     )  # fmt: skip
     dsmall = torch.empty_like(small)
     torch.sum(partial, 0, out=dsmall[:, :, sizes.rank :])
@@ -197,19 +220,20 @@ def _inputs_bwd(
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
         c, u, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
         STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), RANKS=_matrix_side(sizes.rank),
-        FACTOR=_factor(u), num_warps=4,
+        FACTOR=_factor(u), **_INPUTS_BWD,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 
 
 def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, the convolutions' weights and their biases."""
-    groups, group, channel_blocks = _groups(sizes, _STEPS, _CHANNELS, 16)
+    tokens, channels = _CONVOLVE_TILE
+    groups, group, channel_blocks = _groups(sizes, tokens, channels, 16)
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
     triton_backward.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
         x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
-        d=sizes.d, width=sizes.width, STEPS=_STEPS, CHANNELS=_CHANNELS, num_warps=_warps(_CHANNELS),
+        d=sizes.d, width=sizes.width, STEPS=tokens, CHANNELS=channels, num_warps=1,
     )  # fmt: skip
     sums = sums.sum(0)
     return dx, sums[:, :-1].transpose(1, 2), sums[:, -1]
@@ -222,17 +246,20 @@ def _groups(sizes: _Sizes, steps: int, channels: int, programs: int) -> tuple[in
     return _ceil(blocks, group), group, channel_blocks
 
 
-def _scan_config(sizes: _Sizes, channels: int) -> dict[str, int]:
-    return {'d': sizes.d, 'n': sizes.n, 'STEPS': _STEPS, 'CHANNELS': channels, 'num_warps': _warps(channels)}
-
-
-def _warps(channels: int) -> int:
-    return max(1, channels // 32)
+def _scan_config(sizes: _Sizes) -> dict[str, int]:
+    states = 1 << (sizes.n - 1).bit_length()
+    tile = {'STATES': states, 'STEPS': _STEPS, 'CHANNELS': _CHANNELS}
+    return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': _REGISTERS}
 
 
 def _factor(x: Tensor) -> tl.dtype:
     """Type in which matrices are multiplied; Triton's interpreter knows no product of bfloat16."""
     return tl.float32 if x.dtype == torch.float32 or not x.is_cuda else tl.bfloat16
+
+
+def _gradient_dtype(x: Tensor) -> torch.dtype:
+    """Type in which gradients and states per step are kept; float16 would not hold their range."""
+    return torch.float32 if x.dtype == torch.float32 else torch.bfloat16
 
 
 def _rows(x: Tensor) -> Tensor:
