@@ -72,20 +72,35 @@ def chunk_start_bwd_kernel(
 
 
 @triton.jit
-def sums_over_channels(first, second, ones, PRECISE: tl.constexpr):
-    """Sums of two (steps, channels) tiles over channels, as the first and the second row of (rows, steps).
+def addends(first, second, ADDEND: tl.constexpr):
+    """What the tensor cores are to add of two (steps, channels) tiles, and what rounding it cut off, (channels, steps).
 
-    A thread adds what it has of them, two channels that are half of all apart. The tensor cores add the rest, in
-    float32, of addends rounded to the type of `ones`; if PRECISE, also what that cut off.
+    A thread adds two channels itself, half of all apart; pairs of rows are from the first and from the second tile.
     """
     steps: tl.constexpr = first.shape[0]
     halves = tl.join(first, second).reshape(steps, 2, first.shape[1] // 2, 2)
     pairs = tl.trans(tl.sum(halves, 1).reshape(steps, first.shape[1]))
-    high = pairs.to(ones.dtype)
+    high = pairs.to(ADDEND)
+    return high, (pairs - high.to(tl.float32)).to(ADDEND)
+
+
+@triton.jit
+def store_sums(p_sums, stride, high, low, ROWS: tl.constexpr, PRECISE: tl.constexpr):
+    """Sums over channels, of the first and of the second tile."""
+    rows, columns, steps = tl.arange(0, ROWS), tl.arange(0, high.shape[0]), tl.arange(0, high.shape[1])
+    ones = tl.where(rows[:, None] == (columns % 2)[None, :], 1.0, 0.0).to(high.dtype)
     total = tl.dot(ones, high)
     if PRECISE:
-        total = tl.dot(ones, (pairs - high.to(tl.float32)).to(ones.dtype), total)
-    return total
+        total = tl.dot(ones, low, total)
+    tl.store(p_sums + rows[:, None] * stride + steps[None, :], total, (rows < 2)[:, None] & (steps >= 0)[None, :])
+
+
+@triton.jit
+def load_state(p_A, p_B, p_C, p_state, p_carry, p_sum, rows, m_d):
+    A = tl.load(p_A, m_d, 0.0)
+    state = tl.load(p_state, m_d, 0.0)
+    carry, sum_exponent = tl.load(p_carry, m_d, 0.0), tl.load(p_sum, m_d, 0.0)
+    return A, tl.load(p_B + rows), tl.load(p_C + rows), state, carry, sum_exponent
 
 
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
@@ -105,9 +120,6 @@ def scan_bwd_kernel(
     sign, rows = 1 - 2 * i_dir, tl.arange(0, STEPS)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
     m_d = below(o_d, d, CHANNELS)
-    i_sum, pairs = tl.arange(0, ROWS), tl.arange(0, CHANNELS)
-    ones = tl.where(i_sum[:, None] == (pairs % 2)[None, :], 1.0, 0.0).to(ADDEND)
-    m_sums = (i_sum < 2)[:, None] & (rows >= 0)[None, :]
     p_z += i_b.to(tl.int64) * stride_zb
     p_dy += i_b.to(tl.int64) * stride_dyb
     o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
@@ -133,14 +145,23 @@ def scan_bwd_kernel(
         p_B = p_small + (i_db.to(tl.int64) * (rank + 2 * n) + rank) * padded + s_0
         p_dB = p_dsmall + (i_d * tl.num_programs(2) + i_db).to(tl.int64) * 2 * n * padded + s_0
         p_block = p_states + (o_chunk * blocks + i) * n * d + o_d
+        p_A_dir = p_A + i_dir * n * d + o_d
+        A, B, C, state, carry, sum_exponent = load_state(
+            p_A_dir, p_B, p_B + n * padded, p_block, p_carry, p_sums, rows, m_d
+        )
+        high = tl.zeros([CHANNELS, STEPS], ADDEND)
+        low = high
         for i_n in range(n):
-            A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
-            B = tl.load(p_B + rows)
-            C = tl.load(p_B + n * padded + rows)
-            p_B += padded
-            state = tl.load(p_block + i_n * d, m_d, 0.0).to(tl.float32)
-            carry = tl.load(p_carry + i_n * d, m_d, 0.0)
-            sum_exponent = tl.load(p_sums + i_n * d, m_d, 0.0)
+            # so that nothing is waited for, the numbers of the next state are read, and the sums of the one before are
+            # added, while this one is computed; the first time around, zeros are written where sums will be
+            i_next = tl.minimum(i_n + 1, n - 1)
+            p_next = p_B + i_next * padded
+            next_A, next_B, next_C, next_state, next_carry, next_sum = load_state(
+                p_A_dir + i_next * d, p_next, p_next + n * padded, p_block + i_next * d, p_carry + i_next * d,
+                p_sums + i_next * d, rows, m_d,
+            )  # fmt: skip
+            state = state.to(tl.float32)
+            store_sums(p_dB + tl.maximum(i_n - 1, 0) * padded, n * padded, high, low, ROWS, PRECISE)
             decay, added, dstate = tl.exp2(A[None, :] * delta), x * B[:, None], ds * C[:, None]
             before, after, carries, adjoint = zeros, zeros, zeros, zeros
             for j in tl.static_range(STEPS):
@@ -157,9 +178,9 @@ def scan_bwd_kernel(
             sum_A += A[None, :] * dexponent
             sum_B += adjoint * B[:, None]
             tl.store(p_sums + i_n * d, sum_exponent + tl.sum(dexponent * delta, 0), m_d)
-            sums = sums_over_channels(adjoint * x, after * ds, ones, PRECISE)
-            tl.store(p_dB + (i_sum * n)[:, None] * padded + rows[None, :], sums, m_sums)
-            p_dB += padded
+            high, low = addends(adjoint * x, after * ds, ADDEND)
+            A, B, C, state, carry, sum_exponent = next_A, next_B, next_C, next_state, next_carry, next_sum
+        store_sums(p_dB + (n - 1) * padded, n * padded, high, low, ROWS, PRECISE)
         du = D[None, :] * ds + delta * sum_B
         tl.store(p_du + o_tile, du.to(p_du.dtype.element_ty), m_d[None, :])
         # softplus' = 1 - exp(-delta), by its series where that difference would lose digits
@@ -176,7 +197,7 @@ def scan_bwd_kernel(
 
 @triton.jit
 def inputs_bwd_kernel(
-    p_c, p_u, p_x_proj, p_small, p_dsmall, p_ddelta, p_du, p_dparameters, padded, d, rank, rank_2n, group,
+    p_c, p_x_proj, p_small, p_dsmall, p_ddelta, p_du, p_dparameters, padded, d, rank, rank_2n, group,
     STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, RANKS: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
     """Grid (groups of step blocks, channel blocks, 2 b): du, in place, becomes the gradient of c.
@@ -202,51 +223,92 @@ def inputs_bwd_kernel(
         dsmall = tl.load(p_dsmall + s[None, :], m_row & m_s[None, :], 0.0).to(FACTOR)
         dt = tl.load(p_small + s[None, :], m_rank & m_s[None, :], 0.0).to(FACTOR)
         d_dt_proj = tl.dot(dt, tl.load(p_ddelta + o_block, mask, 0.0).to(FACTOR), d_dt_proj, input_precision='tf32x3')
-        dx_proj = tl.dot(dsmall, tl.load(p_u + o_block, mask, 0.0).to(FACTOR), dx_proj, input_precision='tf32x3')
-        du = tl.load(p_du + o_block, mask, 0.0).to(tl.float32)
-        du += tl.dot(tl.trans(dsmall), x_proj, input_precision='tf32x3')
         c = tl.load(p_c + o_block, mask, 0.0).to(tl.float32)
         gate = sigmoid(c)
+        dx_proj = tl.dot(dsmall, (c * gate).to(FACTOR), dx_proj, input_precision='tf32x3')
+        du = tl.load(p_du + o_block, mask, 0.0).to(tl.float32)
+        du += tl.dot(tl.trans(dsmall), x_proj, input_precision='tf32x3')
         tl.store(p_du + o_block, (du * gate * (1 + c * (1 - gate))).to(p_du.dtype.element_ty), mask)
     p_sums = p_dparameters + (i_db * tl.num_programs(0) + i_g) * (rank_2n + rank) * d + o_d[None, :]
     tl.store(p_sums + rows[:, None] * d, dx_proj, m_row & m_d)
     tl.store(p_sums + (rank_2n + ranks)[:, None] * d, d_dt_proj, m_rank & m_d)
 
 
-@triton.jit(do_not_specialize_on_alignment=[*UNALIGNED, 'p_x'])
+@triton.jit
+def joined_row(first, rows_first, second, rows_second, i: tl.constexpr, number: tl.constexpr):
+    """Row i of two tiles one above the other, the first of that number of rows."""
+    if i < number:
+        return row(first, rows_first, i)
+    return row(second, rows_second, i - number)
+
+
+@triton.jit
+def moved(window, taps, tile, rows, overlap: tl.constexpr):
+    """The last rows of a window and the tile below it."""
+    result = window
+    for i in tl.static_range(overlap):
+        result = with_row(result, taps, i, joined_row(window, taps, tile, rows, tile.shape[0] + i, overlap))
+    return result
+
+
+@triton.jit
+def load_dc(p_dc, t_0, rows, padded, o_d, m_d, i_dir, d):
+    """Gradient of a direction's convolution at tokens t_0 + rows, (tokens, channels)."""
+    s_0, sign = (t_0, 1) if i_dir == 0 else (padded - 1 - t_0, -1)
+    mask = (t_0 + rows >= 0) & (t_0 + rows < padded)
+    p_tile = p_dc + s_0.to(tl.int64) * d + (sign * rows)[:, None] * d + o_d[None, :]
+    return tl.load(p_tile, mask[:, None] & m_d[None, :], 0.0).to(tl.float32)
+
+
+@triton.jit(do_not_specialize_on_alignment=[*UNALIGNED, 'p_x', 'p_weight'])
 def convolve_bwd_kernel(
     p_x, p_dc, p_weight, p_dx, p_dparameters, length, padded, group, stride_b, stride_l,
-    d: tl.constexpr, width: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, width: tl.constexpr, TAPS: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (groups of token blocks, channel blocks, b): both convolutions transposed, dc (2, b, padded, d) -> dx.
+    """Grid (groups of token tiles, channel blocks, b): both convolutions transposed, dc (2, b, padded, d) -> dx.
 
-    Partial sums over time: dparameters (b, groups, 2 (width + 1), d) of the convolutions' weights and biases.
+    Partial sums over time: dparameters (b, groups, 2 (width + 1), d) of the convolutions' weights and biases. Goes from
+    token to token; of the first direction's dc it has read width - 1 tokens more, of the second's it keeps as many.
     """
     i_g, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    tokens = tl.arange(0, STEPS)
+    rows, taps = tl.arange(0, STEPS), tl.arange(0, TAPS)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    m_d = o_d < d
-    p_sums = p_dparameters + (i_b * tl.num_programs(0) + i_g) * 2 * (width + 1) * d + o_d
-    for i in range(2 * (width + 1)):
-        tl.store(p_sums + i * d, tl.zeros([CHANNELS], tl.float32), m_d)
-    for i in range(group):
-        t_0 = (i_g * group + i) * STEPS
-        mask = (t_0 + tokens < length)[:, None] & m_d[None, :]
-        p_block = p_x + i_b * stride_b + t_0.to(tl.int64) * stride_l
-        x = tl.load(p_block + tokens[:, None] * stride_l + o_d[None, :], mask, 0.0).to(tl.float32)
+    m_d = below(o_d, d, CHANNELS)
+    m_taps = (taps < width)[:, None] & m_d[None, :]
+    overlap: tl.constexpr = width - 1
+    p_weight += o_d[None, :] * width + taps[:, None]
+    weight_0 = tl.load(p_weight, m_taps, 0.0).to(tl.float32)
+    weight_1 = tl.load(p_weight + width * d, m_taps, 0.0).to(tl.float32)
+    p_dc_0, p_dc_1 = p_dc + i_b * padded * d, p_dc + (tl.num_programs(2) + i_b) * padded * d
+    t_0 = i_g * group * STEPS
+    before_0 = load_dc(p_dc_0, t_0, taps, padded, o_d, m_d, 0, d)
+    before_1 = load_dc(p_dc_1, t_0 - overlap, taps, padded, o_d, m_d, 1, d)
+    sums_0 = tl.zeros([TAPS, CHANNELS], tl.float32)
+    sums_1, bias_0, bias_1 = sums_0, tl.zeros([CHANNELS], tl.float32), tl.zeros([CHANNELS], tl.float32)
+    for _ in range(group):
+        mask = (t_0 + rows < length)[:, None] & m_d[None, :]
+        o_x = i_b * stride_b + t_0.to(tl.int64) * stride_l + rows[:, None] * stride_l + o_d[None, :]
+        x = tl.load(p_x + o_x, mask, 0.0).to(tl.float32)
+        dc_0 = load_dc(p_dc_0, t_0 + overlap, rows, padded, o_d, m_d, 0, d)
+        dc_1 = load_dc(p_dc_1, t_0, rows, padded, o_d, m_d, 1, d)
         dx = tl.zeros([STEPS, CHANNELS], tl.float32)
-        for i_dir in tl.static_range(2):
-            s = t_0 if i_dir == 0 else padded - 1 - t_0
-            p_block = p_dc + ((i_dir * tl.num_programs(2) + i_b) * padded + s) * d
-            for i_w in tl.static_range(width):
-                offset = (tokens if i_dir == 0 else -tokens) + (width - 1 - i_w)
-                m_s = (s + offset < padded) & (s + offset >= 0)
-                dc = tl.load(p_block + offset[:, None] * d + o_d[None, :], m_s[:, None] & m_d[None, :], 0.0)
-                dc = dc.to(tl.float32)
-                dx += dc * tl.load(p_weight + (i_dir * width + i_w) * d + o_d, m_d, 0.0).to(tl.float32)[None, :]
-                p_sum = p_sums + (i_dir * (width + 1) + i_w) * d
-                tl.store(p_sum, tl.load(p_sum, m_d, 0.0) + tl.sum(dc * x, 0), m_d)
-                if i_w == width - 1:
-                    tl.store(p_sum + d, tl.load(p_sum + d, m_d, 0.0) + tl.sum(dc, 0), m_d)
-        p_block = p_dx + (i_b * length + t_0) * d
-        tl.store(p_block + tokens[:, None] * d + o_d[None, :], dx.to(p_dx.dtype.element_ty), mask)
+        for j in tl.static_range(STEPS):
+            x_j, total = row(x, rows, j), tl.zeros([CHANNELS], tl.float32)
+            for i in tl.static_range(width):
+                dc_j = joined_row(before_0, taps, dc_0, rows, j + overlap - i, overlap)
+                total += dc_j * row(weight_0, taps, i)
+                sums_0 = with_row(sums_0, taps, i, row(sums_0, taps, i) + dc_j * x_j)
+                dc_j = joined_row(before_1, taps, dc_1, rows, j + i, overlap)
+                total += dc_j * row(weight_1, taps, i)
+                sums_1 = with_row(sums_1, taps, i, row(sums_1, taps, i) + dc_j * x_j)
+            dx = with_row(dx, rows, j, total)
+            bias_0 += joined_row(before_0, taps, dc_0, rows, j, overlap)
+            bias_1 += row(dc_1, rows, j)
+        tl.store(p_dx + (i_b * length + t_0) * d + rows[:, None] * d + o_d[None, :], dx.to(p_dx.dtype.element_ty), mask)
+        before_0, before_1 = moved(before_0, taps, dc_0, rows, overlap), moved(before_1, taps, dc_1, rows, overlap)
+        t_0 += STEPS
+    p_sums = p_dparameters + (i_b * tl.num_programs(0) + i_g) * 2 * (width + 1) * d + o_d
+    tl.store(p_sums[None, :] + taps[:, None] * d, sums_0, m_taps)
+    tl.store(p_sums[None, :] + (width + 1 + taps)[:, None] * d, sums_1, m_taps)
+    tl.store(p_sums + width * d, bias_0, m_d)
+    tl.store(p_sums + (2 * width + 1) * d, bias_1, m_d)

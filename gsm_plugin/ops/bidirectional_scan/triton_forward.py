@@ -62,7 +62,7 @@ def with_row(tile, rows, i, values):
 
 
 @triton.jit
-def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, d, width: tl.constexpr):
+def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, width: tl.constexpr):
     """Causal convolution of a block of steps, (steps, channels), before the SiLU."""
     total = tl.zeros([steps.shape[0], o_d.shape[0]], tl.float32)
     total += tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)[None, :]
@@ -71,7 +71,7 @@ def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l
         offset = sign * (steps - (width - 1 - i))
         m_t = (t_0 + offset >= 0) & (t_0 + offset < length)
         x = tl.load(p_block + offset[:, None] * stride_l + o_d[None, :], m_t[:, None] & m_d[None, :], 0.0)
-        total += tl.load(p_weight + i * d + o_d, m_d, 0.0).to(tl.float32)[None, :] * x.to(tl.float32)
+        total += tl.load(p_weight + o_d * width + i, m_d, 0.0).to(tl.float32)[None, :] * x.to(tl.float32)
     return total
 
 
@@ -102,7 +102,7 @@ def inputs_fwd_kernel(
         m_d = o_d < d
         c = convolve(
             p_x, p_weight + o_direction * width, p_bias + o_direction, t_0, steps, sign, length, o_d, m_d, stride_l,
-            d, width,
+            width,
         )  # fmt: skip
         u = c * sigmoid(c)
         o_block = o_step[:, None] + o_d[None, :]

@@ -1,5 +1,6 @@
 """The bidirectional scan in Triton: launches of the kernels, and what autograd needs."""
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -20,14 +21,17 @@ _BLOCK = 8
 _WARPS_PER_MULTIPROCESSOR = 12
 _LEAST_BLOCKS = 8
 _REGISTERS = 168
+_BWD_CHANNELS = 64
+_BWD_REGISTERS = 255
 # Chunks and channels of a program of the kernel that chains the chunks.
 _CHAIN_TILE = 16, 32
 # Steps and channels of a program of the kernels that multiply matrices.
 _TILE = 64
+_INPUTS_TILE = 64, 64
 _INPUTS = {'num_warps': 4}
 _INPUTS_BWD = {'num_warps': 4}
-# Tokens and channels of a program of the kernel that transposes the convolutions.
-_CONVOLVE_TILE = 16, 32
+# Tokens that a program of the kernel that transposes the convolutions reads at once, or the convolutions' width.
+_TOKENS = 8
 
 
 class _Sizes(NamedTuple):
@@ -57,7 +61,7 @@ class _Sizes(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    """Parameters with channels last, A for powers of two."""
+    """Parameters: dt_proj and A with channels last, A for powers of two."""
 
     conv_weight: Tensor
     conv_bias: Tensor
@@ -76,7 +80,7 @@ def bidirectional_scan_triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ..
 class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, z: Tensor, *parameters: Tensor) -> Tensor:
-        sizes, prepared = _sizes(x, parameters), _prepare(parameters)
+        sizes, prepared = _sizes(x, parameters), _prepare(parameters, x)
         _, u, delta, _, steps = _inputs(x, prepared, sizes, False)
         entry = _entry_states(u, delta, steps, prepared, sizes)
         y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -99,7 +103,7 @@ class _BidirectionalScan(torch.autograd.Function):
         adjoint = _adjoints(delta, z, dy, steps, prepared, sizes)
         du, ddelta, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, states, adjoint, prepared, sizes)
         _add_dt(dsmall, ddelta, prepared.dt_proj, sizes)
-        dx_proj, d_dt_proj = _inputs_bwd(c, u, small, dsmall, ddelta, du, prepared, sizes)
+        dx_proj, d_dt_proj = _inputs_bwd(c, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
         gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
         return dx, dz, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
@@ -108,17 +112,23 @@ class _BidirectionalScan(torch.autograd.Function):
 def _sizes(x: Tensor, parameters: tuple[Tensor, ...]) -> _Sizes:
     b, length, d = x.shape
     width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
-    multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
-    warps = _WARPS_PER_MULTIPROCESSOR * multiprocessors
+    warps = _WARPS_PER_MULTIPROCESSOR * (_multiprocessors(x.device) if x.is_cuda else 1)
     blocks = max(_LEAST_BLOCKS, _ceil(length * b * _ceil(d, _CHANNELS), _BLOCK * warps))
     return _Sizes(b, length, d, width, rank, n, blocks, _ceil(length, blocks * _BLOCK))
 
 
-def _prepare(parameters: tuple[Tensor, ...]) -> _Prepared:
+@functools.cache
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def _prepare(parameters: tuple[Tensor, ...], x: Tensor) -> _Prepared:
     conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
+    factor = torch.bfloat16 if _factor(x) == tl.bfloat16 else torch.float32
+    dt_proj = dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=factor).copy_(dt_proj.transpose(1, 2))
     A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
-    conv_weight, dt_proj = conv_weight.transpose(1, 2).contiguous(), dt_proj.transpose(1, 2).contiguous()
-    conv_bias, x_proj, dt_bias, D = (t.contiguous() for t in (conv_bias, x_proj, dt_bias, D))
+    x_proj = x_proj.to(factor)
+    conv_weight, conv_bias, x_proj, dt_bias, D = (t.contiguous() for t in (conv_weight, conv_bias, x_proj, dt_bias, D))
     return _Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
 
 
@@ -133,10 +143,10 @@ def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes, for_gradient: bool) -
     c = torch.empty_like(u) if for_gradient else u
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
     delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
-    triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _TILE), 2, sizes.b](
+    triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _INPUTS_TILE[0]), 2, sizes.b](
         x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, prepared.dt_proj, prepared.dt_bias,
         steps, small, c, u, delta, sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
-        x.stride(0), x.stride(1), width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_TILE, CHANNELS=_TILE,
+        x.stride(0), x.stride(1), width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_INPUTS_TILE[0], CHANNELS=_INPUTS_TILE[1],
         ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), **_INPUTS,
     )  # fmt: skip
     return c, u, delta, small, steps
@@ -189,15 +199,15 @@ def _scan_bwd(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of u, of delta before its softplus, of B and C (below free rows), A, delta's bias, and D."""
     du = torch.empty_like(u, dtype=_gradient_dtype(u))
-    ddelta, channel_blocks = torch.empty_like(du), _ceil(sizes.d, _CHANNELS)
+    ddelta, channel_blocks = torch.empty_like(du), _ceil(sizes.d, _BWD_CHANNELS)
     partial = _float32(u, channel_blocks, 2, sizes.b, 2 * sizes.n, sizes.padded)
     sums = _float32(u, 2, sizes.b * sizes.chunks, sizes.n + 2, sizes.d)
     triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, 2 * sizes.b](
         u, delta, z, dy, small, prepared.A, prepared.D, states, adjoint, du, ddelta, partial, sums,
         sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        d=sizes.d, n=sizes.n, STEPS=_BLOCK, CHANNELS=_CHANNELS, ROWS=16,
+        d=sizes.d, n=sizes.n, STEPS=_BLOCK, CHANNELS=_BWD_CHANNELS, ROWS=16,
         ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32,
-        num_warps=1, num_stages=1, maxnreg=_REGISTERS,
+        num_warps=1, num_stages=1, maxnreg=_BWD_REGISTERS,
     )  # fmt: skip
     dsmall = torch.empty_like(small)
     torch.sum(partial, 0, out=dsmall[:, :, sizes.rank :])
@@ -212,28 +222,29 @@ def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: _Sizes) -> N
 
 
 def _inputs_bwd(
-    c: Tensor, u: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: _Prepared, sizes: _Sizes
+    c: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: _Prepared, sizes: _Sizes
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x_proj and dt_proj, channels last; du becomes the gradient of the convolutions' results."""
     groups, group, channel_blocks = _groups(sizes, _TILE, _TILE, 4)
-    sums = _float32(u, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
+    sums = _float32(c, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
-        c, u, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
+        c, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
         STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), RANKS=_matrix_side(sizes.rank),
-        FACTOR=_factor(u), **_INPUTS_BWD,
+        FACTOR=_factor(c), **_INPUTS_BWD,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 
 
 def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, the convolutions' weights and their biases."""
-    tokens, channels = _CONVOLVE_TILE
-    groups, group, channel_blocks = _groups(sizes, tokens, channels, 16)
+    taps = _power_of_two(sizes.width)
+    tokens = max(taps, _TOKENS)
+    groups, group, channel_blocks = _groups(sizes, tokens, _BWD_CHANNELS, 12)
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
     triton_backward.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
         x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
-        d=sizes.d, width=sizes.width, STEPS=tokens, CHANNELS=channels, num_warps=1,
+        d=sizes.d, width=sizes.width, TAPS=taps, STEPS=tokens, CHANNELS=_BWD_CHANNELS, num_warps=1, maxnreg=168,
     )  # fmt: skip
     sums = sums.sum(0)
     return dx, sums[:, :-1].transpose(1, 2), sums[:, -1]
@@ -247,8 +258,7 @@ def _groups(sizes: _Sizes, steps: int, channels: int, programs: int) -> tuple[in
 
 
 def _scan_config(sizes: _Sizes) -> dict[str, int]:
-    states = 1 << (sizes.n - 1).bit_length()
-    tile = {'STATES': states, 'STEPS': _STEPS, 'CHANNELS': _CHANNELS}
+    tile = {'STATES': _power_of_two(sizes.n), 'STEPS': _STEPS, 'CHANNELS': _CHANNELS}
     return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': _REGISTERS}
 
 
@@ -276,4 +286,9 @@ def _ceil(a: int, b: int) -> int:
 
 def _matrix_side(value: int) -> int:
     """The least power of two that a matrix product accepts."""
-    return max(16, 1 << (value - 1).bit_length())
+    return max(16, _power_of_two(value))
+
+
+def _power_of_two(value: int) -> int:
+    """The least that is not smaller."""
+    return 1 << (value - 1).bit_length()
