@@ -72,14 +72,15 @@ def chunk_start_bwd_kernel(
 
 
 @triton.jit
-def addends(first, second, ADDEND: tl.constexpr):
+def addends(first, second, ADDEND: tl.constexpr, HALVES: tl.constexpr):
     """What the tensor cores are to add of two (steps, channels) tiles, and what rounding it cut off, (channels, steps).
 
     A thread adds two channels itself, half of all apart; pairs of rows are from the first and from the second tile.
     """
-    steps: tl.constexpr = first.shape[0]
-    halves = tl.join(first, second).reshape(steps, 2, first.shape[1] // 2, 2)
-    pairs = tl.trans(tl.sum(halves, 1).reshape(steps, first.shape[1]))
+    pairs = tl.join(first, second)
+    if HALVES:
+        pairs = tl.sum(pairs.reshape(first.shape[0], 2, first.shape[1] // 2, 2), 1)
+    pairs = tl.trans(pairs.reshape(first.shape[0], 2 * first.shape[1] // (2 if HALVES else 1)))
     high = pairs.to(ADDEND)
     return high, (pairs - high.to(tl.float32)).to(ADDEND)
 
@@ -107,7 +108,7 @@ def load_state(p_A, p_B, p_C, p_state, p_carry, p_sum, rows, m_d):
 def scan_bwd_kernel(
     p_u, p_delta, p_z, p_dy, p_small, p_A, p_D, p_states, p_adjoint, p_du, p_ddelta, p_dsmall, p_dparameters,
     length, padded, rank, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl, d: tl.constexpr, n: tl.constexpr,
-    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr,
+    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr, HALVES: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): gradients of a chunk, from its end to its start, block after block of STEPS.
 
@@ -149,7 +150,7 @@ def scan_bwd_kernel(
         A, B, C, state, carry, sum_exponent = load_state(
             p_A_dir, p_B, p_B + n * padded, p_block, p_carry, p_sums, rows, m_d
         )
-        high = tl.zeros([CHANNELS, STEPS], ADDEND)
+        high = tl.zeros([2 * CHANNELS // (2 if HALVES else 1), STEPS], ADDEND)
         low = high
         for i_n in range(n):
             # so that nothing is waited for, the numbers of the next state are read, and the sums of the one before are
@@ -178,7 +179,7 @@ def scan_bwd_kernel(
             sum_A += A[None, :] * dexponent
             sum_B += adjoint * B[:, None]
             tl.store(p_sums + i_n * d, sum_exponent + tl.sum(dexponent * delta, 0), m_d)
-            high, low = addends(adjoint * x, after * ds, ADDEND)
+            high, low = addends(adjoint * x, after * ds, ADDEND, HALVES)
             A, B, C, state, carry, sum_exponent = next_A, next_B, next_C, next_state, next_carry, next_sum
         store_sums(p_dB + (n - 1) * padded, n * padded, high, low, ROWS, PRECISE)
         du = D[None, :] * ds + delta * sum_B
