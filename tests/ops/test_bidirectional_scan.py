@@ -30,7 +30,7 @@ def triton_impl(monkeypatch):
 
     if not ON_GPU:
         sizes = {'_STEPS': 2, '_BLOCK': 4, '_CHANNELS': 4, '_BWD_CHANNELS': 16, '_CHAIN_TILE': (4, 4), '_TOKENS': 4}
-        sizes |= {'_LEAST_BLOCKS': 2, '_TILE': 16, '_INPUTS_TILE': (16, 16)}
+        sizes |= {'_LEAST_BLOCKS': 2, '_TILE': 16}
         for name, value in sizes.items():
             monkeypatch.setattr(triton_impl, name, value)
     return triton_impl

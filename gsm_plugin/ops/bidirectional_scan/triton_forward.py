@@ -1,4 +1,4 @@
-"""Kernels of the bidirectional scan, forward: inputs of the scan, ends of the chunks, their chain, scan and gate.
+"""Kernels of the bidirectional scan, forward: projections, ends of the chunks, their chain, scan and gate.
 
 Both directions are the same code: step s of a direction is token `origin + sign * s`. A sequence is cut into chunks of
 equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. In the kernels that scan,
@@ -14,7 +14,7 @@ LOG2E = tl.constexpr(1.4426950408889634)
 FORGOTTEN = tl.constexpr(32.0)
 # What the kernels that scan read and write in such tiles. Were its alignment known, the compiler would give adjacent
 # channels to a thread and spread the steps or states over threads.
-UNALIGNED = ['p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_dc', 'p_dx', 'p_A', 'p_D', 'p_end',
+UNALIGNED = ['p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_A', 'p_D', 'p_end',
              'p_total', 'p_entry', 'p_states', 'p_start', 'p_adjoint', 'p_dparameters']  # fmt: skip
 
 
@@ -62,70 +62,42 @@ def with_row(tile, rows, i, values):
 
 
 @triton.jit
-def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, width: tl.constexpr):
-    """Causal convolution of a block of steps, (steps, channels), before the SiLU."""
-    total = tl.zeros([steps.shape[0], o_d.shape[0]], tl.float32)
-    total += tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)[None, :]
-    p_block = p_x + t_0.to(tl.int64) * stride_l
-    for i in tl.static_range(width):
-        offset = sign * (steps - (width - 1 - i))
-        m_t = (t_0 + offset >= 0) & (t_0 + offset < length)
-        x = tl.load(p_block + offset[:, None] * stride_l + o_d[None, :], m_t[:, None] & m_d[None, :], 0.0)
-        total += tl.load(p_weight + o_d * width + i, m_d, 0.0).to(tl.float32)[None, :] * x.to(tl.float32)
-    return total
-
-
-@triton.jit
-def inputs_fwd_kernel(
-    p_x, p_weight, p_bias, p_x_proj, p_dt_proj, p_dt_bias, p_steps, p_small, p_c, p_u, p_delta,
-    length, padded, d, rank, rank_2n, row_length, stride_b, stride_l, width: tl.constexpr,
+def project_fwd_kernel(
+    p_u, p_x_proj, p_dt_proj, p_dt_bias, p_steps, p_small, p_delta,
+    length, padded, d, rank, rank_2n, row_length,
     FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Grid (step blocks, 2, b): u and delta (2, b, padded, d); B, C, dt -> steps (2, b, padded, row length).
+    """Grid (step blocks, 2, b): B, C, dt -> steps (2, b, padded, row length), and delta (2, b, padded, d).
 
-    FOR_GRADIENT: also c, u before the SiLU, and small (2, b, rank + 2n, padded), which is dt, B, C.
+    FOR_GRADIENT: also small (2, b, rank + 2n, padded), which is dt, B, C.
     """
     i_s, i_dir, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    sign, o_direction = 1 - 2 * i_dir, i_dir * d
-    t_0 = i_dir * (padded - 1) + sign * i_s * STEPS
-    steps, rows = tl.arange(0, STEPS), tl.arange(0, ROWS)
-    s, m_row = i_s * STEPS + steps, rows < rank_2n
-    two_n = rank_2n - rank
+    s, rows = i_s * STEPS + tl.arange(0, STEPS), tl.arange(0, ROWS)
+    m_s, m_row, two_n = (s < padded)[:, None], rows < rank_2n, rank_2n - rank
     o_row = tl.where(rows < two_n, rows + rank, rows - two_n)
-    m_s = (s < padded)[:, None]
     i_db = (i_dir * tl.num_programs(2) + i_b).to(tl.int64)
     o_step = (i_db * padded + s) * d
-    p_x += i_b.to(tl.int64) * stride_b
     total = tl.zeros([ROWS, STEPS], tl.float32)
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
-        c = convolve(
-            p_x, p_weight + o_direction * width, p_bias + o_direction, t_0, steps, sign, length, o_d, m_d, stride_l,
-            width,
-        )  # fmt: skip
-        u = c * sigmoid(c)
-        o_block = o_step[:, None] + o_d[None, :]
-        tl.store(p_u + o_block, u.to(p_u.dtype.element_ty), m_s & m_d[None, :])
-        if FOR_GRADIENT:
-            tl.store(p_c + o_block, c.to(p_c.dtype.element_ty), m_s & m_d[None, :])
+        u = tl.load(p_u + o_step[:, None] + o_d[None, :], m_s & m_d[None, :], 0.0).to(FACTOR)
         o_weight = (i_dir * rank_2n + o_row)[:, None] * d + o_d[None, :]
         x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
-        total = tl.dot(x_proj, tl.trans(u.to(FACTOR)), total, input_precision='tf32x3')
+        total = tl.dot(x_proj, tl.trans(u), total, input_precision='tf32x3')
     m_total = m_row[:, None] & (s < padded)[None, :]
     tl.store(p_steps + (i_db * padded + s)[None, :] * row_length + rows[:, None], total, m_total)
     if FOR_GRADIENT:
         tl.store(p_small + i_db * rank_2n * padded + o_row[:, None].to(tl.int64) * padded + s[None, :], total, m_total)
-    dt = tl.trans(total).to(FACTOR)
-    m_t = ((t_0 + sign * steps >= 0) & (t_0 + sign * steps < length))[:, None]
+    dt, m_dt = tl.trans(total).to(FACTOR), (rows >= two_n) & m_row
+    m_t = (s < length if i_dir == 0 else s >= padded - length)[:, None]
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
         o_weight = (i_dir * rank + o_row)[:, None] * d + o_d[None, :]
-        m_dt = (rows >= two_n) & m_row
         dt_proj = tl.load(p_dt_proj + o_weight, m_dt[:, None] & m_d[None, :], 0.0).to(FACTOR)
         raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
-        raw += tl.load(p_dt_bias + o_direction + o_d, m_d, 0.0).to(tl.float32)[None, :]
+        raw += tl.load(p_dt_bias + i_dir * d + o_d, m_d, 0.0).to(tl.float32)[None, :]
         # 60000 and not infinity in float16
         delta = tl.where(m_t, tl.minimum(softplus(raw), 60000.0), 0.0)
         tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(p_delta.dtype.element_ty), m_s & m_d[None, :])

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_forward
+from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_convolution, triton_forward
 
 _LOG2E = 1.4426950408889634
 # Channels of a program of the kernels that scan, which is one warp. A thread has two of them, since all threads read
@@ -27,7 +27,6 @@ _BWD_REGISTERS = 255
 _CHAIN_TILE = 16, 32
 # Steps and channels of a program of the kernels that multiply matrices.
 _TILE = 64
-_INPUTS_TILE = 64, 64
 _INPUTS = {'num_warps': 4}
 _INPUTS_BWD = {'num_warps': 4}
 # Tokens that a program of the kernel that transposes the convolutions reads at once, or the convolutions' width.
@@ -137,16 +136,21 @@ def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes, for_gradient: bool) -
 
     The latter, B, C and dt, is (2, b, padded, row length). c and the former are filled for a gradient alone.
     """
-    steps = _float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
-    small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
     u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=x.dtype, device=x.device)
     c = torch.empty_like(u) if for_gradient else u
+    config, groups, group, channel_blocks = _convolve_config(sizes)
+    triton_convolution.convolve_fwd_kernel[groups, channel_blocks, sizes.b](
+        x, prepared.conv_weight, prepared.conv_bias, c, u, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
+        FOR_GRADIENT=for_gradient, WINDOW=_power_of_two(max(1, 2 * sizes.width - 2)), **config,
+    )  # fmt: skip
+    steps = _float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
+    small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
     delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
-    triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _INPUTS_TILE[0]), 2, sizes.b](
-        x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, prepared.dt_proj, prepared.dt_bias,
-        steps, small, c, u, delta, sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
-        x.stride(0), x.stride(1), width=sizes.width, FOR_GRADIENT=for_gradient, STEPS=_INPUTS_TILE[0], CHANNELS=_INPUTS_TILE[1],
+    triton_forward.project_fwd_kernel[_ceil(sizes.padded, _TILE), 2, sizes.b](
+        u, prepared.x_proj, prepared.dt_proj, prepared.dt_bias, steps, small, delta,
+        sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
+        FOR_GRADIENT=for_gradient, STEPS=_TILE, CHANNELS=_TILE,
         ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), **_INPUTS,
     )  # fmt: skip
     return c, u, delta, small, steps
@@ -205,7 +209,7 @@ def _scan_bwd(
     triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, 2 * sizes.b](
         u, delta, z, dy, small, prepared.A, prepared.D, states, adjoint, du, ddelta, partial, sums,
         sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        d=sizes.d, n=sizes.n, STEPS=_BLOCK, CHANNELS=_BWD_CHANNELS, ROWS=16,
+        d=sizes.d, n=sizes.n, STEPS=_BLOCK, CHANNELS=_BWD_CHANNELS, ROWS=16, HALVES=_BWD_CHANNELS != 32,
         ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32,
         num_warps=1, num_stages=1, maxnreg=_BWD_REGISTERS,
     )  # fmt: skip
@@ -237,17 +241,22 @@ def _inputs_bwd(
 
 def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, the convolutions' weights and their biases."""
-    taps = _power_of_two(sizes.width)
-    tokens = max(taps, _TOKENS)
-    groups, group, channel_blocks = _groups(sizes, tokens, _BWD_CHANNELS, 12)
+    config, groups, group, channel_blocks = _convolve_config(sizes)
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
-    triton_backward.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
-        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
-        d=sizes.d, width=sizes.width, TAPS=taps, STEPS=tokens, CHANNELS=_BWD_CHANNELS, num_warps=1, maxnreg=168,
-    )  # fmt: skip
+    triton_convolution.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
+        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1), **config
+    )
     sums = sums.sum(0)
     return dx, sums[:, :-1].transpose(1, 2), sums[:, -1]
+
+
+def _convolve_config(sizes: _Sizes) -> tuple[dict[str, int], int, int, int]:
+    """Constants of the kernels that convolve, and their groups as in `_groups`."""
+    taps = _power_of_two(sizes.width)
+    tokens, channels = max(taps, _TOKENS), _BWD_CHANNELS
+    config = {'d': sizes.d, 'width': sizes.width, 'TAPS': taps, 'STEPS': tokens, 'CHANNELS': channels}
+    return {**config, 'num_warps': 1, 'maxnreg': 168}, *_groups(sizes, tokens, channels, 12)
 
 
 def _groups(sizes: _Sizes, steps: int, channels: int, programs: int) -> tuple[int, int, int]:
