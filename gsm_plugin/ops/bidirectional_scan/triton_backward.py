@@ -11,6 +11,7 @@ from gsm_plugin.ops.bidirectional_scan.triton_forward import (
     LOG2E,
     UNALIGNED,
     below,
+    power_of_two,
     row,
     sigmoid,
     with_row,
@@ -33,7 +34,8 @@ def ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl)
 def chunk_start_bwd_kernel(
     p_dy, p_z, p_delta, p_steps, p_A, p_start, p_total,
     length, padded, row_length, tiles, stride_dyb, stride_dyl, stride_zb, stride_zl,
-    d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, n: tl.constexpr, EVERY: tl.constexpr,
+    STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): adjoint that a chunk hands to the one before -> start (2, b, chunks, n, d).
 
@@ -63,7 +65,7 @@ def chunk_start_bwd_kernel(
         for j in tl.static_range(STEPS):
             C = tl.load(p_steps + (o_step + j) * row_length + n + states, m_n, 0.0)
             before += row(delta, rows, j)
-            start += tl.exp2(A * before[None, :]) * (row(ds, rows, j)[None, :] * C[:, None])
+            start += power_of_two(A * before[None, :], states, EVERY) * (row(ds, rows, j)[None, :] * C[:, None])
         reach = tl.min(before * slowest, 0)
         i += 1
     o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c

@@ -21,6 +21,8 @@ _BLOCK = 8
 _WARPS_PER_MULTIPROCESSOR = 12
 _LEAST_BLOCKS = 8
 _REGISTERS = 168
+# Of every so manieth state, mixed precision computes the decay without the units for exponentials.
+_POLYNOMIALS = 8
 _BWD_CHANNELS = 64
 _BWD_REGISTERS = 255
 # Chunks and channels of a program of the kernel that chains the chunks.
@@ -161,7 +163,7 @@ def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: _Prepared, 
     end, total = (_float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
     triton_forward.chunk_end_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
         u, delta, steps, prepared.A, end, total, sizes.padded, sizes.row_length, sizes.blocks * _BLOCK // _STEPS,
-        **_scan_config(sizes),
+        **_scan_config(sizes, u),
     )  # fmt: skip
     return _chain(end, total, prepared.A, sizes, False)
 
@@ -171,7 +173,7 @@ def _adjoints(delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, prepared: _Pr
     start, total = (_float32(z, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
     triton_backward.chunk_start_bwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
         dy, z, delta, steps, prepared.A, start, total, sizes.length, sizes.padded, sizes.row_length,
-        sizes.blocks * _BLOCK // _STEPS, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes),
+        sizes.blocks * _BLOCK // _STEPS, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes, z),
     )  # fmt: skip
     return _chain(start, total, prepared.A, sizes, True)
 
@@ -193,7 +195,7 @@ def _scan(
     triton_forward.scan_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), sizes.b](
         u, delta, z, dy, steps, prepared.A, prepared.D, entry, states, y, sizes.length, sizes.padded, sizes.row_length,
         sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        FOR_GRADIENT=for_gradient, BLOCK=_BLOCK, **_scan_config(sizes),
+        FOR_GRADIENT=for_gradient, BLOCK=_BLOCK, **_scan_config(sizes, z),
     )  # fmt: skip
 
 
@@ -266,9 +268,10 @@ def _groups(sizes: _Sizes, steps: int, channels: int, programs: int) -> tuple[in
     return _ceil(blocks, group), group, channel_blocks
 
 
-def _scan_config(sizes: _Sizes) -> dict[str, int]:
+def _scan_config(sizes: _Sizes, x: Tensor) -> dict[str, int]:
     tile = {'STATES': _power_of_two(sizes.n), 'STEPS': _STEPS, 'CHANNELS': _CHANNELS}
-    return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': _REGISTERS}
+    every = 0 if x.dtype == torch.float32 else _POLYNOMIALS
+    return {'d': sizes.d, 'n': sizes.n, 'EVERY': every, **tile, 'num_warps': 1, 'maxnreg': _REGISTERS}
 
 
 def _factor(x: Tensor) -> tl.dtype:
