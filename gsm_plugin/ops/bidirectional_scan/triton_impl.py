@@ -115,6 +115,7 @@ def _sizes(x: Tensor, parameters: tuple[Tensor, ...]) -> _Sizes:
     width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
     warps = _WARPS_PER_MULTIPROCESSOR * (_multiprocessors(x.device) if x.is_cuda else 1)
     blocks = max(_LEAST_BLOCKS, _ceil(length * b * _ceil(d, _CHANNELS), _BLOCK * warps))
+    blocks += blocks % 2  # so that rows of numbers of all steps are aligned
     return _Sizes(b, length, d, width, rank, n, blocks, _ceil(length, blocks * _BLOCK))
 
 
