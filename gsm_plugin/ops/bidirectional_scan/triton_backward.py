@@ -1,21 +1,13 @@
 """Kernels of the bidirectional scan, backward: adjoint states of the chunks, gradients of the scan, of its inputs.
 
-Layouts as in `triton_forward`. No sum is atomic: what programs share goes through buffers of partial sums.
+Steps, chunks and tiles as in `triton_forward` and `triton_tiles`. No sum is atomic: what programs share goes through
+buffers of partial sums.
 """
 
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_forward import (
-    FORGOTTEN,
-    LOG2E,
-    UNALIGNED,
-    below,
-    power_of_two,
-    row,
-    sigmoid,
-    with_row,
-)
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, LOG2E, UNALIGNED, below, row, sigmoid, with_row
 
 LN2 = tl.constexpr(0.6931471805599453)
 
@@ -34,8 +26,7 @@ def ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl)
 def chunk_start_bwd_kernel(
     p_dy, p_z, p_delta, p_steps, p_A, p_start, p_total,
     length, padded, row_length, tiles, stride_dyb, stride_dyl, stride_zb, stride_zl,
-    d: tl.constexpr, n: tl.constexpr, EVERY: tl.constexpr,
-    STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): adjoint that a chunk hands to the one before -> start (2, b, chunks, n, d).
 
@@ -65,7 +56,7 @@ def chunk_start_bwd_kernel(
         for j in tl.static_range(STEPS):
             C = tl.load(p_steps + (o_step + j) * row_length + n + states, m_n, 0.0)
             before += row(delta, rows, j)
-            start += power_of_two(A * before[None, :], states, EVERY) * (row(ds, rows, j)[None, :] * C[:, None])
+            start += tl.exp2(A * before[None, :]) * (row(ds, rows, j)[None, :] * C[:, None])
         reach = tl.min(before * slowest, 0)
         i += 1
     o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
@@ -74,15 +65,14 @@ def chunk_start_bwd_kernel(
 
 
 @triton.jit
-def addends(first, second, ADDEND: tl.constexpr, HALVES: tl.constexpr):
+def addends(first, second, ADDEND: tl.constexpr):
     """What the tensor cores are to add of two (steps, channels) tiles, and what rounding it cut off, (channels, steps).
 
     A thread adds two channels itself, half of all apart; pairs of rows are from the first and from the second tile.
     """
-    pairs = tl.join(first, second)
-    if HALVES:
-        pairs = tl.sum(pairs.reshape(first.shape[0], 2, first.shape[1] // 2, 2), 1)
-    pairs = tl.trans(pairs.reshape(first.shape[0], 2 * first.shape[1] // (2 if HALVES else 1)))
+    steps: tl.constexpr = first.shape[0]
+    halves = tl.join(first, second).reshape(steps, 2, first.shape[1] // 2, 2)
+    pairs = tl.trans(tl.sum(halves, 1).reshape(steps, first.shape[1]))
     high = pairs.to(ADDEND)
     return high, (pairs - high.to(tl.float32)).to(ADDEND)
 
@@ -110,7 +100,7 @@ def load_state(p_A, p_B, p_C, p_state, p_carry, p_sum, rows, m_d):
 def scan_bwd_kernel(
     p_u, p_delta, p_z, p_dy, p_small, p_A, p_D, p_states, p_adjoint, p_du, p_ddelta, p_dsmall, p_dparameters,
     length, padded, rank, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl, d: tl.constexpr, n: tl.constexpr,
-    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr, HALVES: tl.constexpr,
+    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, ADDEND: tl.constexpr, PRECISE: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): gradients of a chunk, from its end to its start, block after block of STEPS.
 
@@ -152,7 +142,7 @@ def scan_bwd_kernel(
         A, B, C, state, carry, sum_exponent = load_state(
             p_A_dir, p_B, p_B + n * padded, p_block, p_carry, p_sums, rows, m_d
         )
-        high = tl.zeros([2 * CHANNELS // (2 if HALVES else 1), STEPS], ADDEND)
+        high = tl.zeros([CHANNELS, STEPS], ADDEND)
         low = high
         for i_n in range(n):
             # so that nothing is waited for, the numbers of the next state are read, and the sums of the one before are
@@ -181,7 +171,7 @@ def scan_bwd_kernel(
             sum_A += A[None, :] * dexponent
             sum_B += adjoint * B[:, None]
             tl.store(p_sums + i_n * d, sum_exponent + tl.sum(dexponent * delta, 0), m_d)
-            high, low = addends(adjoint * x, after * ds, ADDEND, HALVES)
+            high, low = addends(adjoint * x, after * ds, ADDEND)
             A, B, C, state, carry, sum_exponent = next_A, next_B, next_C, next_state, next_carry, next_sum
         store_sums(p_dB + (n - 1) * padded, n * padded, high, low, ROWS, PRECISE)
         du = D[None, :] * ds + delta * sum_B

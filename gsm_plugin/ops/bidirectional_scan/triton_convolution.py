@@ -7,10 +7,7 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_forward import below, row, sigmoid, with_row
-
-# see UNALIGNED of triton_forward
-UNALIGNED = ['p_x', 'p_weight', 'p_bias', 'p_c', 'p_u', 'p_dc', 'p_dx', 'p_dparameters']
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import UNALIGNED, below, row, sigmoid, with_row
 
 
 @triton.jit

@@ -1,53 +1,22 @@
 """Kernels of the bidirectional scan, forward: projections, ends of the chunks, their chain, scan and gate.
 
 Both directions are the same code: step s of a direction is token `origin + sign * s`. A sequence is cut into chunks of
-equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. In the kernels that scan,
-a tile is (steps, channels) or (states, channels), and a thread has whole columns of it in its registers: neither a
-recurrence over time nor a sum over states or time needs another thread.
+equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. For tiles
+see `triton_tiles`.
 """
 
 import triton
 import triton.language as tl
 
-LOG2E = tl.constexpr(1.4426950408889634)
-# Decay that leaves nothing of a state in float32, as a power of 1/2.
-FORGOTTEN = tl.constexpr(32.0)
-# What the kernels that scan read and write in such tiles. Were its alignment known, the compiler would give adjacent
-# channels to a thread and spread the steps or states over threads.
-UNALIGNED = ['p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_A', 'p_D', 'p_end',
-             'p_total', 'p_entry', 'p_states', 'p_start', 'p_adjoint', 'p_dparameters']  # fmt: skip
-
-
-@triton.jit
-def sigmoid(x):
-    # the square of a reciprocal root is two instructions, a division a dozen
-    root = tl.rsqrt(1.0 + tl.exp2(x * -LOG2E))
-    return root * root
-
-
-@triton.jit
-def softplus(x):
-    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value."""
-    e = tl.exp2(tl.abs(x) * -LOG2E)
-    p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
-    p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
-    return tl.maximum(x, 0.0) + e * p
-
-
-@triton.jit
-def below(indices, size: tl.constexpr, number: tl.constexpr):
-    """Mask of the indices below a size, known to be all of them where the size is a multiple of their number."""
-    if size % number == 0:
-        return tl.full(indices.shape, True, tl.int1)
-    return indices < size
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, UNALIGNED, below, row, sigmoid, softplus, with_row
 
 
 @triton.jit
 def power_of_two(x, states, EVERY: tl.constexpr):
-    """2^x of (states, channels) for x <= 0; of every so manieth state, if EVERY, by multiplications and additions.
+    """2^x of (states, channels) for x <= 0; if EVERY, of each EVERY-th state by multiplications and additions.
 
-    The units that compute exponentials are what the kernels wait for. The polynomial is exact at 0, and 1 - 2^x is
-    wrong by 2e-5 of its value at most, which is what a slow decay needs.
+    That takes load from the units for exponentials, which are busiest. The polynomial is 1 at 0, and 1 - 2^x is wrong
+    by 2e-5 of itself at most: what a slow decay leaves after many steps is as exact.
     """
     power = tl.exp2(x)
     if EVERY:
@@ -66,19 +35,6 @@ def power_of_two(x, states, EVERY: tl.constexpr):
 def multiply_add(decay_0, state_0, decay_1, state_1):
     """Combines two steps of `state = decay * state + input`."""
     return decay_0 * decay_1, decay_1 * state_0 + state_1
-
-
-@triton.jit
-def row(tile, rows, i):
-    """Row i of a tile; the sum of integers folds away, since each thread has whole columns."""
-    bits = tl.where((rows == i)[:, None], tile.to(tl.int32, bitcast=True), 0)
-    return tl.sum(bits, 0).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def with_row(tile, rows, i, values):
-    """The tile with other values in row i; renames registers if i is known to the compiler."""
-    return tl.where((rows == i)[:, None], values[None, :], tile)
 
 
 @triton.jit
@@ -126,8 +82,7 @@ def project_fwd_kernel(
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def chunk_end_fwd_kernel(
     p_u, p_delta, p_steps, p_A, p_end, p_total, padded, row_length, tiles,
-    d: tl.constexpr, n: tl.constexpr, EVERY: tl.constexpr,
-    STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): state that a chunk adds -> end (2, b, chunks, n, d), its sum of delta.
 
@@ -151,7 +106,7 @@ def chunk_end_fwd_kernel(
         x = delta * tl.load(p_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
         for j in tl.static_range(STEPS - 1, -1, -1):
             B = tl.load(p_steps + (s_0 + j) * row_length + states, m_n, 0.0)
-            end += power_of_two(A * after[None, :], states, EVERY) * (row(x, rows, j)[None, :] * B[:, None])
+            end += tl.exp2(A * after[None, :]) * (row(x, rows, j)[None, :] * B[:, None])
             after += row(delta, rows, j)
         reach = tl.min(after * slowest, 0)
         i -= 1
@@ -233,7 +188,7 @@ def scan_fwd_kernel(
         p_step = p_steps + o_step * row_length
         p_block = p_states + o_chunk * blocks * n * d
         t_0 = i_dir * (padded - 1) + sign * (i_c + i_dir * (chunks - 1 - 2 * i_c)) * blocks * BLOCK
-        for i in range(blocks):
+        for _ in range(blocks):
             if FOR_GRADIENT:
                 tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_state)
                 p_block += n * d
