@@ -58,6 +58,17 @@ def test_triton_carries_states_over_chunks(triton_impl):
     assert_same_function(triton_backend, with_backend('naive'), tensors, torch.float32)
 
 
+@pytest.mark.parametrize('width', [2, 4])
+def test_triton_carries_tokens_over_tiles(triton_impl, monkeypatch, width):
+    def groups_of_three(sizes, steps, channels, programs):
+        blocks = triton_impl.plan.ceil(sizes.padded, steps)
+        return triton_impl.plan.ceil(blocks, 3), 3, triton_impl.plan.ceil(sizes.d, channels)
+
+    monkeypatch.setattr(triton_impl.plan, 'groups', groups_of_three)
+    x, z, conv, *rest = inputs(19, 1, 3, n=2, rank=1)
+    assert_same_function(triton_backend, with_backend('naive'), [x, z, conv[..., :width], *rest], torch.float32)
+
+
 @pytest.mark.parametrize('width, n', [(1, 1), (2, 3), (6, 3)])
 def test_triton_matches_naive_with_other_widths_and_states(triton_impl, width, n):
     x, z, conv, *rest = inputs(9, 1, 3, n=n, rank=2)

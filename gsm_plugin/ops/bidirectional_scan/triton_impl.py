@@ -66,7 +66,8 @@ def _inputs(x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, for_gradient:
         u, prepared.x_proj, prepared.dt_proj, prepared.dt_bias, steps, small, delta,
         sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
         FOR_GRADIENT=for_gradient, STEPS=plan.TILE, CHANNELS=plan.TILE,
-        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(x), num_warps=4, maxnreg=128,
+        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(x),
+        num_warps=4, maxnreg=255 if x.dtype == torch.float32 else 128,
     )  # fmt: skip
     return c, u, delta, small, steps
 
