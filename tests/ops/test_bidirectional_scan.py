@@ -29,9 +29,9 @@ def triton_impl(monkeypatch):
     from gsm_plugin.ops.bidirectional_scan import triton_impl
 
     if not ON_GPU:
-        sizes = {'_STEPS': 4, '_CHANNELS': 4, '_BWD_CHANNELS': 16, '_LEAST_BLOCKS': 2, '_TILE': 16}
-        for name, value in sizes.items():
-            monkeypatch.setattr(triton_impl, name, value)
+        sizes = {'STEPS': 2, 'BLOCK': 4, 'CHANNELS': 16, 'CHAIN_TILE': (4, 4), 'TOKENS': 4, 'LEAST_BLOCKS': 2}
+        for name, value in {**sizes, 'TILE': 16}.items():
+            monkeypatch.setattr(triton_impl.plan, name, value)
     return triton_impl
 
 
@@ -54,8 +54,38 @@ def test_triton_matches_naive(triton_impl, length, batch, d, step):
 
 
 def test_triton_carries_states_over_chunks(triton_impl):
-    tensors = inputs(33, 1, 3, n=2, rank=1, step=-5.0)
+    tensors = inputs(19, 1, 3, n=2, rank=1, step=-5.0)
     assert_same_function(triton_backend, with_backend('naive'), tensors, torch.float32)
+
+
+@pytest.mark.parametrize('width', [2, 4])
+def test_triton_carries_tokens_over_tiles(triton_impl, monkeypatch, width):
+    def groups_of_three(sizes, steps, channels, programs):
+        blocks = triton_impl.plan.ceil(sizes.padded, steps)
+        return triton_impl.plan.ceil(blocks, 3), 3, triton_impl.plan.ceil(sizes.d, channels)
+
+    monkeypatch.setattr(triton_impl.plan, 'groups', groups_of_three)
+    x, z, conv, *rest = inputs(19, 1, 3, n=2, rank=1)
+    assert_same_function(triton_backend, with_backend('naive'), [x, z, conv[..., :width], *rest], torch.float32)
+
+
+@pytest.mark.parametrize('width, n', [(1, 1), (2, 3), (6, 3)])
+def test_triton_matches_naive_with_other_widths_and_states(triton_impl, width, n):
+    x, z, conv, *rest = inputs(9, 1, 3, n=n, rank=2)
+    conv = torch.cat((conv, conv.flip(2)), 2)[:, :, :width]
+    assert_same_function(triton_backend, with_backend('naive'), [x, z, conv, *rest], torch.float32)
+
+
+@pytest.mark.skipif(ON_GPU, reason='the sizes are those of the interpreter')
+@pytest.mark.parametrize('step', [0.0, -5.0])
+def test_polynomials_are_as_exact_as_mixed_precision_needs(triton_impl, monkeypatch, step):
+    tensors = inputs(20, 1, 3, n=4, rank=1, step=step)
+    monkeypatch.setattr(triton_impl.plan, 'polynomial_every', lambda x: 2)
+    approximation = triton_backend(*(t.float() for t in tensors))
+    expected = with_backend('naive')(*tensors)
+    assert (approximation - expected).norm() < 2e-5 * expected.norm()
+    monkeypatch.setattr(triton_impl.plan, 'polynomial_every', lambda x: 0)
+    assert not torch.equal(approximation, triton_backend(*(t.float() for t in tensors)))
 
 
 @pytest.mark.skipif(not ON_GPU, reason='too large for the interpreter')
@@ -90,13 +120,13 @@ def test_triton_reads_strided_input_and_gradients(triton_impl):
 
 
 def test_triton_is_the_same_twice(triton_impl):
-    leaves = [x.float().requires_grad_() for x in inputs(9, 2, 5, n=2, rank=1)]
+    leaves = [x.float().requires_grad_() for x in inputs(5, 1, 3, n=2, rank=1)]
     first, second = (torch.autograd.grad(triton_backend(*leaves).square().sum(), leaves) for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_triton_keeps_nothing_of_the_size_of_states_per_token(triton_impl, monkeypatch):
-    monkeypatch.setattr(triton_impl, '_LEAST_BLOCKS', 16)
+    monkeypatch.setattr(triton_impl.plan, 'LEAST_BLOCKS', 16)
     kept = []
     leaves = [x.float().to(DEVICE).requires_grad_() for x in inputs(64, 1, 4, n=4, rank=1)]
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):

@@ -1,37 +1,34 @@
-"""Kernels of the bidirectional scan, forward: inputs of the scan, ends of the chunks, their chain, scan and gate.
+"""Kernels of the bidirectional scan, forward: projections, ends of the chunks, their chain, scan and gate.
 
 Both directions are the same code: step s of a direction is token `origin + sign * s`. A sequence is cut into chunks of
-equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. In the kernels that scan,
-a block is (steps, channels) with a thread per channel that has all steps of the block in its registers, which makes a
-recurrence over time a chain of fused multiply-adds, and a sum over time one of additions.
+equal length; the steps that only fill up a chunk have delta 0, which leaves a state as it is. For tiles
+see `triton_tiles`.
 """
 
 import triton
 import triton.language as tl
 
-LOG2E = tl.constexpr(1.4426950408889634)
-# Decay that leaves nothing of a state in float32, as a power of 1/2.
-FORGOTTEN = tl.constexpr(32.0)
-# What the kernels that scan read and write in (steps, channels) blocks. Were its alignment known, the compiler would
-# give several channels to a thread and spread the steps over threads.
-UNALIGNED = ['p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_dz', 'p_du', 'p_ddelta', 'p_dc', 'p_dx', 'p_end', 'p_total',
-             'p_entry']  # fmt: skip
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, UNALIGNED, below, row, sigmoid, softplus, with_row
 
 
 @triton.jit
-def sigmoid(x):
-    # the square of a reciprocal root is two instructions, a division a dozen
-    root = tl.rsqrt(1.0 + tl.exp2(x * -LOG2E))
-    return root * root
+def power_of_two(x, states, EVERY: tl.constexpr):
+    """2^x of (states, channels) for x <= 0; if EVERY, of each EVERY-th state by multiplications and additions.
 
-
-@triton.jit
-def softplus(x):
-    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value."""
-    e = tl.exp2(tl.abs(x) * -LOG2E)
-    p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
-    p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
-    return tl.maximum(x, 0.0) + e * p
+    That takes load from the units for exponentials, which are busiest. The polynomial is 1 at 0, and 1 - 2^x is wrong
+    by 2e-5 of itself at most: what a slow decay leaves after many steps is as exact.
+    """
+    power = tl.exp2(x)
+    if EVERY:
+        x = tl.maximum(x, -125.0)
+        # the whole part is in the low bits of the sum
+        shifted = x + 12582912.0
+        f = x - (shifted - 12582912.0)
+        part = 1.0 + f * (0.69313673 + f * (0.2402253 + f * (0.055838283 + f * 0.0096567103)))
+        bits = part.to(tl.int32, bitcast=True) + (shifted.to(tl.int32, bitcast=True) << 23)
+        # which of both is known to the compiler, since each thread has all states
+        power = tl.where((states % EVERY == 0)[:, None], bits.to(tl.float32, bitcast=True), power)
+    return power
 
 
 @triton.jit
@@ -41,66 +38,42 @@ def multiply_add(decay_0, state_0, decay_1, state_1):
 
 
 @triton.jit
-def row(block, rows, i):
-    """Row i of a (steps, channels) block; the sum of integers folds away, since each thread has a whole column."""
-    bits = tl.where((rows == i)[:, None], block.to(tl.int32, bitcast=True), 0)
-    return tl.sum(bits, 0).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def convolve(p_x, p_weight, p_bias, t_0, steps, sign, length, o_d, m_d, stride_l, d, width):
-    """Causal convolution of a block of steps, (steps, channels), before the SiLU."""
-    total = tl.zeros([steps.shape[0], o_d.shape[0]], tl.float32)
-    total += tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)[None, :]
-    p_block = p_x + t_0.to(tl.int64) * stride_l
-    for i in range(width):
-        offset = sign * (steps - (width - 1 - i))
-        m_t = (t_0 + offset >= 0) & (t_0 + offset < length)
-        x = tl.load(p_block + offset[:, None] * stride_l + o_d[None, :], m_t[:, None] & m_d[None, :], 0.0)
-        total += tl.load(p_weight + i * d + o_d, m_d, 0.0).to(tl.float32)[None, :] * x.to(tl.float32)
-    return total
-
-
-@triton.jit
-def inputs_fwd_kernel(
-    p_x, p_weight, p_bias, p_x_proj, p_dt_proj, p_dt_bias, p_small, p_u, p_delta,
-    length, padded, d, width, rank, rank_2n, stride_b, stride_l,
-    STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
+def project_fwd_kernel(
+    p_u, p_x_proj, p_dt_proj, p_dt_bias, p_steps, p_small, p_delta,
+    length, padded, d, rank, rank_2n, row_length,
+    FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Grid (step blocks, 2, b): u and delta (2, b, padded, d); dt, B, C -> small (2, b, rank + 2n, padded)."""
+    """Grid (step blocks, 2, b): B, C, dt -> steps (2, b, padded, row length), and delta (2, b, padded, d).
+
+    FOR_GRADIENT: also small (2, b, rank + 2n, padded), which is dt, B, C.
+    """
     i_s, i_dir, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    sign, o_direction = 1 - 2 * i_dir, i_dir * d
-    t_0 = i_dir * (padded - 1) + sign * i_s * STEPS
-    steps, rows = tl.arange(0, STEPS), tl.arange(0, ROWS)
-    s, m_row = i_s * STEPS + steps, rows < rank_2n
-    m_s = (s < padded)[:, None]
+    s, rows = i_s * STEPS + tl.arange(0, STEPS), tl.arange(0, ROWS)
+    m_s, m_row, two_n = (s < padded)[:, None], rows < rank_2n, rank_2n - rank
+    o_row = tl.where(rows < two_n, rows + rank, rows - two_n)
     i_db = (i_dir * tl.num_programs(2) + i_b).to(tl.int64)
     o_step = (i_db * padded + s) * d
-    p_x += i_b.to(tl.int64) * stride_b
     total = tl.zeros([ROWS, STEPS], tl.float32)
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
-        c = convolve(
-            p_x, p_weight + o_direction * width, p_bias + o_direction, t_0, steps, sign, length, o_d, m_d, stride_l,
-            d, width,
-        )  # fmt: skip
-        u = c * sigmoid(c)
-        tl.store(p_u + o_step[:, None] + o_d[None, :], u.to(p_u.dtype.element_ty), m_s & m_d[None, :])
-        p_block = p_x_proj + (i_dir * rank_2n + rows)[:, None] * d + o_d[None, :]
-        x_proj = tl.load(p_block, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
-        total = tl.dot(x_proj, tl.trans(u.to(FACTOR)), total, input_precision='tf32x3')
-    p_block = p_small + i_db * rank_2n * padded + rows[:, None].to(tl.int64) * padded + s[None, :]
-    tl.store(p_block, total, m_row[:, None] & (s < padded)[None, :])
-    dt = tl.trans(total).to(FACTOR)
-    m_t = ((t_0 + sign * steps >= 0) & (t_0 + sign * steps < length))[:, None]
+        u = tl.load(p_u + o_step[:, None] + o_d[None, :], m_s & m_d[None, :], 0.0).to(FACTOR)
+        o_weight = (i_dir * rank_2n + o_row)[:, None] * d + o_d[None, :]
+        x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        total = tl.dot(x_proj, tl.trans(u), total, input_precision='tf32x3')
+    m_total = m_row[:, None] & (s < padded)[None, :]
+    tl.store(p_steps + (i_db * padded + s)[None, :] * row_length + rows[:, None], total, m_total)
+    if FOR_GRADIENT:
+        tl.store(p_small + i_db * rank_2n * padded + o_row[:, None].to(tl.int64) * padded + s[None, :], total, m_total)
+    dt, m_dt = tl.trans(total).to(FACTOR), (rows >= two_n) & m_row
+    m_t = (s < length if i_dir == 0 else s >= padded - length)[:, None]
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
-        p_block = p_dt_proj + (i_dir * rank + rows)[:, None] * d + o_d[None, :]
-        dt_proj = tl.load(p_block, (rows < rank)[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        o_weight = (i_dir * rank + o_row)[:, None] * d + o_d[None, :]
+        dt_proj = tl.load(p_dt_proj + o_weight, m_dt[:, None] & m_d[None, :], 0.0).to(FACTOR)
         raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
-        raw += tl.load(p_dt_bias + o_direction + o_d, m_d, 0.0).to(tl.float32)[None, :]
+        raw += tl.load(p_dt_bias + i_dir * d + o_d, m_d, 0.0).to(tl.float32)[None, :]
         # 60000 and not infinity in float16
         delta = tl.where(m_t, tl.minimum(softplus(raw), 60000.0), 0.0)
         tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(p_delta.dtype.element_ty), m_s & m_d[None, :])
@@ -108,46 +81,37 @@ def inputs_fwd_kernel(
 
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def chunk_end_fwd_kernel(
-    p_u, p_delta, p_small, p_A, p_end, p_total, padded, rank, blocks,
-    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    p_u, p_delta, p_steps, p_A, p_end, p_total, padded, row_length, tiles,
+    d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, 2 b): state that a chunk adds -> end (2, b, chunks, n, d), its sum of delta.
 
     Goes from the end of the chunk to its start, and stops where nothing is left of what comes before.
     """
     i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    i_dir, rows = i_db // (tl.num_programs(2) // 2), tl.arange(0, STEPS)
+    i_dir, rows, states = i_db // (tl.num_programs(2) // 2), tl.arange(0, STEPS), tl.arange(0, STATES)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    m_d = o_d < d
-    p_B = p_small + (i_db.to(tl.int64) * (rank + 2 * n) + rank) * padded
-    p_A += i_dir * n * d + o_d
-    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
-    p_end += o_chunk * n * d + o_d
-    slowest = tl.full([CHANNELS], 1e30, tl.float32)
-    for i_n in range(n):
-        tl.store(p_end + i_n * d, tl.zeros([CHANNELS], tl.float32), m_d)
-        slowest = tl.minimum(slowest, -tl.load(p_A + i_n * d, m_d, -1e30))
+    m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
+    o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
+    A = tl.load(p_A + i_dir * n * d + o_state, m_state, 0.0)
+    slowest = tl.min(tl.where(m_state, -A, 1e30), 0)
+    end = tl.zeros([STATES, CHANNELS], tl.float32)
     after = tl.zeros([CHANNELS], tl.float32)
     reach = 0.0
-    i = blocks - 1
+    i = tiles - 1
     while (i >= 0) & (reach < FORGOTTEN):
-        s_0 = (i_c * blocks + i) * STEPS
-        o_block = (i_db.to(tl.int64) * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
-        delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
-        x = delta * tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
-        # as a flip, which costs nothing here, since reverse=True would shuffle
-        inclusive = tl.flip(tl.cumsum(tl.flip(delta, 0), 0), 0)
-        later = inclusive - delta + after[None, :]
-        after += row(inclusive, rows, 0)
-        p_row = p_B + s_0
-        for i_n in range(n):
-            A = tl.load(p_A + i_n * d, m_d, 0.0)
-            B = tl.load(p_row + rows)
-            p_row += padded
-            added = tl.sum(tl.exp2(A[None, :] * later) * (x * B[:, None]), 0)
-            tl.store(p_end + i_n * d, tl.load(p_end + i_n * d, m_d, 0.0) + added, m_d)
+        s_0 = i_db.to(tl.int64) * padded + (i_c * tiles + i) * STEPS
+        o_tile = s_0 * d + rows[:, None] * d + o_d[None, :]
+        delta = tl.load(p_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
+        x = delta * tl.load(p_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
+        for j in tl.static_range(STEPS - 1, -1, -1):
+            B = tl.load(p_steps + (s_0 + j) * row_length + states, m_n, 0.0)
+            end += tl.exp2(A * after[None, :]) * (row(x, rows, j)[None, :] * B[:, None])
+            after += row(delta, rows, j)
         reach = tl.min(after * slowest, 0)
         i -= 1
+    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
+    tl.store(p_end + o_chunk * n * d + o_state, end, m_state)
     tl.store(p_total + o_chunk * d + o_d, after, m_d)
 
 
@@ -163,7 +127,7 @@ def chain_kernel(
     i_d, i_n, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     i_dir = i_db // (tl.num_programs(2) // 2)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    rows, m_d = tl.arange(0, STEPS), o_d < d
+    rows, m_d = tl.arange(0, STEPS), below(o_d, d, CHANNELS)
     A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
     state = tl.zeros([CHANNELS], tl.float32)
     first = i_db.to(tl.int64) * chunks
@@ -183,54 +147,75 @@ def chain_kernel(
         tl.store(p_entry + (o_next * n + i_n)[:, None] * d + o_d[None, :], states, mask)
 
 
+@triton.jit
+def gated(y, p_z, p_dy, o_z, o_dy, mask, FOR_GRADIENT: tl.constexpr):
+    """y silu(z), or, for z's gradient, y dy silu'(z)."""
+    z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
+    gate = sigmoid(z)
+    if FOR_GRADIENT:
+        return y * tl.load(p_dy + o_dy, mask, 0.0).to(tl.float32) * gate * (1 + z * (1 - gate))
+    return y * z * gate
+
+
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def scan_fwd_kernel(
-    p_u, p_delta, p_z, p_small, p_A, p_D, p_entry, p_state, p_y, length, padded, rank, blocks, stride_zb, stride_zl,
-    d: tl.constexpr, n: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    p_u, p_delta, p_z, p_dy, p_steps, p_A, p_D, p_entry, p_states, p_y,
+    length, padded, row_length, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl,
+    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr, EVERY: tl.constexpr,
+    BLOCK: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated."""
-    i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated.
+
+    FOR_GRADIENT: y is the gradient of z instead, and the state that enters each block is kept, in states (2, b, chunks,
+    blocks, n, d).
+    """
+    i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     chunks, batch = tl.num_programs(0), tl.num_programs(2)
-    rows = tl.arange(0, STEPS)
+    rows, states = tl.arange(0, STEPS), tl.arange(0, STATES)
     o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
-    m_d = o_d < d
-    p_z += i_b.to(tl.int64) * stride_zb
-    p_y += i_b.to(tl.int64) * length * d
+    m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
+    o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
+    o_tile = rows[:, None] * d + o_d[None, :]
     for i_dir in range(2):
         sign = 1 - 2 * i_dir
-        i_db = (i_dir * batch + i_b).to(tl.int64)
-        i_chunk = i_c + i_dir * (chunks - 1 - 2 * i_c)
-        o_state = (i_db * chunks + i_chunk) * n * d + o_d
-        for i_n in range(n):
-            tl.store(p_state + o_state + i_n * d, tl.load(p_entry + o_state + i_n * d, m_d, 0.0), m_d)
+        o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
+        A = tl.load(p_A + i_dir * n * d + o_state, m_state, 0.0)
         D = tl.load(p_D + i_dir * d + o_d, m_d, 0.0).to(tl.float32)
-        for i in range(blocks):
-            s_0 = (i_chunk * blocks + i) * STEPS
-            o_block = (i_db * padded + s_0) * d + rows[:, None] * d + o_d[None, :]
-            delta = tl.load(p_delta + o_block, m_d[None, :], 0.0).to(tl.float32)
-            u = tl.load(p_u + o_block, m_d[None, :], 0.0).to(tl.float32)
-            x = delta * u
-            y = D[None, :] * u
-            p_B = p_small + (i_db * (rank + 2 * n) + rank) * padded + s_0
-            for i_n in range(n):
-                A = tl.load(p_A + (i_dir * n + i_n) * d + o_d, m_d, 0.0)
-                B = tl.load(p_B + rows)
-                C = tl.load(p_B + n * padded + rows)
-                p_B += padded
-                state = tl.load(p_state + o_state + i_n * d, m_d, 0.0)
-                decay = tl.exp2(A[None, :] * delta)
-                added = x * B[:, None]
-                added = tl.where((rows == 0)[:, None], added + decay * state[None, :], added)
-                _, states = tl.associative_scan((decay, added), 0, multiply_add)
-                y += states * C[:, None]
-                tl.store(p_state + o_state + i_n * d, row(states, rows, STEPS - 1), m_d)
-            t_0 = i_dir * (padded - 1) + sign * s_0
-            mask = (t_0 + sign * rows < length)[:, None] & m_d[None, :]
-            p_out = p_y + t_0.to(tl.int64) * d + (sign * rows)[:, None] * d + o_d[None, :]
-            if i_dir == 1:
-                o_z = t_0.to(tl.int64) * stride_zl + (sign * rows)[:, None] * stride_zl + o_d[None, :]
-                z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
-                y = (y + tl.load(p_out, mask, 0.0).to(tl.float32)) * (z * sigmoid(z))
-            tl.store(p_out, y.to(p_y.dtype.element_ty), mask)
+        state = tl.load(p_entry + o_chunk * n * d + o_state, m_state, 0.0)
+        o_step = o_chunk * blocks * BLOCK  # chunks follow each other without gaps
+        p_tile_u = p_u + o_step * d
+        p_tile_delta = p_delta + o_step * d
+        p_step = p_steps + o_step * row_length
+        p_block = p_states + o_chunk * blocks * n * d
+        t_0 = i_dir * (padded - 1) + sign * (i_c + i_dir * (chunks - 1 - 2 * i_c)) * blocks * BLOCK
+        for _ in range(blocks):
+            if FOR_GRADIENT:
+                tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_state)
+                p_block += n * d
+            for _ in range(BLOCK // STEPS):
+                delta = tl.load(p_tile_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
+                u = tl.load(p_tile_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
+                x = delta * u
+                y = tl.zeros([STEPS, CHANNELS], tl.float32)
+                for j in tl.static_range(STEPS):
+                    B = tl.load(p_step + states, m_n, 0.0)
+                    C = tl.load(p_step + n + states, m_n, 0.0)
+                    p_step += row_length
+                    decay = power_of_two(A * row(delta, rows, j)[None, :], states, EVERY)
+                    state = decay * state + row(x, rows, j)[None, :] * B[:, None]
+                    y = with_row(y, rows, j, tl.sum(state * C[:, None], 0))
+                y += D[None, :] * u
+                t = sign * rows[:, None]
+                mask = (t_0 + t < length) & m_d[None, :]
+                p_tile = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
+                if i_dir == 1:
+                    y += tl.load(p_tile, mask, 0.0).to(tl.float32)
+                    o_z = i_b * stride_zb + t_0 * stride_zl + t * stride_zl + o_d[None, :]
+                    o_dy = i_b * stride_dyb + t_0 * stride_dyl + t * stride_dyl + o_d[None, :]
+                    y = gated(y, p_z, p_dy, o_z, o_dy, mask, FOR_GRADIENT)
+                tl.store(p_tile, y.to(p_y.dtype.element_ty), mask)
+                p_tile_u += STEPS * d
+                p_tile_delta += STEPS * d
+                t_0 += sign * STEPS
         # the second direction reads what other threads may have written
         tl.debug_barrier()

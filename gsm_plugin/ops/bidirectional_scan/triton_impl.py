@@ -1,59 +1,12 @@
 """The bidirectional scan in Triton: launches of the kernels, and what autograd needs."""
 
-from typing import NamedTuple
-
 import torch
 import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_forward
-
-_LOG2E = 1.4426950408889634
-# Steps that a thread of the kernels that scan holds in registers, and channels of a program, a warp per 32.
-_STEPS = 16
-_CHANNELS = 32
-_BWD_CHANNELS = 32
-# Steps and channels of a program of the kernels that multiply matrices.
-_TILE = 64
-# Chunks are so long that about so many warps run on a multiprocessor, and not shorter than so many blocks of steps.
-_WARPS_PER_MULTIPROCESSOR = 16
-_LEAST_BLOCKS = 8
-_FWD_REGISTERS = 128
-_BWD_REGISTERS = 255
-
-
-class _Sizes(NamedTuple):
-    """Sizes of a call; a chunk of the sequence has `blocks` blocks of `_STEPS` steps."""
-
-    b: int
-    length: int
-    d: int
-    width: int
-    rank: int
-    n: int
-    blocks: int
-    chunks: int
-
-    @property
-    def padded(self) -> int:
-        return self.chunks * self.blocks * _STEPS
-
-    @property
-    def rows(self) -> int:
-        return self.rank + 2 * self.n
-
-
-class _Prepared(NamedTuple):
-    """Parameters with channels last, A for powers of two."""
-
-    conv_weight: Tensor
-    conv_bias: Tensor
-    x_proj: Tensor
-    dt_proj: Tensor
-    dt_bias: Tensor
-    A: Tensor
-    D: Tensor
+from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_convolution, triton_forward
+from gsm_plugin.ops.bidirectional_scan import triton_plan as plan
 
 
 def bidirectional_scan_triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
@@ -64,15 +17,11 @@ def bidirectional_scan_triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ..
 class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, z: Tensor, *parameters: Tensor) -> Tensor:
-        sizes, prepared = _sizes(x, parameters), _prepare(parameters)
-        u, delta, small = _inputs(x, prepared, sizes)
-        entry, scratch = _entry_states(u, delta, small, prepared, sizes)
+        sizes, prepared = plan.sizes_of(x, parameters), plan.prepare(parameters, x)
+        _, u, delta, _, steps = _inputs(x, prepared, sizes, False)
+        entry = _entry_states(u, delta, steps, prepared, sizes)
         y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        triton_forward.scan_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), sizes.b](
-            u, delta, z, small, prepared.A, prepared.D, entry, scratch, y,
-            sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1),
-            **_scan_config(sizes, _CHANNELS), maxnreg=_FWD_REGISTERS,
-        )  # fmt: skip
+        _scan(u, delta, z, z, steps, entry, entry, y, prepared, sizes, False)
         ctx.sizes, ctx.dtypes = sizes, [parameter.dtype for parameter in parameters]
         ctx.save_for_backward(x, z, entry, *prepared)
         return y
@@ -81,164 +30,144 @@ class _BidirectionalScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dy: Tensor):
         x, z, entry, *prepared = ctx.saved_tensors
-        prepared, sizes, dy = _Prepared(*prepared), ctx.sizes, _rows(dy)
-        u, delta, small = _inputs(x, prepared, sizes)
-        du, ddelta, dz, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, entry, prepared, sizes)
+        prepared, sizes, dy = plan.Prepared(*prepared), ctx.sizes, _rows(dy)
+        c, u, delta, small, steps = _inputs(x, prepared, sizes, True)
+        dz = torch.empty(z.shape, dtype=z.dtype, device=z.device)
+        states = torch.empty(
+            (2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d), dtype=plan.gradient_dtype(x), device=x.device
+        )
+        _scan(u, delta, z, dy, steps, entry, states, dz, prepared, sizes, True)
+        adjoint = _adjoints(delta, z, dy, steps, prepared, sizes)
+        du, ddelta, dsmall, dA, d_dt_bias, dD = _scan_bwd(u, delta, z, dy, small, states, adjoint, prepared, sizes)
         _add_dt(dsmall, ddelta, prepared.dt_proj, sizes)
-        dx_proj, d_dt_proj = _inputs_bwd(x, small, dsmall, ddelta, du, prepared, sizes)
+        dx_proj, d_dt_proj = _inputs_bwd(c, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
         gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
         return dx, dz, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
 
 
-def _sizes(x: Tensor, parameters: tuple[Tensor, ...]) -> _Sizes:
-    b, length, d = x.shape
-    width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
-    multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
-    warps = _WARPS_PER_MULTIPROCESSOR * multiprocessors
-    blocks = max(_LEAST_BLOCKS, _ceil(length * b * _ceil(d, 32), _STEPS * warps))
-    return _Sizes(b, length, d, width, rank, n, blocks, _ceil(length, blocks * _STEPS))
+def _inputs(x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, for_gradient: bool) -> tuple[Tensor, ...]:
+    """Inputs of every step: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded) and by steps.
 
-
-def _prepare(parameters: tuple[Tensor, ...]) -> _Prepared:
-    conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
-    A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
-    conv_weight, dt_proj = conv_weight.transpose(1, 2).contiguous(), dt_proj.transpose(1, 2).contiguous()
-    conv_bias, x_proj, dt_bias, D = (t.contiguous() for t in (conv_bias, x_proj, dt_bias, D))
-    return _Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
-
-
-def _inputs(x: Tensor, prepared: _Prepared, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
-    """u and delta, (2, b, padded, d), and dt, B and C, (2, b, rank + 2n, padded), of every step."""
-    small = _float32(x, 2, sizes.b, sizes.rows, sizes.padded)
+    The latter, B, C and dt, is (2, b, padded, row length). c and the former are filled for a gradient alone.
+    """
     u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=x.dtype, device=x.device)
+    c = torch.empty_like(u) if for_gradient else u
+    config, groups, group, channel_blocks = plan.convolve_config(sizes)
+    triton_convolution.convolve_fwd_kernel[groups, channel_blocks, sizes.b](
+        x, prepared.conv_weight, prepared.conv_bias, c, u, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
+        FOR_GRADIENT=for_gradient, WINDOW=plan.power_of_two(max(1, 2 * sizes.width - 2)), **config,
+    )  # fmt: skip
+    steps = plan.float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
+    small = plan.float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
     delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
-    triton_forward.inputs_fwd_kernel[_ceil(sizes.padded, _TILE), 2, sizes.b](
-        x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, prepared.dt_proj, prepared.dt_bias,
-        small, u, delta, sizes.length, sizes.padded, sizes.d, sizes.width, sizes.rank, sizes.rows,
-        x.stride(0), x.stride(1),
-        STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), FACTOR=_factor(x), num_warps=4,
+    triton_forward.project_fwd_kernel[plan.ceil(sizes.padded, plan.TILE), 2, sizes.b](
+        u, prepared.x_proj, prepared.dt_proj, prepared.dt_bias, steps, small, delta,
+        sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
+        FOR_GRADIENT=for_gradient, STEPS=plan.TILE, CHANNELS=plan.TILE,
+        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(x),
+        num_warps=4, maxnreg=255 if x.dtype == torch.float32 else 128,
     )  # fmt: skip
-    return u, delta, small
+    return c, u, delta, small, steps
 
 
-def _entry_states(u: Tensor, delta: Tensor, small: Tensor, prepared: _Prepared, sizes: _Sizes) -> tuple[Tensor, Tensor]:
-    """State that enters each chunk, (2, b, chunks, n, d), and a tensor of that shape whose content is used up."""
-    end = _float32(u, 2, sizes.b, sizes.chunks, sizes.n, sizes.d)
-    total = _float32(u, 2, sizes.b, sizes.chunks, sizes.d)
-    triton_forward.chunk_end_fwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
-        u, delta, small, prepared.A, end, total, sizes.padded, sizes.rank, sizes.blocks,
-        **_scan_config(sizes, _CHANNELS),
+def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: plan.Prepared, sizes: plan.Sizes) -> Tensor:
+    """State that enters each chunk, (2, b, chunks, n, d)."""
+    end, total = (plan.float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
+    triton_forward.chunk_end_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
+        u, delta, steps, prepared.A, end, total, sizes.padded, sizes.row_length, sizes.tiles,
+        **plan.scan_config(sizes),
     )  # fmt: skip
-    return _chain(end, total, prepared.A, sizes, False), end
+    return _chain(end, total, prepared.A, sizes, False)
 
 
-def _chain(end: Tensor, total: Tensor, A: Tensor, sizes: _Sizes, backwards: bool) -> Tensor:
-    entry = torch.empty_like(end)
-    triton_forward.chain_kernel[_ceil(sizes.d, _CHANNELS), sizes.n, 2 * sizes.b](
-        end, total, A, entry, sizes.chunks, BACKWARDS=backwards, **_scan_config(sizes, _CHANNELS)
-    )
+def _adjoints(
+    delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, prepared: plan.Prepared, sizes: plan.Sizes
+) -> Tensor:
+    """Adjoint of the state that leaves each chunk, (2, b, chunks, n, d)."""
+    start, total = (plan.float32(z, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
+    triton_backward.chunk_start_bwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
+        dy, z, delta, steps, prepared.A, start, total, sizes.length, sizes.padded, sizes.row_length,
+        sizes.tiles, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **plan.scan_config(sizes),
+    )  # fmt: skip
+    return _chain(start, total, prepared.A, sizes, True)
+
+
+def _chain(end: Tensor, total: Tensor, A: Tensor, sizes: plan.Sizes, backwards: bool) -> Tensor:
+    entry, (steps, channels) = torch.empty_like(end), plan.CHAIN_TILE
+    triton_forward.chain_kernel[plan.ceil(sizes.d, channels), sizes.n, 2 * sizes.b](
+        end, total, A, entry, sizes.chunks, d=sizes.d, n=sizes.n,
+        BACKWARDS=backwards, STEPS=steps, CHANNELS=channels, num_warps=1,
+    )  # fmt: skip
     return entry
 
 
-def _scan_bwd(
-    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, entry: Tensor, prepared: _Prepared, sizes: _Sizes
-) -> tuple[Tensor, ...]:
-    """Gradients of u, of delta before its softplus, z, B and C, A, delta's bias, and D; B's and C's below free rows."""
-    start, total = torch.empty_like(entry), _float32(u, 2, sizes.b, sizes.chunks, sizes.d)
-    sequence = sizes.length, sizes.padded, sizes.rank, sizes.blocks
-    triton_backward.chunk_start_bwd_kernel[sizes.chunks, _ceil(sizes.d, _CHANNELS), 2 * sizes.b](
-        dy, z, delta, small, prepared.A, start, total, *sequence,
-        dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **_scan_config(sizes, _CHANNELS),
+def _scan(
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, entry: Tensor, states: Tensor, y: Tensor,
+    prepared: plan.Prepared, sizes: plan.Sizes, for_gradient: bool,
+) -> None:  # fmt: skip
+    """Fills y with the result, or with z's gradient, and then states with those that enter each block."""
+    triton_forward.scan_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), sizes.b](
+        u, delta, z, dy, steps, prepared.A, prepared.D, entry, states, y, sizes.length, sizes.padded, sizes.row_length,
+        sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
+        FOR_GRADIENT=for_gradient, EVERY=plan.polynomial_every(u), BLOCK=plan.BLOCK, **plan.scan_config(sizes),
     )  # fmt: skip
-    adjoint = _chain(start, total, prepared.A, sizes, True)
-    states = _float32(u, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d)
-    # float16 would not hold the range of gradients
-    du = torch.empty_like(u, dtype=torch.float32 if u.dtype == torch.float32 else torch.bfloat16)
-    ddelta, dz = torch.empty_like(du), torch.empty(z.shape, dtype=z.dtype, device=z.device)
-    channel_blocks = _ceil(sizes.d, _BWD_CHANNELS)
-    partial = _float32(u, channel_blocks, 2, sizes.b, 2 * sizes.n, sizes.padded)
-    sums = _float32(u, 2, sizes.b * sizes.chunks, sizes.n + 2, sizes.d)
-    precise = u.dtype == torch.float32
-    triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, sizes.b](
-        u, delta, z, dy, small, prepared.A, prepared.D, entry, adjoint, states, du, ddelta, dz, partial, sums,
-        *sequence, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1), **_scan_config(sizes, _BWD_CHANNELS),
-        STATES=16, ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=precise, num_stages=1,
-        maxnreg=_BWD_REGISTERS,
+
+
+def _scan_bwd(
+    u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, states: Tensor, adjoint: Tensor,
+    prepared: plan.Prepared, sizes: plan.Sizes,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Gradients of u, of delta before its softplus, of B and C (below free rows), A, delta's bias, and D."""
+    du = torch.empty_like(u, dtype=plan.gradient_dtype(u))
+    ddelta, channel_blocks = torch.empty_like(du), plan.ceil(sizes.d, plan.CHANNELS)
+    partial = plan.float32(u, channel_blocks, 2, sizes.b, 2 * sizes.n, sizes.padded)
+    sums = plan.float32(u, 2, sizes.b * sizes.chunks, sizes.n + 2, sizes.d)
+    triton_backward.scan_bwd_kernel[sizes.chunks, channel_blocks, 2 * sizes.b](
+        u, delta, z, dy, small, prepared.A, prepared.D, states, adjoint, du, ddelta, partial, sums,
+        sizes.length, sizes.padded, sizes.rank, sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
+        d=sizes.d, n=sizes.n, STEPS=plan.BLOCK, CHANNELS=plan.CHANNELS, ROWS=16,
+        ADDEND=tl.bfloat16 if u.is_cuda else tl.float32, PRECISE=u.dtype == torch.float32,
+        num_warps=1, num_stages=1, maxnreg=255,
     )  # fmt: skip
     dsmall = torch.empty_like(small)
     torch.sum(partial, 0, out=dsmall[:, :, sizes.rank :])
     dA, d_dt_bias, dD = sums.sum(1).split([sizes.n, 1, 1], 1)
-    return du, ddelta, dz, dsmall, dA, d_dt_bias[:, 0], dD[:, 0]
+    return du, ddelta, dsmall, dA, d_dt_bias[:, 0], dD[:, 0]
 
 
-def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: _Sizes) -> None:
+def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: plan.Sizes) -> None:
     """Fills the rows of dsmall that were left free."""
     with torch.autocast(ddelta.device.type, enabled=False):
         dsmall[:, :, : sizes.rank] = dt_proj[:, None].to(ddelta.dtype) @ ddelta.transpose(2, 3)
 
 
 def _inputs_bwd(
-    x: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: _Prepared, sizes: _Sizes
+    c: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: plan.Prepared, sizes: plan.Sizes
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x_proj and dt_proj, channels last; du becomes the gradient of the convolutions' results."""
-    groups, group, channel_blocks = _groups(sizes, _TILE, _TILE, 4)
-    sums = _float32(x, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
+    groups, group, channel_blocks = plan.groups(sizes, plan.TILE, plan.TILE, 4)
+    sums = plan.float32(c, 2, sizes.b * groups, sizes.rows + sizes.rank, sizes.d)
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
-        x, prepared.conv_weight, prepared.conv_bias, prepared.x_proj, small, dsmall, ddelta, du, sums,
-        sizes.length, sizes.padded, sizes.d, sizes.width, sizes.rank, sizes.rows, group, x.stride(0), x.stride(1),
-        STEPS=_TILE, CHANNELS=_TILE, ROWS=_matrix_side(sizes.rows), RANKS=_matrix_side(sizes.rank),
-        FACTOR=_factor(x), num_warps=4,
+        c, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
+        STEPS=plan.TILE, CHANNELS=plan.TILE, ROWS=plan.matrix_side(sizes.rows), RANKS=plan.matrix_side(sizes.rank),
+        FACTOR=plan.factor(c), num_warps=4, num_stages=2,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 
 
-def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: _Sizes) -> tuple[Tensor, Tensor, Tensor]:
+def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: plan.Sizes) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, the convolutions' weights and their biases."""
-    groups, group, channel_blocks = _groups(sizes, _STEPS, _CHANNELS, 16)
+    config, groups, group, channel_blocks = plan.convolve_config(sizes)
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    sums = _float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
-    triton_backward.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
-        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
-        d=sizes.d, width=sizes.width, STEPS=_STEPS, CHANNELS=_CHANNELS, num_warps=_warps(_CHANNELS),
-    )  # fmt: skip
+    sums = plan.float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
+    triton_convolution.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
+        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1), **config
+    )
     sums = sums.sum(0)
     return dx, sums[:, :-1].transpose(1, 2), sums[:, -1]
 
 
-def _groups(sizes: _Sizes, steps: int, channels: int, programs: int) -> tuple[int, int, int]:
-    """Groups of blocks of steps, blocks of a group, blocks of channels: about so many programs on 132 processors."""
-    blocks, channel_blocks = _ceil(sizes.padded, steps), _ceil(sizes.d, channels)
-    group = max(1, blocks * channel_blocks * sizes.b // (132 * programs))
-    return _ceil(blocks, group), group, channel_blocks
-
-
-def _scan_config(sizes: _Sizes, channels: int) -> dict[str, int]:
-    return {'d': sizes.d, 'n': sizes.n, 'STEPS': _STEPS, 'CHANNELS': channels, 'num_warps': _warps(channels)}
-
-
-def _warps(channels: int) -> int:
-    return max(1, channels // 32)
-
-
-def _factor(x: Tensor) -> tl.dtype:
-    """Type in which matrices are multiplied; Triton's interpreter knows no product of bfloat16."""
-    return tl.float32 if x.dtype == torch.float32 or not x.is_cuda else tl.bfloat16
-
-
 def _rows(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 else x.contiguous()
-
-
-def _float32(like: Tensor, *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=torch.float32, device=like.device)
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _matrix_side(value: int) -> int:
-    """The least power of two that a matrix product accepts."""
-    return max(16, 1 << (value - 1).bit_length())

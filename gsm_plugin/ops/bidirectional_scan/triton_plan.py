@@ -1,0 +1,152 @@
+"""How the bidirectional scan in Triton is cut into programs, and what its parameters become beforehand."""
+
+import functools
+from typing import NamedTuple
+
+import torch
+import triton.language as tl
+from torch import Tensor
+
+_LOG2E = 1.4426950408889634
+# Channels of a program of the kernels that scan or convolve, which is one warp: a thread has two of them, for which it
+# reads B and C once.
+CHANNELS = 64
+# Steps that such a program reads at once, and steps of a block, at whose start the backward pass keeps the state.
+STEPS = 4
+BLOCK = 8
+# Chunks are so long that about so many warps run on a multiprocessor, and not shorter than so many blocks.
+WARPS_PER_MULTIPROCESSOR = 12
+LEAST_BLOCKS = 8
+REGISTERS = 168
+# Chunks and channels of a program of the kernel that chains the chunks.
+CHAIN_TILE = 16, 32
+# Steps and channels of a program of the kernels that multiply matrices.
+TILE = 64
+# Tokens that a program of the kernels that convolve reads at once, or the convolutions' width if that is more.
+TOKENS = 8
+
+
+class Sizes(NamedTuple):
+    """Sizes of a call; a chunk of the sequence has `blocks` blocks of `BLOCK` steps."""
+
+    b: int
+    length: int
+    d: int
+    width: int
+    rank: int
+    n: int
+    blocks: int
+    chunks: int
+
+    @property
+    def padded(self) -> int:
+        return self.chunks * self.blocks * BLOCK
+
+    @property
+    def tiles(self) -> int:
+        """Of a chunk, as a program reads them."""
+        return self.blocks * BLOCK // STEPS
+
+    @property
+    def rows(self) -> int:
+        return self.rank + 2 * self.n
+
+    @property
+    def row_length(self) -> int:
+        """Of B, C and dt of a step: so many numbers that four of them can be read at once."""
+        return ceil(self.rows, 16) * 16
+
+
+class Prepared(NamedTuple):
+    """Parameters: dt_proj and A with channels last, A for powers of two."""
+
+    conv_weight: Tensor
+    conv_bias: Tensor
+    x_proj: Tensor
+    dt_proj: Tensor
+    dt_bias: Tensor
+    A: Tensor
+    D: Tensor
+
+
+def sizes_of(x: Tensor, parameters: tuple[Tensor, ...]) -> Sizes:
+    """Sizes of a call, with chunks that fill the GPU."""
+    b, length, d = x.shape
+    width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
+    warps = WARPS_PER_MULTIPROCESSOR * (_multiprocessors(x.device) if x.is_cuda else 1)
+    blocks = max(LEAST_BLOCKS, ceil(length * b * ceil(d, CHANNELS), BLOCK * warps))
+    blocks += blocks % 2  # so that rows of numbers of all steps are aligned
+    return Sizes(b, length, d, width, rank, n, blocks, ceil(length, blocks * BLOCK))
+
+
+@functools.cache
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def prepare(parameters: tuple[Tensor, ...], x: Tensor) -> Prepared:
+    """Brings the parameters into the forms that the kernels read."""
+    conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
+    dtype = torch.bfloat16 if factor(x) == tl.bfloat16 else torch.float32
+    dt_proj = dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=dtype).copy_(dt_proj.transpose(1, 2))
+    A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
+    x_proj = x_proj.to(dtype)
+    conv_weight, conv_bias, x_proj, dt_bias, D = (t.contiguous() for t in (conv_weight, conv_bias, x_proj, dt_bias, D))
+    return Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
+
+
+def convolve_config(sizes: Sizes) -> tuple[dict[str, int], int, int, int]:
+    """Constants of the kernels that convolve, and their groups as in `groups`."""
+    taps = power_of_two(sizes.width)
+    tokens = max(taps, TOKENS)
+    config = {'d': sizes.d, 'width': sizes.width, 'TAPS': taps, 'STEPS': tokens, 'CHANNELS': CHANNELS}
+    config |= {'num_warps': 1, 'maxnreg': REGISTERS}
+    return config, *groups(sizes, tokens, CHANNELS, WARPS_PER_MULTIPROCESSOR)
+
+
+def groups(sizes: Sizes, steps: int, channels: int, programs: int) -> tuple[int, int, int]:
+    """Groups of blocks of steps, blocks of a group, blocks of channels: about so many programs on 132 processors."""
+    blocks, channel_blocks = ceil(sizes.padded, steps), ceil(sizes.d, channels)
+    group = max(1, blocks * channel_blocks * sizes.b // (132 * programs))
+    return ceil(blocks, group), group, channel_blocks
+
+
+def scan_config(sizes: Sizes) -> dict[str, int]:
+    """Constants of the kernels that go through the sequence with all states in registers."""
+    tile = {'STATES': power_of_two(sizes.n), 'STEPS': STEPS, 'CHANNELS': CHANNELS}
+    return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': REGISTERS}
+
+
+def polynomial_every(x: Tensor) -> int:
+    """Of how many states one has its decay computed without the units for exponentials; 0: none of all."""
+    return 0 if x.dtype == torch.float32 else 8
+
+
+def factor(x: Tensor) -> tl.dtype:
+    """Type in which matrices are multiplied; Triton's interpreter knows no product of bfloat16."""
+    return tl.float32 if x.dtype == torch.float32 or not x.is_cuda else tl.bfloat16
+
+
+def gradient_dtype(x: Tensor) -> torch.dtype:
+    """Type in which gradients and states per step are kept; float16 would not hold their range."""
+    return torch.float32 if x.dtype == torch.float32 else torch.bfloat16
+
+
+def float32(like: Tensor, *shape: int) -> Tensor:
+    """Memory for so many numbers."""
+    return torch.empty(shape, dtype=torch.float32, device=like.device)
+
+
+def ceil(a: int, b: int) -> int:
+    """a / b, rounded up."""
+    return -(-a // b)
+
+
+def matrix_side(value: int) -> int:
+    """The least power of two that a matrix product accepts."""
+    return max(16, power_of_two(value))
+
+
+def power_of_two(value: int) -> int:
+    """The least that is not smaller."""
+    return 1 << (value - 1).bit_length()

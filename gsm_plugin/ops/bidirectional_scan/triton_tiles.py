@@ -1,0 +1,55 @@
+"""What the kernels of the bidirectional scan share: tiles, and functions of single numbers.
+
+In the kernels that scan or convolve, a tile is (steps, channels) or (states, channels), and a thread has whole columns
+of it in its registers: neither a recurrence over time nor a sum over states or time needs another thread.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = tl.constexpr(1.4426950408889634)
+# Decay that leaves nothing of a state in float32, as a power of 1/2.
+FORGOTTEN = tl.constexpr(32.0)
+# What the kernels that scan read and write in such tiles. Were its alignment known, the compiler would give adjacent
+# channels to a thread and spread the steps or states over threads.
+UNALIGNED = [
+    'p_x', 'p_weight', 'p_bias', 'p_c', 'p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_dc', 'p_dx',
+    'p_A', 'p_D', 'p_end', 'p_total', 'p_entry', 'p_states', 'p_start', 'p_adjoint', 'p_dparameters',
+]  # fmt: skip
+
+
+@triton.jit
+def sigmoid(x):
+    # the square of a reciprocal root is two instructions, a division a dozen
+    root = tl.rsqrt(1.0 + tl.exp2(x * -LOG2E))
+    return root * root
+
+
+@triton.jit
+def softplus(x):
+    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value."""
+    e = tl.exp2(tl.abs(x) * -LOG2E)
+    p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
+    p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
+    return tl.maximum(x, 0.0) + e * p
+
+
+@triton.jit
+def below(indices, size: tl.constexpr, number: tl.constexpr):
+    """Mask of the indices below a size, known to be all of them where the size is a multiple of their number."""
+    if size % number == 0:
+        return tl.full(indices.shape, True, tl.int1)
+    return indices < size
+
+
+@triton.jit
+def row(tile, rows, i):
+    """Row i of a tile; the sum of integers folds away, since each thread has whole columns."""
+    bits = tl.where((rows == i)[:, None], tile.to(tl.int32, bitcast=True), 0)
+    return tl.sum(bits, 0).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def with_row(tile, rows, i, values):
+    """The tile with other values in row i; renames registers if i is known to the compiler."""
+    return tl.where((rows == i)[:, None], values[None, :], tile)
