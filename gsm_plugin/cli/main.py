@@ -57,6 +57,11 @@ def _run(arguments: argparse.Namespace, is_train: bool) -> None:
     from gsm_plugin.engine.pipelines import run_pipeline
 
     gsm_plugin.register()
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        # So that torchrun names the process that failed first, with its traceback, below those of all others.
+        from torch.distributed.elastic.multiprocessing.errors import record
+
+        run_pipeline = record(run_pipeline)
     run_pipeline(arguments, os.getcwd(), is_train)
 
 

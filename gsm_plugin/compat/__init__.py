@@ -7,7 +7,7 @@ mends BasicSR's modules at the moment they are imported. One file per mend, each
 from gsm_plugin.compat import (
     ddp_on_cpu,
     distutils_version,
-    gloo_without_gpu,
+    joining_processes,
     jpeg_quality,
     resume_anywhere,
     shared_batch,
@@ -31,7 +31,7 @@ _MENDS = {
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend),
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
     'basicsr.train': (resume_anywhere.mend,),
-    'basicsr.utils.dist_util': (gloo_without_gpu.mend,),
+    'basicsr.utils.dist_util': (joining_processes.mend,),
 }
 
 _finder = MendingFinder(_STAND_INS, _MENDS)

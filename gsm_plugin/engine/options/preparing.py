@@ -52,7 +52,7 @@ def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) ->
     _check_networks(options)
     if not is_train and 'network_g' in options and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
-    start_processes(options, arguments.launcher)
+    start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
     if options['rank'] == 0:
         print(*notes, sep='\n', end='\n' if notes else '', flush=True)
     return options
