@@ -15,8 +15,15 @@ from tests.models.tiny import SCALE, folders_set, loader_of, make_batch, make_op
 CLIPS = {'single': {'alone': 3}, 'triple': {'a': 2, 'b': 4, 'c': 3}}
 PROCESSES = 2
 GSM = {
-    **{'type': 'GSMamba', 'upscale': SCALE, 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 8},
-    **{'num_heads': 2, 'use_checkpoint_attn': True, 'use_checkpoint_ffn': True},
+    'type': 'GSMamba',
+    'upscale': SCALE,
+    'prop_depth': 2,
+    'attn_depth': 2,
+    'pa_frame': 1,
+    'embed_dims': 8,
+    'num_heads': 2,
+    'use_checkpoint_attn': True,
+    'use_checkpoint_ffn': True,
 }
 
 
