@@ -5,6 +5,7 @@ import yaml
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 
 
@@ -217,6 +218,15 @@ def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
     arguments = argparse.Namespace(opt=str(file), force_yml=None, launcher='none', auto_resume=False, debug=True)
     actual = prepare_options(arguments, str(project), True)
     assert (actual['name'], actual['val']['val_freq'], actual['logger']['print_freq']) == ('debug_tiny', 8, 1)
+
+
+def test_a_pattern_that_freezes_nothing_is_refused_before_anything_is_made(project, options):
+    register_all()
+    sizes = {'upscale': 2, 'prop_depth': 2, 'attn_depth': 0, 'embed_dims': 4, 'num_heads': 1}
+    options |= {'model_type': 'GSMModel', 'network_g': {'type': 'GSMamba', **sizes}}
+    with pytest.raises(UserError, match=r"'spynet', which fits no parameter of GSMamba; did you mean 'spynet\.\*'"):
+        prepare(project, options, 'train:freeze=[spynet]')
+    assert not (project / 'experiments').exists()
 
 
 def test_the_home_folder_is_expanded(project, options, monkeypatch):

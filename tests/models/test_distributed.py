@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-import gsm_plugin
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import TrainingDiverged
+from gsm_plugin.register import register_all
 from tests.models.tiny import SCALE, folders_set, loader_of, make_batch, make_options, weights_of, write_clip
 
 CLIPS = {'single': {'alone': 3}, 'triple': {'a': 2, 'b': 4, 'c': 3}}
@@ -97,7 +97,7 @@ def release_the_flow_network(root, rank):
 
 def recipe(root, rank=None):
     """GSMamba as published recipes train it: gradient checkpointing, flow warm-up, no search for unused parameters."""
-    gsm_plugin.register()
+    register_all()
     train = {'fix_flow': 4, 'flow_lr_mul': 0.125, 'accumulate_iter': 2}
     train['optim_g'] = {'type': 'Adam', 'lr': 1e-3, 'eps': 1e-3}
     return make_model(root, train, rank, network_g=dict(GSM))
@@ -107,6 +107,12 @@ def follow_the_recipe(root, rank):
     model = recipe(root, rank)
     assert not model.net_g.find_unused_parameters
     return run(model, [make_batch(10 * step + rank, frames=3) for step in range(8)])
+
+
+def freeze_the_flow_network(root, rank):
+    """DistributedDataParallel waits for the gradients of what is trained alone, though nothing searches for them."""
+    model = make_model(root, {'freeze': ['spynet.*']}, rank)
+    return run(model, [make_batch(10 * step + rank) for step in range(3)])
 
 
 def validate(root, rank):
@@ -140,6 +146,7 @@ JOBS = (
     diverge,
     release_the_flow_network,
     follow_the_recipe,
+    freeze_the_flow_network,
     validate,
 )
 
@@ -247,6 +254,14 @@ def test_the_published_recipe_has_the_losses_of_one_process_with_twice_the_batch
     torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-5, rtol=0)
     flow = [name for name in start if name.startswith('spynet')]
     assert any(not torch.equal(first['weights'][name], start[name]) for name in flow)
+
+
+def test_a_frozen_network_is_trained_in_two_processes_as_in_one(results, tmp_path):
+    first, second = both(results, freeze_the_flow_network)
+    torch.testing.assert_close(first['weights'], second['weights'], atol=0, rtol=0)
+    batches = [joined([make_batch(10 * step), make_batch(10 * step + 1)]) for step in range(3)]
+    expected = run(make_model(tmp_path, {'freeze': ['spynet.*']}), batches)
+    torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-6, rtol=0)
 
 
 def test_a_process_waits_for_one_that_validates_for_long(results):
