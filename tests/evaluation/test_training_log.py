@@ -7,7 +7,7 @@ from gsm_plugin.evaluation.training_log import read_training_log
 
 TEXT = """2026-11-24 12:47:40,718 INFO: Start training from epoch: 0, iter: 0
 2026-11-24 12:47:40,718 INFO: [train..][epoch:  0, iter:   1,000, lr:(2.000e-04,2.500e-05,)] [eta: 1 day, 1:02:03, \
-time (data): 0.512 (0.001)] l_pix: 1.2500e-02 skipped_steps: 0.0000e+00 
+time (data): 0.512 (0.001)] l_pix: 1.2500e-02 skipped_steps: 0.0000e+00
 2026-11-24 12:47:41,718 INFO: Validation REDS4
 \t # psnr: 30.5000\t # 000: 28.0000\t # 011: nan
 \t    Best: 30.5000 @ 1000 iter
@@ -16,7 +16,7 @@ time (data): 0.512 (0.001)] l_pix: 1.2500e-02 skipped_steps: 0.0000e+00
 2026-11-24 12:47:42,718 INFO: Validation Vid4
 \t # psnr: inf
 
-2026-11-24 12:47:43,718 INFO: [train..][epoch:  0, iter:   2,000, lr:(1.000e-04,)] l_pix: nan 
+2026-11-24 12:47:43,718 INFO: [train..][epoch:  0, iter:   2,000, lr:(1.000e-04,)] l_pix: nan
 \t # psnr: 1.0000
 """
 
@@ -76,11 +76,14 @@ def test_the_logger_of_basicsr_writes_what_is_read(tmp_path):
     handler = logging.FileHandler(tmp_path / 'train_x.log')
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
     logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
     opt = {'name': 'some_name', 'logger': {'print_freq': 1, 'use_tb_logger': False}, 'train': {'total_iter': 9**9}}
     values = {'epoch': 3, 'iter': 123456, 'lrs': [2e-4], 'time': 0.5, 'data_time': 0.1, 'l_pix': 0.02}
     try:
         MessageLogger(opt)(values)
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
     log = read_training_log(tmp_path / 'train_x.log')
