@@ -199,10 +199,8 @@ def _frames_of(folder: Path) -> list[Path]:
 def _decode(content: bytes, where: str) -> np.ndarray:
     try:
         image = imfrombytes(content)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise _unreadable(where)
+    except (cv2.error, ValueError) as error:
+        raise _unreadable(where) from error
     return image.astype(np.float32) / 255.0
 
 

@@ -13,8 +13,12 @@ JSON_LINES = 'train.jsonl'
 """Name of the log in the folder of an experiment, one object a line.
 
 `{"kind": "train", "iter": 100, "epoch": 0, "lr": [2e-4], "losses": {"l_pix": 0.1}, "grad_norm": 0.3, "time": 0.5,
-"data_time": 0.01}` and `{"kind": "val", "iter": 100, "dataset": "REDS4", "metrics": {"psnr": 30.1}}`.
+"data_time": 0.01}` and `{"kind": "val", "iter": 100, "dataset": "REDS4", "metrics": {"psnr": 30.1}}`. Losses and
+metrics may also stand beside the rest, and the names may be `lrs` and `validation`.
 """
+
+# What stands beside losses and metrics where they have no section of their own.
+_NO_LOSSES = ('kind', 'iter', 'epoch', 'lr', 'lrs', 'grad_norm', 'dataset', 'it_per_s', 'memory_gib')
 
 _TEXT_LOGS = 'train_*.log'
 _TRAIN_LINE = re.compile(r'\[epoch: *\d+, iter: *([\d,]+), lr:\(([^)]*)\)\](?: *\[[^\]]*\])? *(.*)')
@@ -86,25 +90,29 @@ def _read_json_lines(lines: list[str], log: TrainingLog) -> None:
             entry = json.loads(line)
             kind, iteration = entry['kind'], int(entry['iter'])
             if kind == 'train':
-                _add_numbers(log.losses, entry.get('losses') or {}, iteration)
-                rates = entry.get('lr') or []
-                _add_numbers({'lr': log.lr, 'norm': log.grad_norm}, _first_rate(rates, entry), iteration)
-            elif kind == 'val':
-                for metric, value in (entry.get('metrics') or {}).items():
-                    _add_numbers(log.metrics[metric], {str(entry['dataset']): value}, iteration)
+                rates = entry.get('lr', entry.get('lrs')) or [None]
+                _add(log.lr, iteration, rates[0])
+                _add(log.grad_norm, iteration, entry.get('grad_norm'))
+                for name, value in _section(entry, 'losses').items():
+                    _add(log.losses[name], iteration, value)
+            elif kind in ('val', 'validation'):
+                for name, value in _section(entry, 'metrics').items():
+                    _add(log.metrics[name][str(entry['dataset'])], iteration, value)
         except (ValueError, KeyError, TypeError, AttributeError):
             # The last line of a run that was killed is often a half one.
             log.damaged += 1
 
 
-def _first_rate(rates: list, entry: dict) -> dict:
-    return {'lr': rates[0] if rates else None, 'norm': entry.get('grad_norm')}
+def _section(entry: dict, name: str) -> dict[str, float | None]:
+    if name in entry:
+        return entry[name]
+    # Names of times end in their unit.
+    return {key: value for key, value in entry.items() if key not in _NO_LOSSES and not key.endswith(('time', '_s'))}
 
 
-def _add_numbers(curves: dict[str, Curve], values: dict[str, float | None], iteration: int) -> None:
-    for name, value in values.items():
-        if value is not None:
-            curves[name][iteration] = float(value)
+def _add(curve: Curve, iteration: int, value: float | None) -> None:
+    if value is not None:
+        curve[iteration] = float(value)
 
 
 def _read_text(lines: list[str], log: TrainingLog) -> None:

@@ -202,7 +202,7 @@ def test_what_a_model_was_fed_keeps_its_shape(recurrent_model):
     item['gt'].squeeze_(0)
     assert recurrent_model.lq.shape == recurrent_model.gt.shape == (1, 2, 3, 4, 4)
     item = {'lq': torch.rand(1, 2, 3, 4, 4)}
-    feed.__wrapped__(recurrent_model, item)
+    inspect.unwrap(feed)(recurrent_model, item)
     item['lq'].squeeze_(0)
     assert recurrent_model.lq.shape == (2, 3, 4, 4)
 

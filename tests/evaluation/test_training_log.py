@@ -42,6 +42,16 @@ def test_json_lines_become_curves(tmp_path):
     assert log.metrics['psnr'] == {'REDS4': {20: 30.5}}
 
 
+def test_losses_and_metrics_may_stand_beside_the_rest(tmp_path):
+    rest = {'epoch': 0, 'eta_s': 9.0, 'it_per_s': 2.0, 'iter_time_s': 0.5, 'data_time_s': 0.1, 'memory_gib': 3.0}
+    train = {'kind': 'train', 'iter': 10, 'lrs': [1e-4], 'l_pix': 0.5, 'skipped_steps': 1, 'grad_norm': 0.25, **rest}
+    val = {'kind': 'validation', 'iter': 10, 'dataset': 'REDS4', 'psnr': 30.5}
+    log = read_training_log(write_lines(tmp_path, {'kind': 'start', 'iter': 0, 'total_iter': 9}, train, val))
+    assert log.losses == {'l_pix': {10: 0.5}, 'skipped_steps': {10: 1.0}}
+    assert (log.lr, log.grad_norm) == ({10: 1e-4}, {10: 0.25})
+    assert log.metrics == {'psnr': {'REDS4': {10: 30.5}}}
+
+
 def test_what_a_resumed_run_logs_again_replaces_what_came_before(tmp_path):
     log = read_training_log(write_lines(tmp_path, step(10, 1.0), step(20, 2.0), step(10, 3.0)))
     assert log.losses['l_pix'] == {10: 3.0, 20: 2.0}

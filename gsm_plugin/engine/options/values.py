@@ -15,6 +15,7 @@ _POSITIVE = {
     'datasets:train:dataset_enlarge_ratio': float,
 }
 _PREFETCH = (None, 'cpu', 'cuda')
+_ON_BAD_SAMPLE = ('raise', 'skip')
 
 
 def check_values(options: dict) -> None:
@@ -38,6 +39,8 @@ def check_values(options: dict) -> None:
     for key, section in options['datasets'].items():
         if section.get('prefetch_mode') not in _PREFETCH:
             raise UserError(f'datasets:{key}:prefetch_mode is {section["prefetch_mode"]!r}; set ~, cpu or cuda.')
+        if section.get('on_bad_sample', 'raise') not in _ON_BAD_SAMPLE:
+            raise UserError(f'datasets:{key}:on_bad_sample is {section["on_bad_sample"]!r}; set raise or skip.')
         if key == 'train' and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
             raise UserError('datasets:train:prefetch_mode cuda needs pin_memory: true; set it.')
         _check_clip(key, section)
