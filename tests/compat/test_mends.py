@@ -1,5 +1,6 @@
 """Every mend does its work, and BasicSR still fails without it."""
 
+import inspect
 import os
 import subprocess
 import sys
