@@ -134,14 +134,17 @@ def forget_files(section: dict) -> int:
 
 
 def memory_gib() -> float | None:
-    """Memory of this process and its workers, what they share counted once; None where the system does not tell."""
+    """Memory of this process and its workers, what they share counted once; None where the system does not tell.
+
+    Files do not count, for the pages of an LMDB that was read stay only as long as nobody needs their place.
+    """
     total = 0
     for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
         try:
             lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
         except OSError:
             return None
-        total += next(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(('Pss_Anon:', 'Pss_Shmem:')))
     return total / 2**20
 
 
