@@ -22,6 +22,7 @@ from gsm_plugin.engine.options.names import check_names, find
 from gsm_plugin.engine.options.paths import check_paths, expand_home
 from gsm_plugin.engine.options.reading import force_options, look_up, read_options
 from gsm_plugin.engine.options.signatures import check_arguments
+from gsm_plugin.engine.options.types import check_argument_types, check_common_types
 from gsm_plugin.engine.options.values import check_values
 from gsm_plugin.models.freezing import frozen_names
 
@@ -74,8 +75,10 @@ def check_option_file(options: dict, is_train: bool) -> list[str]:
     """
     check_sections(options, is_train)
     check_names(options)
+    check_common_types(options)
     notes = check_keys(options)
     check_arguments(options)
+    check_argument_types(options)
     check_values(options)
     return notes
 
