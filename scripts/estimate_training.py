@@ -1,7 +1,7 @@
 """Estimates days and memory of trainings from measured steps: `python scripts/estimate_training.py RECORD OPTIONS...`.
 
-RECORD is what scripts/benchmark.py wrote, with works such as train:gsm:16x64x64:bf16. A step of another number of frames
-is taken to last in proportion; a recipe of another window, crop or network than was measured is passed over.
+RECORD is what scripts/benchmark.py wrote, with works such as train:gsm:16x64x64:bf16. A step of another number of
+frames is taken to last in proportion; a recipe of another window, crop or network than was measured is passed over.
 """
 
 import argparse
