@@ -223,7 +223,8 @@ def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
 @pytest.mark.parametrize(
     'forced, expected',
     [
-        ('manual_seed=[0]', 'manual_seed is [0]; it must be a whole number.'),
+        ('manual_seed=[0]', 'manual_seed is [0]; it must be a whole number from 0 to 4294000000.'),
+        ('manual_seed=-1', 'manual_seed is -1; it must be a whole number from 0'),
         ('datasets:train:dataroot_lq=[]', 'datasets:train:dataroot_lq is []; it must be a text.'),
         ('datasets:val:io_backend:type=[disk]', "datasets:val:io_backend:type is ['disk']; it must be a text."),
         ('datasets:train:use_hflip=1', 'datasets:train:use_hflip is 1; it must be true or false.'),

@@ -32,13 +32,15 @@ TEXT: Kind = ('a text', lambda value: isinstance(value, str))
 FLAG: Kind = ('true or false', lambda value: isinstance(value, bool))
 NUMBER: Kind = ('a number', is_number)
 WHOLE: Kind = ('a whole number', is_whole)
+# Processes and workers add their numbers to it, and NumPy's seeds end at 2**32.
+SEED: Kind = ('a whole number from 0 to 4294000000', lambda value: type(value) is int and 0 <= value <= 4294000000)
 LIST: Kind = ('a list', lambda value: isinstance(value, list | tuple))
 NUMBERS: Kind = ('a list of numbers', _is_list_of(is_number))
 TEXTS: Kind = ('a list of texts', _is_list_of(lambda value: isinstance(value, str)))
 
 # What BasicSR and the run read without looking at its kind; ~ is as good as leaving them out.
 _KINDS: dict[str, Kind] = {
-    'manual_seed': WHOLE,
+    'manual_seed': SEED,
     'find_unused_parameters': FLAG,
     'datasets:*:name': TEXT,
     'datasets:*:dataroot*': TEXT,
