@@ -66,6 +66,7 @@ def test_speed_and_wait_are_those_of_the_data_set():
     assert 0.2 < found.wait_s < 0.6
     busy = data_benchmark.measure_loading(Slow(), {'batch_size_per_gpu': 2}, workers=0, seconds=0.5, step_s=0.2)
     assert 0.45 < busy.wait_share < 0.75
+    assert busy.samples_per_s < 5.1
 
 
 def test_a_slow_set_is_not_enough_for_fast_steps(file, capsys, monkeypatch):

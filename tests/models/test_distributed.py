@@ -131,10 +131,13 @@ def validate_longer_than_training_waits(root, rank):
     patience = datetime.timedelta(seconds=1)
     distributed.init_process_group('gloo', init_method=rendezvous, rank=rank, world_size=PROCESSES, timeout=patience)
     model = make_model(root, {}, rank)
+    loader = loader_of(folders_set(root / 'triple', 'triple'))
+    # Only when the processes have met once do they wait with the patience of their group.
+    model.validation(loader, 1, None)
     if rank == 1:
         restore = model.restore
-        model.restore = lambda *arguments: time.sleep(2) or restore(*arguments)
-    model.validation(loader_of(folders_set(root / 'triple', 'triple')), 1, None)
+        model.restore = lambda *arguments: time.sleep(2.5) or restore(*arguments)
+    model.validation(loader, 2, None)
     distributed.destroy_process_group()
     return model.metric_results
 

@@ -47,7 +47,7 @@ def _both_directions(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], direc
 
 
 def _in_full_precision(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], scan_backend: str) -> Tensor:
-    """Both directions in float32 at least; of half-precision inputs, nothing exceeds what float16 can hold."""
+    """Both directions in float32 at least; half-precision inputs, B and C stay within what float16 can hold."""
     dtype = computing_type(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         x_, z_ = (saturate(value.to(dtype), x.dtype) for value in (x, z))
@@ -71,10 +71,9 @@ def _direction(
 ) -> Tensor:
     """One direction: x and z (b, d, l) -> (b, d, l)."""
     n = A.shape[1]
-    u = saturate(F.silu(_convolve(x, conv_weight, conv_bias)), input_type)
+    u = F.silu(_convolve(x, conv_weight, conv_bias))
     dt, B, C = saturate(x_proj @ u, input_type).split([dt_proj.shape[1], n, n], 1)
-    delta = saturate(dt_proj @ dt, input_type)
-    return selective_scan(u, delta, A, B, C, D, z, dt_bias, delta_softplus=True, backend=scan_backend)
+    return selective_scan(u, dt_proj @ dt, A, B, C, D, z, dt_bias, delta_softplus=True, backend=scan_backend)
 
 
 def _direction_of_mamba_ssm(
