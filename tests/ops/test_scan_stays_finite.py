@@ -55,14 +55,16 @@ def test_the_selective_scan_is_finite(dtype, powers, decay, length, seed, backen
 
 
 @QUICK
-@given(**cases)
-@example(dtype=torch.bfloat16, **LARGEST)
-@example(dtype=torch.float16, **LARGEST)
-def test_the_bidirectional_scan_is_finite(dtype, powers, decay, length, seed, backend):
+@given(**cases, weight=st.sampled_from([0.01, 1.0, 100.0]))
+@example(dtype=torch.bfloat16, **LARGEST, weight=1000.0)
+@example(dtype=torch.float16, **LARGEST, weight=1000.0)
+def test_the_bidirectional_scan_is_finite(dtype, powers, decay, length, seed, backend, weight):
     generator = torch.Generator().manual_seed(seed)
     x, z = (random_of_size(power, (B, length, D), dtype, generator) for power in powers[:2])
     shapes = [(2, D, WIDTH), (2, D), (2, R + 2 * N, D), (2, D, R), (2, D), (2, D, N), (2, D)]
-    conv, bias, x_proj, dt_proj, dt_bias, A, skip = (torch.randn(shape, generator=generator) for shape in shapes)
+    conv, bias, x_proj, dt_proj, dt_bias, A, skip = (
+        weight * torch.randn(shape, generator=generator) for shape in shapes
+    )
     parameters = ScanParameters(conv, bias, x_proj, dt_proj, dt_bias, -A.abs() * 10.0**decay, skip)
     y = bidirectional_scan(x, z, parameters, backend)
     assert y.dtype == dtype
