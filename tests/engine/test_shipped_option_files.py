@@ -12,6 +12,11 @@ from gsm_plugin.engine.options.reading import OptionLoader, read_options
 
 FILES = sorted((Path(__file__).parents[2] / 'options').glob('*.yml'))
 
+SMALL = {
+    'GSMamba': {'prop_depth': 2, 'attn_depth': 1, 'embed_dims': 8, 'num_heads': 2, 'spynet_path': None},
+    'VRT': {'depths': [1] * 13, 'embed_dims': [24] * 13, 'num_heads': [2] * 13, 'spynet_path': None},
+}
+
 # The keys and values of the published REDS recipe, without its paths.
 PUBLISHED = """
 name: published
@@ -63,8 +68,7 @@ def test_the_network_of_a_shipped_file_is_built_and_runs_at_a_small_size(file):
     from basicsr.archs import build_network
 
     opt = read_options(str(file))
-    small = {'prop_depth': 2, 'attn_depth': 1, 'embed_dims': 8, 'num_heads': 2, 'spynet_path': None}
-    network = build_network({**opt['network_g'], **small})
+    network = build_network({**opt['network_g'], **SMALL[opt['network_g']['type']]})
     with torch.no_grad():
         output = network(torch.rand(1, 2, 3, 8, 9))
     assert output.shape == (1, 2, 3, 8 * opt['scale'], 9 * opt['scale'])
