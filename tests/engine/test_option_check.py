@@ -260,6 +260,13 @@ def test_arguments_are_of_the_kind_that_their_annotation_says(project, options, 
     assert str(error.value) == expected
 
 
+def test_a_sequence_is_a_list(project, options):
+    register_all()
+    options |= {'model_type': 'GSMModel', 'network_g': {'type': 'VRT'}}
+    with pytest.raises(UserError, match=r'network_g:depths is 8; it must be a list\.'):
+        prepare(project, options, 'network_g:depths=8')
+
+
 @pytest.mark.parametrize('key', ['network_g', 'optim_g', 'scheduler'])
 def test_a_part_that_a_training_needs_is_missed(project, options, key):
     del (options if key == 'network_g' else options['train'])[key]

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from inspect import Parameter
 from pathlib import Path
@@ -154,6 +154,6 @@ def _kind_of_type(kind: object) -> Kind | None:
         return '~', lambda value: value is None
     if kind in (str, Path):
         return TEXT
-    if (typing.get_origin(kind) or kind) in (tuple, list):
+    if (typing.get_origin(kind) or kind) in (tuple, list, Sequence):
         return LIST
     return {bool: FLAG, int: WHOLE, float: NUMBER}.get(kind)
