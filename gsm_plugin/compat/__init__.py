@@ -14,6 +14,7 @@ from gsm_plugin.compat import (
     shared_batch,
     torchvision_functional_tensor,
     validation_tables,
+    whole_lmdb,
 )
 from gsm_plugin.compat.import_hook import MendingFinder
 from gsm_plugin.compat.user_error import UserError
@@ -34,7 +35,7 @@ _MENDS = {
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
     'basicsr.train': (resume_anywhere.mend,),
     'basicsr.utils.dist_util': (joining_processes.mend,),
-    'basicsr.utils.file_client': (bad_samples.mend_file_client,),
+    'basicsr.utils.file_client': (whole_lmdb.mend, bad_samples.mend_file_client),
     'basicsr.utils.img_util': (bad_samples.mend_decoder,),
 }
 
