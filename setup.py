@@ -62,6 +62,7 @@ if __name__ == '__main__':
             'opencv-python',
             'einops',
             'lmdb',
+            'matplotlib',
             'pyyaml',
             'tqdm',
             'pillow>=10.1',

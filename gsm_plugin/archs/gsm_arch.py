@@ -13,7 +13,7 @@ from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.upsample import FrameConv, Upsample
-from gsm_plugin.layers.window_attention import AttentionGroup
+from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops.dispatch import require_known_backend
 from gsm_plugin.ops.flow import COMPOSITIONS, compose_window_flows
 
@@ -37,6 +37,7 @@ class GSMamba(nn.Module):
         pa_frame: Neighbours on each side of a temporal window, which has 2 * pa_frame + 1 frames.
         embed_dims: Channels, a multiple of 4 and of num_heads.
         num_heads: Heads of the attention and of the implicit warp.
+        window_size: Frames, height and width of the windows of the attention.
         drop_path_rate: Accepted because published option files have it; it has no effect there either.
         use_checkpoint_attn: Compute activations of attention, gather, scan and scatter again in the backward pass.
         use_checkpoint_ffn: The same for the feed-forward networks.
@@ -66,6 +67,7 @@ class GSMamba(nn.Module):
         pa_frame: int = 2,
         embed_dims: int = 144,
         num_heads: int = 8,
+        window_size: Size3d = (2, 8, 8),
         drop_path_rate: float = 0.2,
         use_checkpoint_attn: bool = True,
         use_checkpoint_ffn: bool = True,
@@ -82,6 +84,7 @@ class GSMamba(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads)
+        _check_window(window_size)
         _check_names('anchor', anchor, ANCHORS)
         _check_names('flow_composition', flow_composition, COMPOSITIONS)
         require_known_backend('bidirectional_scan', scan_backend)
@@ -95,7 +98,9 @@ class GSMamba(nn.Module):
         self.conv_first = FrameConv(in_chans, embed_dims)
         self.prop_layers = nn.ModuleList(
             _PropagationLayer(
-                AttentionGroup(embed_dims, attn_depth, num_heads, backend=attention_backend, **recompute),
+                AttentionGroup(
+                    embed_dims, attn_depth, num_heads, tuple(window_size), backend=attention_backend, **recompute
+                ),
                 GatherScatterBlock(
                     embed_dims,
                     scatter=scatter,
@@ -221,6 +226,12 @@ def _check_sizes(
         raise ValueError(
             f'embed_dims is {embed_dims} with num_heads {num_heads}; set a multiple of num_heads and of 4.'
         )
+
+
+def _check_window(window_size: Size3d) -> None:
+    sides = list(window_size) if isinstance(window_size, list | tuple) else []
+    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f'window_size is {window_size!r}; set frames, height and width, such as [2, 8, 8].')
 
 
 def _check_names(key: str, value: str, known: tuple[str, ...]) -> None:

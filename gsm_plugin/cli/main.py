@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from gsm_plugin.cli.plot import add_plot
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
 
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         add_run_arguments(command)
         command.set_defaults(run=run)
+    add_plot(commands)
     text = 'print versions, devices and backends, and what is wrong with its cure'
     commands.add_parser('doctor', help=text, description=text).set_defaults(run=_doctor)
     return parser
@@ -57,6 +59,11 @@ def _run(arguments: argparse.Namespace, is_train: bool) -> None:
     from gsm_plugin.engine.pipelines import run_pipeline
 
     gsm_plugin.register()
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        # So that torchrun names the process that failed first, with its traceback, below those of all others.
+        from torch.distributed.elastic.multiprocessing.errors import record
+
+        run_pipeline = record(run_pipeline)
     run_pipeline(arguments, os.getcwd(), is_train)
 
 

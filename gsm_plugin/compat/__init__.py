@@ -5,15 +5,17 @@ mends BasicSR's modules at the moment they are imported. One file per mend, each
 """
 
 from gsm_plugin.compat import (
+    bad_samples,
     ddp_on_cpu,
     distutils_version,
-    gloo_without_gpu,
+    joining_processes,
     jpeg_quality,
     repeatable_flow_warp,
     resume_anywhere,
     shared_batch,
     torchvision_functional_tensor,
     validation_tables,
+    whole_lmdb,
 )
 from gsm_plugin.compat.import_hook import MendingFinder
 from gsm_plugin.compat.user_error import UserError
@@ -28,12 +30,15 @@ _STAND_INS = {
 
 _MENDS = {
     'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
+    'basicsr.data': (bad_samples.mend_builder,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
-    'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend),
+    'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
     'basicsr.train': (resume_anywhere.mend,),
-    'basicsr.utils.dist_util': (gloo_without_gpu.mend,),
+    'basicsr.utils.dist_util': (joining_processes.mend,),
+    'basicsr.utils.file_client': (whole_lmdb.mend, bad_samples.mend_file_client),
+    'basicsr.utils.img_util': (bad_samples.mend_decoder,),
 }
 
 _finder = MendingFinder(_STAND_INS, _MENDS)

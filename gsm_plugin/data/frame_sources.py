@@ -11,6 +11,8 @@ import numpy as np
 from basicsr.utils import imfrombytes
 from PIL import Image
 
+from gsm_plugin.compat.whole_lmdb import require_whole
+
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 # py-lmdb refuses to open a database twice in one process, as a training and a validation set on the same LMDB would;
@@ -119,8 +121,11 @@ class LmdbSource:
     def read(self, clip: str, frame: int) -> np.ndarray:
         """Reads a frame: (h, w, 3), float32, BGR, in [0, 1]."""
         key = f'{clip}/{self.frames[clip][frame]}'
-        with _environment(self.root).begin() as transaction:
-            content = transaction.get(key.encode())
+        try:
+            with _environment(self.root).begin() as transaction:
+                content = transaction.get(key.encode())
+        except lmdb.Error as error:
+            raise ValueError(f'{self.where(clip, frame)} cannot be read ({error}); make the LMDB again.') from error
         if content is None:
             raise LookupError(
                 f'The database {self.root} has no key {key}, which its meta_info.txt lists; build the LMDB again.'
@@ -199,10 +204,8 @@ def _frames_of(folder: Path) -> list[Path]:
 def _decode(content: bytes, where: str) -> np.ndarray:
     try:
         image = imfrombytes(content)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise _unreadable(where)
+    except (cv2.error, ValueError) as error:
+        raise _unreadable(where) from error
     return image.astype(np.float32) / 255.0
 
 
@@ -218,6 +221,19 @@ def _environment(root: Path) -> lmdb.Environment:
         environment.close()
         environment = None
     if environment is None:
-        environment = lmdb.open(key, readonly=True, lock=False, readahead=False, meminit=False)
+        environment = _open_whole(key)
         _ENVIRONMENTS[key] = (pid, environment)
+    return environment
+
+
+def _open_whole(path: str) -> lmdb.Environment:
+    try:
+        environment = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
+    except lmdb.Error as error:
+        raise ValueError(f'{path} is no whole LMDB ({error}); copy or make it again.') from error
+    try:
+        require_whole(environment)
+    except ValueError:
+        environment.close()
+        raise
     return environment

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import socket
 import sys
+import zlib
 from typing import NoReturn
 
 
@@ -16,10 +18,32 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def end_program(sentence: str, status: int) -> NoReturn:
-    """Says why and ends the program; of the processes of a distributed run only the first one speaks."""
-    if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0':
-        print(sentence, file=sys.stderr, flush=True)
+    """Says why and ends the program.
+
+    The processes of a distributed run check the same file, so before they are joined the first one speaks for all of
+    its machine. Later the first one that fails speaks, whichever it is, and the others do not repeat it.
+    """
+    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    local_rank = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', rank))
+    if _is_first_to_say(sentence) if _are_joined() else local_rank == '0':
+        where = '' if rank == '0' else f'[process {rank} on {socket.gethostname()}] '
+        print(f'{where}{sentence}', file=sys.stderr, flush=True)
     raise SystemExit(status) from None
+
+
+def _are_joined() -> bool:
+    distributed = sys.modules.get('torch.distributed')
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
+def _is_first_to_say(sentence: str) -> bool:
+    from torch.distributed import distributed_c10d
+
+    try:
+        return distributed_c10d._get_default_store().add(f'gsm_plugin said {zlib.crc32(sentence.encode())}', 1) == 1
+    except RuntimeError:
+        # The process that keeps the store is gone: twice is better than not at all.
+        return True
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +63,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         '--local_rank',
         '--local-rank',
         type=int,
-        default=0,
-        help='accepted from launchers that pass it; the environment decides',
+        help='number of the process on its machine, from launchers that pass it; LOCAL_RANK comes first',
     )
     parser.add_argument(
         '--force_yml',

@@ -27,14 +27,13 @@ def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> No
     """
     options = prepare_options(arguments, root, is_train)
     options['root_path'] = root
-    try:
-        if is_train:
-            train(options, arguments)
-        else:
-            _test(options, arguments, root)
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    if is_train:
+        train(options, arguments)
+    else:
+        _test(options, arguments, root)
+    # not after an error: `end_program` uses the group, so that the process that failed speaks, and speaks once
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _test(options: dict, arguments: argparse.Namespace, root: str) -> None:

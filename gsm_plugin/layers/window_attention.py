@@ -42,7 +42,7 @@ class WindowAttention(nn.Module):
         self.relative_position_bias_table = nn.Parameter(
             torch.zeros((2 * window_size[0] - 1) * (2 * window_size[1] - 1) * (2 * window_size[2] - 1), num_heads)
         )
-        self.register_buffer('relative_position_index', _relative_position_index(window_size))
+        self.register_buffer('relative_position_index', relative_position_index(window_size))
         self.qkv_self = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
@@ -172,8 +172,8 @@ class AttentionGroup(nn.Module):
         return x
 
 
-def _relative_position_index(window_size: Size3d) -> Tensor:
-    """Row of the bias table for every pair of tokens of a window, (n, n)."""
+def relative_position_index(window_size: Size3d) -> Tensor:
+    """The row of the bias table for every pair of tokens of a window of that depth, height and width, (n, n)."""
     axes = [torch.arange(size) for size in window_size]
     position = torch.stack(torch.meshgrid(*axes, indexing='ij')).flatten(1)
     offset = position[:, :, None] - position[:, None, :] + torch.tensor(window_size)[:, None, None] - 1

@@ -20,14 +20,19 @@ class FlowWarmUp:
         until: First iteration, counted from 1, in which the flow network is trained; 0 for the first of all.
 
     Raises:
-        UserError: There is something to hold, but the network has no such parameters.
+        UserError: There is something to hold, but the network has no such parameters, or they are frozen.
     """
 
     def __init__(self, network: nn.Module, until: int):
         self._until = until
-        self._parameters = [value for name, value in network.named_parameters() if FLOW_NETWORK in name]
+        flow = [value for name, value in network.named_parameters() if FLOW_NETWORK in name]
+        self._parameters = [value for value in flow if value.requires_grad]
         self._held = False
-        if until and not self._parameters:
+        if until and flow and not self._parameters:
+            raise UserError(
+                f'train: fix_flow is {until}, but train: freeze holds {FLOW_NETWORK} for good; take one out.'
+            )
+        if until and not flow:
             raise UserError(
                 f'train: fix_flow is {until}, but no parameter of network_g has {FLOW_NETWORK} in its name; '
                 f'take fix_flow out.'

@@ -19,6 +19,7 @@ from gsm_plugin.inference.flipping import average_with_reversed
 from gsm_plugin.inference.tiling import run_tiled
 from gsm_plugin.models import validation
 from gsm_plugin.models.flow_warmup import FlowWarmUp
+from gsm_plugin.models.freezing import freeze
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
 from gsm_plugin.models.precision import autocast, grad_scaler
@@ -56,6 +57,12 @@ class GSMModel(VideoRecurrentModel):
         self._waiting_group = None
         self._sets_without_gt = set()
         super().__init__(opt)
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """Puts a network on the device and wraps it for several processes; what is frozen is out by then."""
+        if self.is_train and self._train.freeze:
+            freeze(net, self._train.freeze)
+        return super().model_to_device(net)
 
     def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'):
         """Loads weights in any of the usual layouts and says what was taken; see `load_weights`."""

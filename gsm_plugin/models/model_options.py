@@ -32,6 +32,7 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'train:accumulate_iter': 'The optimizer steps in every so-manieth iteration, by the mean gradient; default 1.',
     'train:max_skipped_steps': 'Training stops after so many steps in a row that were not finite, default 20.',
     'train:fix_flow': 'The flow network (parameters named spynet) stays as it is before this iteration; default 0.',
+    'train:freeze': 'Names of parameters that are not trained, with wildcards, such as spynet.*; default none.',
     'train:flow_lr_mul': 'Learning rate of the flow network relative to the others, default 1.',
     'train:optim_g': 'The optimizer: type (Adam) and its arguments.',
     'train:scheduler': 'The learning rate: type (MultiStepLR, CosineAnnealingRestartLR) and its arguments.',
@@ -57,6 +58,7 @@ class TrainOptions:
     accumulate_iter: int
     max_skipped_steps: int
     fix_flow: int
+    freeze: Sequence[str]
 
     @classmethod
     def read(cls, opt: dict) -> 'TrainOptions':
@@ -72,6 +74,7 @@ class TrainOptions:
             accumulate_iter=_whole(train, 'accumulate_iter', default=1, least=1),
             max_skipped_steps=_whole(train, 'max_skipped_steps', default=20, least=1),
             fix_flow=_whole(train, 'fix_flow', default=0, least=0),
+            freeze=train.get('freeze') or (),
         )
         _check_precision(read.precision, opt)
         clip = read.grad_clip_norm

@@ -8,6 +8,7 @@ from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.models.fitting import Fit, fit_weights, group_names
 
 KNOWN_KEYS = ('params', 'params_ema', 'state_dict')
 """Where files keep weights: BasicSR's two, and that of Lightning and mmagic."""
@@ -16,14 +17,15 @@ _GENERATOR = 'generator.'
 
 
 def load_weights(network: nn.Module, path: str, strict: bool = True, key: str | None = 'params') -> None:
-    """Loads weights into a network, and logs what was taken and what was missing, unexpected or of another size.
+    """Loads weights into a network, and logs what was taken, what was made new and what was left in the file.
 
     Args:
         network: The network itself, not wrapped.
         path: A file that `torch.save` wrote: a dictionary of tensors, or one that has such dictionaries under
             `params`, `params_ema` or `state_dict`. `module.` before names is passed over; where names begin with
             `generator.`, those are taken.
-        strict: Whether names and sizes must be those of the network; otherwise what fits is taken.
+        strict: Whether names and sizes must be those of the network; otherwise what fits is taken, and tables of
+            relative position biases are stretched to the network's windows (see `fit_weights`).
         key: Which dictionary to take; None for the file itself. One that the file does not have is replaced by
             another one of the above, with a warning.
 
@@ -31,27 +33,34 @@ def load_weights(network: nn.Module, path: str, strict: bool = True, key: str | 
         UserError: There is no such file, it has no weights or cannot be read safely, or they do not fit.
     """
     weights, taken = read_weights(path, key)
-    weights = _plain_names(weights, network)
-    own = network.state_dict()
-    missing = [name for name in own if name not in weights]
-    unexpected = [name for name in weights if name not in own]
-    resized = [name for name in own if name in weights and weights[name].shape != own[name].shape]
-    fitting = {name: weights[name] for name in own if name in weights and name not in set(resized)}
+    fit = fit_weights(_plain_names(weights, network), network)
     title = type(network).__name__
-    sizes = [f'{name}: {_size(weights[name])} in the file, {_size(own[name])} in the network' for name in resized]
-    differences = [('missing', missing), ('unexpected', unexpected), ('of another size', sizes)]
-    differences = [(kind, names) for kind, names in differences if names]
-    if differences and (strict or not fitting):
-        found = ', '.join(f'{len(names)} {kind} ({_first(names)})' for kind, names in differences)
+    if not fit.is_exact and (strict or not fit.weights):
+        found = ', '.join(f'{len(names)} {kind} ({_first(names)})' for kind, names in fit.differences())
         cure = 'make network_g the network that they were trained with'
-        if fitting:
-            cure += f', or set path: strict_load_g: false to take the {len(fitting)} that fit'
+        if fit.weights:
+            cure += f', or set path: strict_load_g: false to take the {len(fit.weights)} that fit'
         raise UserError(f'The weights {taken} of {path} do not fit {title}: {found}; {cure}.')
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict(fit.weights, strict=False)
+    own = network.state_dict()
+    get_root_logger().info(f'{title} took {len(fit.weights)} of its {len(own)} weights from {path} ({taken}).')
+    if not fit.is_exact:
+        _list_differences(fit, own, title)
+
+
+def _list_differences(fit: Fit, own: Mapping[str, Tensor], title: str) -> None:
+    """Logs what was taken, in modules, and of the rest each group with its reason."""
     logger = get_root_logger()
-    logger.info(f'{title} took {len(fitting)} of its {len(own)} weights from {path} ({taken}).')
-    for kind, names in differences:
-        logger.warning(f'{title}, {len(names)} {kind}: {", ".join(names)}.')
+    logger.info(f'{title}, taken: {", ".join(group_names(fit.weights.keys() - fit.interpolated.keys(), own))}.')
+    for name, sizes in fit.interpolated.items():
+        logger.warning(f'{title}, interpolated: {name}: {sizes}.')
+    for name, sizes in fit.resized.items():
+        logger.warning(f'{title}, made new: {name}: {sizes}.')
+    if fit.missing:
+        logger.warning(f'{title}, made new, for the file has none: {", ".join(group_names(fit.missing, own))}.')
+    if fit.unexpected:
+        every = [*own, *fit.unexpected]
+        logger.warning(f'{title}, left in the file: {", ".join(group_names(fit.unexpected, every))}.')
 
 
 def read_weights(path: str, key: str | None) -> tuple[dict[str, Tensor], str]:
@@ -129,7 +138,3 @@ def _plain_names(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Te
 def _first(names: Sequence[str], count: int = 3) -> str:
     more = f' and {len(names) - count} more' if len(names) > count else ''
     return ', '.join(names[:count]) + more
-
-
-def _size(tensor: Tensor) -> str:
-    return 'x'.join(map(str, tensor.shape)) or 'a number'

@@ -1,12 +1,15 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch import distributed
 
 from gsm_plugin.cli import main as command
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.arguments import end_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,6 +92,30 @@ def test_only_the_first_process_says_it(capsys, monkeypatch):
     monkeypatch.setenv('RANK', '1')
     assert call('train', '-opt', 'x') == 2
     assert capsys.readouterr().err == ''
+
+
+def test_the_first_process_of_another_machine_speaks_too(capsys, monkeypatch):
+    monkeypatch.setenv('RANK', '8')
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    with pytest.raises(SystemExit):
+        end_program('basicsr: no such folder.', status=2)
+    assert re.fullmatch(r'\[process 8 on \S+\] basicsr: no such folder\.\n', capsys.readouterr().err)
+
+
+def test_once_processes_are_joined_whichever_fails_speaks_and_the_others_do_not_repeat_it(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv('RANK', '3')
+    distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
+    try:
+        for sentence in ('one.', 'one.', 'two.'):
+            with pytest.raises(SystemExit):
+                end_program(sentence, status=2)
+    finally:
+        distributed.destroy_process_group()
+    said = capsys.readouterr().err
+    assert said.count('one.') == said.count('two.') == 1
+    assert said.startswith('[process 3 on ')
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

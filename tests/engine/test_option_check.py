@@ -5,6 +5,7 @@ import yaml
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 
 
@@ -217,6 +218,69 @@ def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
     arguments = argparse.Namespace(opt=str(file), force_yml=None, launcher='none', auto_resume=False, debug=True)
     actual = prepare_options(arguments, str(project), True)
     assert (actual['name'], actual['val']['val_freq'], actual['logger']['print_freq']) == ('debug_tiny', 8, 1)
+
+
+@pytest.mark.parametrize(
+    'forced, expected',
+    [
+        ('manual_seed=[0]', 'manual_seed is [0]; it must be a whole number from 0 to 4294000000.'),
+        ('manual_seed=-1', 'manual_seed is -1; it must be a whole number from 0'),
+        ('datasets:train:dataroot_lq=[]', 'datasets:train:dataroot_lq is []; it must be a text.'),
+        ('datasets:val:io_backend:type=[disk]', "datasets:val:io_backend:type is ['disk']; it must be a text."),
+        ('datasets:train:use_hflip=1', 'datasets:train:use_hflip is 1; it must be true or false.'),
+        ('datasets:train:num_frame=-1', 'datasets:train:num_frame is -1; it must be a whole number from 1 up.'),
+        ('datasets:train:on_bad_sample=ignore', "datasets:train:on_bad_sample is 'ignore'; set raise or skip."),
+        ('train:optim_g:lr=fast', "train:optim_g:lr is 'fast'; it must be a number."),
+        ('train:optim_g:betas=[x]', "train:optim_g:betas is ['x']; it must be a list of numbers."),
+        ('network_g:width=[4]', 'network_g:width is [4]; it must be a number.'),
+        ('train:pixel_opt=~', 'train has neither pixel_opt nor perceptual_opt; a training needs a loss.'),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(project, options, forced, expected):
+    with pytest.raises(UserError) as error:
+        prepare(project, options, forced)
+    assert str(error.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    'forced, expected',
+    [
+        ('network_g:prop_depth=[2]', 'network_g:prop_depth is [2]; it must be a whole number.'),
+        ('network_g:window_size=8', 'network_g:window_size is 8; it must be a list.'),
+        ('network_g:spynet_path=3', 'network_g:spynet_path is 3; it must be a text.'),
+        ('network_g:anchor=3', 'network_g:anchor is 3; it must be a text.'),
+        ('network_g:use_checkpoint_attn=ja', "network_g:use_checkpoint_attn is 'ja'; it must be true or false."),
+    ],
+)
+def test_arguments_are_of_the_kind_that_their_annotation_says(project, options, forced, expected):
+    register_all()
+    options |= {'model_type': 'GSMModel', 'network_g': {'type': 'GSMamba'}}
+    with pytest.raises(UserError) as error:
+        prepare(project, options, forced)
+    assert str(error.value) == expected
+
+
+def test_a_sequence_is_a_list(project, options):
+    register_all()
+    options |= {'model_type': 'GSMModel', 'network_g': {'type': 'VRT'}}
+    with pytest.raises(UserError, match=r'network_g:depths is 8; it must be a list\.'):
+        prepare(project, options, 'network_g:depths=8')
+
+
+@pytest.mark.parametrize('key', ['network_g', 'optim_g', 'scheduler'])
+def test_a_part_that_a_training_needs_is_missed(project, options, key):
+    del (options if key == 'network_g' else options['train'])[key]
+    with pytest.raises(UserError, match=f'{key} is missing; give it '):
+        prepare(project, options)
+
+
+def test_a_pattern_that_freezes_nothing_is_refused_before_anything_is_made(project, options):
+    register_all()
+    sizes = {'upscale': 2, 'prop_depth': 2, 'attn_depth': 0, 'embed_dims': 4, 'num_heads': 1}
+    options |= {'model_type': 'GSMModel', 'network_g': {'type': 'GSMamba', **sizes}}
+    with pytest.raises(UserError, match=r"'spynet', which fits no parameter of GSMamba; did you mean 'spynet\.\*'"):
+        prepare(project, options, 'train:freeze=[spynet]')
+    assert not (project / 'experiments').exists()
 
 
 def test_the_home_folder_is_expanded(project, options, monkeypatch):

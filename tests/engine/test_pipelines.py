@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -133,14 +134,55 @@ if __name__ == '__main__':
 """
 
 
+FAILING = DISTRIBUTED.replace(
+    'gsm_plugin.register = lambda: None',
+    """
+import os, time
+
+
+def forward(self, x, count=[0]):
+    count[0] += 1
+    if os.environ['RANK'] == '1' and count[0] == 3:
+        print('fails at', time.time(), flush=True)
+        raise ZeroDivisionError('a bug in process 1')
+    return original(self, x)
+
+
+gsm_plugin.register = lambda: None
+original = TinyVideoNet.forward
+TinyVideoNet.forward = forward
+""",
+)
+
+
+def torchrun(project, source, *flags):
+    """Runs a script in two processes, with one of the flags that launchers may pass."""
+    (project / 'train.py').write_text(source)
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'train.py', 'train']
+    flags = ['-opt', 'options.yml', '--launcher', 'pytorch', '--local-rank=0', *flags]
+    environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(sys.path)}
+    return subprocess.run([*command, *flags], env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
+def test_a_process_that_fails_ends_the_run_with_its_traceback_in_seconds(project, options):
+    options['train']['total_iter'] = 10**6
+    options['logger']['save_checkpoint_freq'] = 10**6
+    tiny_project.write_options(project / 'options.yml', options)
+    done = torchrun(project, FAILING)
+    failed_at = float(re.search(r'fails at (\S+)', done.stdout)[1])
+    assert time.time() - failed_at < 20
+    assert done.returncode != 0
+    summary = done.stderr[done.stderr.index('Root Cause') :]
+    assert re.search(r'rank +: 1 ', summary)
+    assert 'ZeroDivisionError: a bug in process 1' in summary
+    assert 'in optimize_parameters' in summary
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
 def test_two_processes_train_over_gloo_without_a_gpu(project, options):
-    (project / 'train.py').write_text(DISTRIBUTED)
     tiny_project.write_options(project / 'options.yml', options)
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', 'train.py', 'train']
-    flags = ['-opt', 'options.yml', '--launcher', 'pytorch', '--local-rank=0']
-    environment = os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(sys.path)}
-    done = subprocess.run([*command, *flags], env=environment, capture_output=True, text=True, timeout=120)
+    done = torchrun(project, DISTRIBUTED)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('No GPU here: distributed training runs on the CPU, over gloo.') == 1
     assert 'net_g_latest.pth' in networks(project)

@@ -1,33 +1,50 @@
 """Two processes over gloo, started once for all tests; each process does everything and writes down what came out."""
 
+import datetime
+import time
+
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import TrainingDiverged
-from tests.models.tiny import folders_set, loader_of, make_batch, make_options, weights_of, write_clip
+from gsm_plugin.register import register_all
+from tests.models.tiny import SCALE, folders_set, loader_of, make_batch, make_options, weights_of, write_clip
 
 CLIPS = {'single': {'alone': 3}, 'triple': {'a': 2, 'b': 4, 'c': 3}}
 PROCESSES = 2
+GSM = {
+    'type': 'GSMamba',
+    'upscale': SCALE,
+    'prop_depth': 2,
+    'attn_depth': 2,
+    'pa_frame': 1,
+    'embed_dims': 8,
+    'num_heads': 2,
+    'use_checkpoint_attn': True,
+    'use_checkpoint_ffn': True,
+}
 
 
-def make_model(root, train, rank=None):
+def make_model(root, train, rank=None, **changes):
     torch.manual_seed(0)
     ranks = {} if rank is None else {'dist': True, 'rank': rank, 'world_size': PROCESSES}
-    return GSMModel(make_options(root, train=train, **ranks))
+    return GSMModel(make_options(root, train=train, **ranks, **changes))
 
 
 def run(model, batches):
-    skipped = []
+    skipped, losses = [], []
     for current_iter, batch in enumerate(batches, start=1):
         model.feed_data(batch)
         model.optimize_parameters(current_iter)
         skipped.append(model.log_dict['skipped_steps'])
+        losses.append(model.log_dict['l_pix'])
     return {
         'weights': weights_of(model.get_bare_model(model.net_g)),
         'average': weights_of(model.net_g_ema),
         'skipped': skipped,
+        'losses': losses,
     }
 
 
@@ -78,6 +95,26 @@ def release_the_flow_network(root, rank):
     return run(make_model(root, {'fix_flow': 3}, rank), [make_batch(10 * step + rank) for step in range(4)])
 
 
+def recipe(root, rank=None):
+    """GSMamba as published recipes train it: gradient checkpointing, flow warm-up, no search for unused parameters."""
+    register_all()
+    train = {'fix_flow': 3, 'flow_lr_mul': 0.125, 'accumulate_iter': 2}
+    train['optim_g'] = {'type': 'Adam', 'lr': 1e-3, 'eps': 1e-3}
+    return make_model(root, train, rank, network_g=dict(GSM))
+
+
+def follow_the_recipe(root, rank):
+    model = recipe(root, rank)
+    assert not model.net_g.find_unused_parameters
+    return run(model, [make_batch(10 * step + rank) for step in range(6)])
+
+
+def freeze_the_flow_network(root, rank):
+    """DistributedDataParallel waits for the gradients of what is trained alone, though nothing searches for them."""
+    model = make_model(root, {'freeze': ['spynet.*']}, rank)
+    return run(model, [make_batch(10 * step + rank) for step in range(3)])
+
+
 def validate(root, rank):
     model = make_model(root, {}, rank)
     results = {}
@@ -88,12 +125,31 @@ def validate(root, rank):
     return {'tables': results, 'best': model.best_metric_results}
 
 
+def validate_longer_than_training_waits(root, rank):
+    """A clip takes one process longer than the process group of training has patience."""
+    rendezvous = f'file://{root / "impatient"}'
+    patience = datetime.timedelta(seconds=1)
+    distributed.init_process_group('gloo', init_method=rendezvous, rank=rank, world_size=PROCESSES, timeout=patience)
+    model = make_model(root, {}, rank)
+    loader = loader_of(folders_set(root / 'triple', 'triple'))
+    # Only when the processes have met once do they wait with the patience of their group.
+    model.validation(loader, 1, None)
+    if rank == 1:
+        restore = model.restore
+        model.restore = lambda *arguments: time.sleep(2.5) or restore(*arguments)
+    model.validation(loader, 2, None)
+    distributed.destroy_process_group()
+    return model.metric_results
+
+
 JOBS = (
     train_accumulating,
     train_with_bad_data_in_one_process,
     train_with_an_infinite_loss_in_one_process,
     diverge,
     release_the_flow_network,
+    follow_the_recipe,
+    freeze_the_flow_network,
     validate,
 )
 
@@ -103,8 +159,9 @@ def work(rank, root):
     rendezvous = f'file://{root / "rendezvous"}'
     distributed.init_process_group('gloo', init_method=rendezvous, rank=rank, world_size=PROCESSES)
     results = {job.__name__: job(root, rank) for job in JOBS}
-    torch.save(results, root / f'{rank}.pt')
     distributed.destroy_process_group()
+    last = validate_longer_than_training_waits
+    torch.save({**results, last.__name__: last(root, rank)}, root / f'{rank}.pt')
 
 
 @pytest.fixture(scope='module')
@@ -186,6 +243,33 @@ def test_validation_in_two_processes_equals_that_in_one(results, root, tmp_path)
             name: {key: one['val'] for key, one in metrics.items()}
             for name, metrics in expected.best_metric_results.items()
         }
+
+
+def test_the_published_recipe_has_the_losses_of_one_process_with_twice_the_batch(results, tmp_path):
+    model = recipe(tmp_path)
+    start = weights_of(model.net_g)
+    batches = [[make_batch(10 * step + rank) for rank in range(PROCESSES)] for step in range(6)]
+    expected = run(model, [joined(batch) for batch in batches])
+    first, second = both(results, follow_the_recipe)
+    assert first['losses'] == pytest.approx(expected['losses'], rel=1e-3)
+    assert expected['losses'][-1] < expected['losses'][0]
+    torch.testing.assert_close(first['weights'], second['weights'], atol=0, rtol=0)
+    torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-5, rtol=0)
+    flow = [name for name in start if name.startswith('spynet')]
+    assert any(not torch.equal(first['weights'][name], start[name]) for name in flow)
+
+
+def test_a_frozen_network_is_trained_in_two_processes_as_in_one(results, tmp_path):
+    first, second = both(results, freeze_the_flow_network)
+    torch.testing.assert_close(first['weights'], second['weights'], atol=0, rtol=0)
+    batches = [joined([make_batch(10 * step), make_batch(10 * step + 1)]) for step in range(3)]
+    expected = run(make_model(tmp_path, {'freeze': ['spynet.*']}), batches)
+    torch.testing.assert_close(first['weights'], expected['weights'], atol=1e-6, rtol=0)
+
+
+def test_a_process_waits_for_one_that_validates_for_long(results):
+    for actual in both(results, validate_longer_than_training_waits):
+        assert list(actual) == list(CLIPS['triple'])
 
 
 def test_two_processes_save_the_images_of_all_clips(results, root):

@@ -88,9 +88,10 @@ def test_without_strict_what_fits_is_taken_and_the_rest_is_named(tmp_path, log):
     torch.testing.assert_close(weights_of(network), expected, atol=0, rtol=0)
     for line in (
         'took 1 of its 4 weights',
-        'TinyRecurrentNet, 2 missing: spynet.weight, spynet.bias.',
-        'TinyRecurrentNet, 1 unexpected: extra.',
-        'TinyRecurrentNet, 1 of another size: body.0.bias: 5 in the file, 12 in the network.',
+        'TinyRecurrentNet, taken: body.0.weight.',
+        'TinyRecurrentNet, made new: body.0.bias: 5 in the file, 12 in the network.',
+        'TinyRecurrentNet, made new, for the file has none: spynet.*.',
+        'TinyRecurrentNet, left in the file: extra.',
     ):
         assert line in log()
 

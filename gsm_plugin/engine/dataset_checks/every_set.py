@@ -64,6 +64,9 @@ def _check_needed(section: dict) -> None:
     for key in needed:
         if key not in section:
             raise KeyError(key)
+    for key in ('dataroot_lq', 'dataroot_gt', 'io_backend'):
+        if key in section and section[key] is None:
+            raise KeyError(key)
 
 
 @contextmanager

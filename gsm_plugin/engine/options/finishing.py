@@ -75,18 +75,21 @@ def drop_missing_wandb(options: dict) -> list[str]:
     return ['logger:wandb is ignored: the package wandb is not installed (pip install wandb).']
 
 
-def start_processes(options: dict, launcher: str) -> None:
+def start_processes(options: dict, launcher: str, local_rank: int | None = None) -> None:
     """Joins the processes of a distributed run, and sets `dist`, `rank`, `world_size` and the seed in place.
+
+    Args:
+        options: The options.
+        launcher: none, pytorch or slurm.
+        local_rank: Number of the process on its machine, where the launcher passes it; the environment comes first.
 
     Raises:
         UserError: The launcher did not start this process.
     """
     options['dist'] = launcher != 'none'
     if options['dist']:
-        variable = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID'}[launcher]
-        if variable not in os.environ:
-            how = 'torchrun --nproc_per_node=GPUS -m gsm_plugin ...' if launcher == 'pytorch' else 'srun ...'
-            raise UserError(f'--launcher {launcher} needs {variable} in the environment; start it by {how}')
+        if local_rank is not None:
+            os.environ.setdefault('LOCAL_RANK', str(local_rank))
         arguments = options.get('dist_params') or {} if launcher == 'slurm' else {}
         dist_util.init_dist(launcher, **arguments)
     options['rank'], options['world_size'] = dist_util.get_dist_info()

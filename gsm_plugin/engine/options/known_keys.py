@@ -38,8 +38,8 @@ _EVERY_SET = {
     'num_prefetch_queue',
 }
 
-# What they and the training pipeline read for the training set alone.
-TRAINING_SET_ONLY = frozenset({'batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio'})
+# What they, the training pipeline and the guard of training samples read for the training set alone.
+TRAINING_SET_ONLY = frozenset({'batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio', 'on_bad_sample'})
 
 # What parsing sets, whatever the file says.
 _SET_BY_THE_RUN = {

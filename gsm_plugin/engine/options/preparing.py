@@ -20,10 +20,12 @@ from gsm_plugin.engine.options.finishing import (
 )
 from gsm_plugin.engine.options.names import check_names, find
 from gsm_plugin.engine.options.paths import check_paths, expand_home
-from gsm_plugin.engine.options.reading import force_options, read_options
+from gsm_plugin.engine.options.reading import force_options, look_up, read_options
 from gsm_plugin.engine.options.signatures import check_arguments
+from gsm_plugin.engine.options.types import check_argument_types, check_common_types
 from gsm_plugin.engine.options.values import check_values
 from gsm_plugin.engine.training.loop_options import LoopOptions
+from gsm_plugin.models.freezing import frozen_names
 
 
 def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) -> OrderedDict:
@@ -53,7 +55,7 @@ def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) ->
     _check_networks(options)
     if not is_train and 'network_g' in options and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
-    start_processes(options, arguments.launcher)
+    start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
     if options['rank'] == 0:
         print(*notes, sep='\n', end='\n' if notes else '', flush=True)
     return options
@@ -74,8 +76,10 @@ def check_option_file(options: dict, is_train: bool) -> list[str]:
     """
     check_sections(options, is_train)
     check_names(options)
+    check_common_types(options)
     notes = check_keys(options)
     check_arguments(options)
+    check_argument_types(options)
     check_values(options)
     if is_train:
         LoopOptions.read(options)
@@ -83,13 +87,15 @@ def check_option_file(options: dict, is_train: bool) -> list[str]:
 
 
 def _check_networks(options: dict) -> None:
-    """Builds our own networks once, because they refuse wrong settings when they are built."""
+    """Builds our own networks once, because they refuse wrong settings when they are built; and what freezes them."""
     for key, section in options.items():
         if not key.startswith('network_'):
             continue
         cls = find(ARCH_REGISTRY, section['type'])
         if cls.__module__.startswith('gsm_plugin.'):
             try:
-                cls(**{name: value for name, value in section.items() if name != 'type'})
+                network = cls(**{name: value for name, value in section.items() if name != 'type'})
             except (ValueError, OSError) as error:
                 raise UserError(f'{key}: {error}') from error
+            if key == 'network_g' and (patterns := look_up(options, 'train:freeze')):
+                frozen_names(network, patterns)

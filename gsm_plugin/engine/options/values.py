@@ -2,7 +2,11 @@
 
 import re
 
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
+
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.names import find
 from gsm_plugin.engine.options.reading import look_up
 
 _POSITIVE = {
@@ -15,6 +19,7 @@ _POSITIVE = {
     'datasets:train:dataset_enlarge_ratio': float,
 }
 _PREFETCH = (None, 'cpu', 'cuda')
+_ON_BAD_SAMPLE = ('raise', 'skip')
 
 
 def check_values(options: dict) -> None:
@@ -38,22 +43,41 @@ def check_values(options: dict) -> None:
     for key, section in options['datasets'].items():
         if section.get('prefetch_mode') not in _PREFETCH:
             raise UserError(f'datasets:{key}:prefetch_mode is {section["prefetch_mode"]!r}; set ~, cpu or cuda.')
+        if section.get('on_bad_sample', 'raise') not in _ON_BAD_SAMPLE:
+            raise UserError(f'datasets:{key}:on_bad_sample is {section["on_bad_sample"]!r}; set raise or skip.')
         if key == 'train' and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
             raise UserError('datasets:train:prefetch_mode cuda needs pin_memory: true; set it.')
         _check_clip(key, section)
+    _check_parts(options)
     _check_schedule(options.get('train') or {})
     if look_up(options, 'logger:wandb:project') is not None and look_up(options, 'logger:use_tb_logger') is not True:
         raise UserError('logger:wandb needs use_tb_logger: true beside it; set it, or take wandb out.')
 
 
 def _check_clip(key: str, section: dict) -> None:
-    for name, least in (('num_frame', -1), ('gt_size', 1)):
+    # Tests take whole clips where they say -1.
+    for name, least in (('num_frame', 1 if key == 'train' else -1), ('gt_size', 1)):
         value = section.get(name, 1)
         if not _is_number(value, int) or value < least:
-            raise UserError(f'datasets:{key}:{name} is {value!r}; it must be a whole number.')
+            raise UserError(f'datasets:{key}:{name} is {value!r}; it must be a whole number from {least} up.')
     intervals = section.get('interval_list', [1])
     if not isinstance(intervals, list) or not intervals or not all(_is_number(i, int) and i > 0 for i in intervals):
         raise UserError(f'datasets:{key}:interval_list is {intervals!r}; it must be a list such as [1].')
+
+
+def _check_parts(options: dict) -> None:
+    if not issubclass(find(MODEL_REGISTRY, options['model_type']), SRModel):
+        return
+    if 'network_g' not in options:
+        raise UserError('The section network_g is missing; give it the type of a network and its arguments.')
+    train = options.get('train')
+    if train is None:
+        return
+    for key in ('optim_g', 'scheduler'):
+        if not train.get(key):
+            raise UserError(f'train:{key} is missing; give it a type and its arguments.')
+    if not (train.get('pixel_opt') or train.get('perceptual_opt')):
+        raise UserError('train has neither pixel_opt nor perceptual_opt; a training needs a loss.')
 
 
 def _check_schedule(train: dict) -> None:

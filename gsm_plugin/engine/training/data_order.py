@@ -128,6 +128,7 @@ class TrainingData:
                 f'{self.batches_in_order.samples_at_once} of a batch; raise dataset_enlarge_ratio.'
             )
         self._loader = DataLoader(dataset, batch_sampler=self.batches_in_order, **_loading(section, gpus))
+        self._reading = None
 
     def batches(self, position: Position) -> Iterator[dict]:
         """The batches of the rest of an epoch.
@@ -138,8 +139,16 @@ class TrainingData:
         self.batches_in_order.position = Position(**vars(position))
         if self._prefetch == 'cuda':
             # A new one for each epoch: its reset would start all workers a second time.
-            return iter(CUDAPrefetcher(self._loader, self._options).next, None)
-        return iter(self._loader)
+            prefetcher = CUDAPrefetcher(self._loader, self._options)
+            self._reading = prefetcher.loader
+            return iter(prefetcher.next, None)
+        self._reading = iter(self._loader)
+        return self._reading
+
+    def close(self) -> None:
+        """Ends the workers, which leave signals to the run: Python would wait for them for ever after an error."""
+        if hasattr(self._reading, '_shutdown_workers'):
+            self._reading._shutdown_workers()
 
 
 def _loading(section: dict, gpus: int) -> dict:

@@ -63,8 +63,11 @@ def train(options: dict, arguments: argparse.Namespace) -> None:
 
 def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> StopReason | None:
     loop = _assemble(options, arguments, chosen, stop)
-    with logging_redirect_tqdm([get_root_logger()]):
-        reason = loop.run()
+    try:
+        with logging_redirect_tqdm([get_root_logger()]):
+            reason = loop.run()
+    finally:
+        loop.parts.data.close()
     _say_goodbye(reason, loop.at, loop.parts.progress)
     return reason
 

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsm_plugin.ops.half_precision import computing_type, round_to, saturate
 from gsm_plugin.ops.selective_scan.interface import selective_scan
 
 
 def bidirectional_scan_naive(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there, step by step."""
-    return _both_directions(x, z, parameters, lambda *arguments: _direction(*arguments, 'naive'))
+    return _in_full_precision(x, z, parameters, 'naive')
 
 
 def bidirectional_scan_torch(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
     """Computes `bidirectional_scan` with PyTorch's convolution and the fast scan."""
-    return _both_directions(x, z, parameters, lambda *arguments: _direction(*arguments, 'torch'))
+    return _in_full_precision(x, z, parameters, 'torch')
 
 
 def bidirectional_scan_mamba_ssm(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
@@ -45,6 +46,16 @@ def _both_directions(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], direc
     return y.transpose(1, 2)
 
 
+def _in_full_precision(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], scan_backend: str) -> Tensor:
+    """Both directions in float32 at least; half-precision inputs, B and C stay within what float16 can hold."""
+    dtype = computing_type(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        x_, z_ = (saturate(value.to(dtype), x.dtype) for value in (x, z))
+        wide = tuple(parameter.to(dtype) for parameter in parameters)
+        y = _both_directions(x_, z_, wide, lambda *arguments: _direction(*arguments, scan_backend, x.dtype))
+        return round_to(y, x.dtype)
+
+
 def _direction(
     x: Tensor,
     z: Tensor,
@@ -56,11 +67,12 @@ def _direction(
     A: Tensor,
     D: Tensor,
     scan_backend: str,
+    input_type: torch.dtype,
 ) -> Tensor:
     """One direction: x and z (b, d, l) -> (b, d, l)."""
     n = A.shape[1]
     u = F.silu(_convolve(x, conv_weight, conv_bias))
-    dt, B, C = (x_proj @ u).split([dt_proj.shape[1], n, n], 1)
+    dt, B, C = saturate(x_proj @ u, input_type).split([dt_proj.shape[1], n, n], 1)
     return selective_scan(u, dt_proj @ dt, A, B, C, D, z, dt_bias, delta_softplus=True, backend=scan_backend)
 
 

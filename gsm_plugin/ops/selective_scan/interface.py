@@ -1,10 +1,10 @@
 """The selective scan with what Mamba puts around it (Gu & Dao, arXiv 2312.00752, algorithm 2)."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.half_precision import computing_type, round_to, saturate
 from gsm_plugin.ops.selective_scan.naive import selective_scan_naive
 from gsm_plugin.ops.selective_scan.torch_impl import selective_scan_torch
 
@@ -33,7 +33,8 @@ def selective_scan(
 ) -> Tensor:
     """Computes `h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t`, `y_t = C_t h_t + D u_t`, gated by `silu(z_t)`.
 
-    States and step sizes are float32 at least, whatever the inputs are.
+    States and step sizes are float32 at least, whatever the inputs are. Where u is of half precision, u, delta, B, C, z
+    and a float16 result are clipped to 65504, so that y is finite for finite parameters, however large the inputs are.
 
     Args:
         u: Input, (b, d, l).
@@ -55,19 +56,18 @@ def selective_scan(
         RuntimeError: The named backend cannot run here.
     """
     _check_shapes(u, delta, A, B, C)
-    dtype = torch.promote_types(u.dtype, torch.float32)
-    inputs = (u.to(dtype), delta.to(dtype), A.to(dtype), B.to(dtype), C.to(dtype))
-    u_, delta_, *rest = inputs
+    dtype = computing_type(u.dtype)
+    u_, delta_, B_, C_ = (saturate(x.to(dtype), u.dtype) for x in (u, delta, B, C))
     if delta_bias is not None:
-        delta_ = delta_ + delta_bias.to(dtype)[:, None]
+        delta_ = saturate(delta_ + delta_bias.to(dtype)[:, None], u.dtype)
     if delta_softplus:
         delta_ = F.softplus(delta_)
-    y = choose_backend(OP, backend, u.device.type).function(u_, delta_, *rest)
+    y = choose_backend(OP, backend, u.device.type).function(u_, delta_, A.to(dtype), B_, C_)
     if D is not None:
         y = y + D.to(dtype)[:, None] * u_
     if z is not None:
-        y = y * F.silu(z.to(dtype))
-    return y.to(u.dtype)
+        y = y * F.silu(saturate(z.to(dtype), u.dtype))
+    return round_to(y, u.dtype)
 
 
 def _check_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:

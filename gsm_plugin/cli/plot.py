@@ -1,0 +1,42 @@
+"""`basicsr plot`: the curves of one or several trainings as a picture."""
+
+import argparse
+from pathlib import Path
+
+from gsm_plugin.compat import UserError
+
+
+def add_plot(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the command `plot`."""
+    text = 'draw the loss and metric curves of trainings'
+    command = subparsers.add_parser('plot', help=text, description=text)
+    command.add_argument(
+        'experiments', nargs='+', metavar='EXPERIMENT', help='name below experiments, folder or log file of a training'
+    )
+    command.add_argument(
+        '-o', '--output', default='curves.png', metavar='FILE', help='the picture, PNG (default: %(default)s)'
+    )
+    command.set_defaults(run=plot)
+
+
+def plot(arguments: argparse.Namespace) -> None:
+    """Reads the logs and writes the picture.
+
+    Raises:
+        UserError: A log is missing or empty, the output is no PNG, or matplotlib is missing.
+    """
+    output = Path(arguments.output)
+    if output.suffix.lower() != '.png':
+        raise UserError(f'-o is {output}; the picture is a PNG, so give a name that ends in .png.')
+    try:
+        from gsm_plugin.evaluation.curves import draw_curves
+        from gsm_plugin.evaluation.training_log import read_training_log
+
+        logs = [read_training_log(experiment) for experiment in arguments.experiments]
+        draw_curves(logs, output)
+    except OSError as error:
+        raise UserError(f'{output} cannot be written or a log not be read: {error}.') from error
+    for experiment, log in zip(arguments.experiments, logs, strict=True):
+        if log.damaged:
+            print(f'{experiment}: {log.damaged} damaged line(s) of the log are passed over.')
+    print(f'Curves of {", ".join(log.name for log in logs)}: {output}')

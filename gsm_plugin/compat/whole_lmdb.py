@@ -1,0 +1,37 @@
+"""LMDB maps its file into memory, so that one byte read beyond the end of a file that was cut off kills the process.
+
+The file itself says how many pages it has, and BasicSR does not compare.
+"""
+
+import functools
+import os
+from types import ModuleType
+
+
+def mend(file_client: ModuleType) -> None:
+    """Lets BasicSR's backend refuse a database that is cut off."""
+    original = file_client.LmdbBackend.__init__
+
+    @functools.wraps(original)
+    def initialize(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        for environment in self._client.values():
+            require_whole(environment)
+
+    file_client.LmdbBackend.__init__ = initialize
+
+
+def require_whole(environment: object) -> None:
+    """Refuses an open database whose file is shorter than it has to be.
+
+    Args:
+        environment: What `lmdb.open` gave.
+
+    Raises:
+        ValueError: The file is cut off.
+    """
+    file = os.path.join(environment.path(), 'data.mdb')
+    needed = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
+    present = os.path.getsize(file)
+    if present < needed:
+        raise ValueError(f'{file} is cut off: it has {present} of {needed} bytes; copy or make it again.')
