@@ -63,6 +63,7 @@ if __name__ == '__main__':
             'einops',
             'lmdb',
             'pyyaml',
+            'requests',
             'tqdm',
             'pillow>=10.1',
         ],
