@@ -5,6 +5,7 @@ mends BasicSR's modules at the moment they are imported. One file per mend, each
 """
 
 from gsm_plugin.compat import (
+    basicvsrpp_anywhere,
     ddp_on_cpu,
     distutils_version,
     gloo_without_gpu,
@@ -26,6 +27,7 @@ _STAND_INS = {
 }
 
 _MENDS = {
+    'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend),
