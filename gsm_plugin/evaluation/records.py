@@ -86,6 +86,11 @@ class Record:
         return fps, max(peaks, default=None), self.machines[number]
 
 
+def as_read(content: dict) -> dict:
+    """Content as it comes back from a file, where tuples have become lists, so that it can be compared."""
+    return json.loads(json.dumps(content))
+
+
 def write_record(record: Record, path: Path) -> None:
     """Writes a record; the file is replaced when the new one is complete."""
     content = {'format': _FORMAT, **asdict(record)}

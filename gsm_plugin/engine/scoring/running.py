@@ -1,0 +1,133 @@
+"""Runs a network over clips and keeps what it scored, clip by clip, so that an interrupted run goes on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from basicsr.utils import tensor2img
+from tqdm import tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.scoring.choices import Choice
+from gsm_plugin.engine.scoring.clips import ClipSet
+from gsm_plugin.evaluation.cost import measured
+from gsm_plugin.evaluation.multiply_adds import count_per_pixel
+from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
+from gsm_plugin.evaluation.timing import provenance
+from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.models.validation import Clip, score_clip
+
+# The first call of a GPU compiles and chooses kernels.
+_WARM_UP_FRAMES = 7
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be scored.
+
+    Attributes:
+        clips: The clips.
+        names: Those of them that are wanted.
+        metrics: As option files have them.
+        protocol: What results depend on besides the network; see `Record`.
+        center_frame_only: Whether a clip has one scored frame.
+    """
+
+    clips: ClipSet
+    names: Sequence[str]
+    metrics: dict[str, dict]
+    protocol: dict
+    center_frame_only: bool = False
+
+
+Show = Callable[[str, Clip, Sequence[np.ndarray]], None]
+
+
+def run_task(
+    task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm, show: Show | None = None
+) -> tuple[Record, int]:
+    """Scores what the record at `path` does not have yet, and writes it after each clip.
+
+    Args:
+        task: What is to be scored.
+        choice: The network.
+        model: The network, built.
+        path: File of the record; one of other settings is replaced.
+        bar: Moved on by each scored frame.
+        show: Takes the network's label, a clip and its scored output frames (h, w, 3), uint8, BGR.
+
+    Returns:
+        The record, and how many of its clips were there already.
+    """
+    record = _begin(task, choice, model, path)
+    reused = [name for name in task.names if name in record.clips]
+    bar.update(sum(task.clips.lengths[name] for name in reused))
+    fresh = [name for name in task.names if name not in record.clips]
+    for number, name in enumerate(fresh):
+        clip = _open(task, name)
+        bar.set_description(f'{choice.label}: {name}')
+        if number == 0:
+            record = _with_machine(record, clip, model, choice)
+            _warm_up(model, clip)
+        result, images = _score(model, clip, task.metrics, len(record.machines) - 1)
+        bar.update(len(clip.frames))
+        if show is not None:
+            show(choice.label, clip, images)
+        record = record.with_clip(name, result)
+        write_record(record, path)
+    return record, len(reused)
+
+
+def _begin(task: Task, choice: Choice, model: GSMModel, path: Path) -> Record:
+    network = model.get_bare_model(model.net_g)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    empty = Record(choice.label, choice.settings(), task.protocol, parameters, None, (0, 0), ())
+    if not path.is_file():
+        return empty
+    found = read_record(path)
+    return found if found.fits(empty) else empty
+
+
+def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
+    """Notes the machine, and what is told once for all clips."""
+    machine = provenance(Path(__file__).parent)
+    counted = record.multiply_adds
+    if counted is None:
+        counted = count_per_pixel(model.get_bare_model(model.net_g), choice.lengths)
+    machines = record.machines if record.machines[-1:] == (machine,) else (*record.machines, machine)
+    size = tuple(clip.lq.shape[-2:]) if record.lq_size == (0, 0) else record.lq_size
+    return replace(record, machines=machines, multiply_adds=counted, lq_size=size)
+
+
+def _open(task: Task, name: str) -> Clip:
+    try:
+        return task.clips.open(name)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
+def _warm_up(model: GSMModel, clip: Clip) -> None:
+    if model.device.type == 'cuda':
+        model.restore(clip.lq[None, :_WARM_UP_FRAMES])
+
+
+def _score(model: GSMModel, clip: Clip, metrics: dict, machine: int) -> tuple[ClipResult, list[np.ndarray]]:
+    with measured(model.device) as cost:
+        output = model.restore(clip.lq[None])[0]
+    images: list[np.ndarray] = []
+    rows = list(score_clip(clip, output, metrics, lambda _, image: images.append(image)))
+    values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(metrics)}
+    result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, machine)
+    return result, images
+
+
+def gt_images(clip: Clip) -> list[np.ndarray]:
+    """The scored frames of ground truth, (h, w, 3), uint8, BGR."""
+    return [tensor2img([clip.read_gt(frame)]) for frame in clip.frames]
+
+
+def lq_images(clip: Clip) -> list[np.ndarray]:
+    """The LQ frames that belong to the scored ones, (h, w, 3), uint8, BGR."""
+    return [tensor2img([torch.as_tensor(clip.lq[frame])]) for frame in clip.frames]
