@@ -28,12 +28,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_run)
 
 
-def add_networks(parser: argparse.ArgumentParser) -> None:
+def add_networks(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds `--networks`."""
     parser.add_argument(
         '--networks',
         nargs='+',
-        required=True,
+        required=required,
+        default=[],
         metavar='NAME[=FILE]',
         help='bicubic, edvr, basicvsr, iconvsr, basicvsrpp, vrt, gsm, with =WEIGHTS.pth for other than the public '
         'weights; or LABEL=OPTIONS.yml for any network',

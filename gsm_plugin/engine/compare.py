@@ -55,7 +55,6 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     common = {'crop_border': 0, 'test_y_channel': wanted.channel == 'y'}
     metrics = {name: {'type': f'calculate_{name}', **common} for name in ('psnr', 'ssim')}
     protocol = {
-        'clips': {name: clips.fingerprint(name) for name in names},
         'degradation': reduction.degradation,
         'scale': reduction.scale,
         'frames': reduction.frames,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gsm_plugin.evaluation.protocols import Protocol
 from gsm_plugin.evaluation.published import PUBLISHED, SOURCES, Published
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.tables import markdown_table
@@ -49,21 +50,18 @@ def join_rows(records: Sequence[Record], titles: dict[str, str]) -> list[Row]:
     return rows + [Row(title, None, record) for title, record in measured.items()]
 
 
-def leaderboard_table(
-    rows: Sequence[Row], protocol: str, degradation: str, comparable: bool
-) -> tuple[list[str], list[list[Cell]]]:
-    """Makes the table of a leaderboard.
+def leaderboard_table(rows: Sequence[Row], protocol: Protocol, degradation: str) -> tuple[list[str], list[list[Cell]]]:
+    """Makes the table of a leaderboard; a network that was not run on all of it has no difference.
 
     Args:
         rows: Networks; those with neither a figure for this leaderboard nor a record are left out.
-        protocol: Name of the leaderboard.
+        protocol: The leaderboard.
         degradation: `bi` or `bd`.
-        comparable: Whether the data set is the whole one, so that differences mean something.
 
     Returns:
         Headings, and the rows of cells.
     """
-    column = protocol, degradation
+    column = protocol.name, degradation
     shown = [row for row in rows if row.record or (row.published and column in row.published.figures)]
     clips = list(dict.fromkeys(clip for row in shown if row.record for clip in row.record.clips))
     clips = clips if len(clips) <= _MOST_CLIP_COLUMNS else []
@@ -71,7 +69,7 @@ def leaderboard_table(
     for metric in ('PSNR', 'SSIM'):
         header += [f'{metric} published', f'{metric} ours', 'difference']
     header += [*clips, 'params M', 'multiply-adds T', 'fps', 'peak GiB']
-    return header, [_cells(row, column, clips, comparable) for row in shown]
+    return header, [_cells(row, column, clips, protocol) for row in shown]
 
 
 def comparison_cells(records: Sequence[Record]) -> tuple[list[str], list[list[Cell]]]:
@@ -99,10 +97,13 @@ def _with_number(cell: Cell, sources: Sequence[str]) -> str:
     return f'{cell.text} [{sources.index(cell.source) + 1}]' if cell.source and cell.text else cell.text
 
 
-def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], comparable: bool) -> list[Cell]:
+def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], protocol: Protocol) -> list[Cell]:
     figure = row.published.figures.get(column) if row.published else None
     record, where = row.record, _where(row.record)
-    cells = [Cell(row.title)]
+    scored = {name: len(clip.frames) for name, clip in record.clips.items()} if record else {}
+    comparable = protocol.is_complete(scored)
+    note = '' if comparable or not record else f' (part: {sum(scored.values())} frames of {len(scored)} clips)'
+    cells = [Cell(row.title + note)]
     for metric, places in (('psnr', 2), ('ssim', 4)):
         known = getattr(figure, metric) if figure else None
         ours = record.mean(metric) if record else None

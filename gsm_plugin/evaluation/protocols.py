@@ -4,6 +4,7 @@ Read from the code of BasicSR, mmagic, VRT and IART. Common to all: the output i
 border is cut, a clip's value is the mean over its scored frames, and the table's value the mean over clips.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
@@ -23,6 +24,7 @@ class Protocol:
         clips: Name and number of frames of each clip; empty where `clip_list` names them.
         clip_list: Text file that begins each line with a clip's name, below the folder of data sets; else empty.
         clip_frames: Frames of each clip of the list; 0 where `clips` has them.
+        listed_clips: Number of clips in the list; 0 where `clips` has them.
         gt_size: Height and width of the ground truth; None where clips differ.
         channel: `rgb`, or `y` of YCbCr (BT.601).
         crop_border: Pixels that are cut away at each side before scoring.
@@ -38,6 +40,7 @@ class Protocol:
     clips: tuple[tuple[str, int], ...]
     clip_list: str
     clip_frames: int
+    listed_clips: int
     gt_size: tuple[int, int] | None
     channel: str
     crop_border: int
@@ -62,6 +65,12 @@ class Protocol:
             raise UserError(f'{self.title} has no degradation {degradation!r}; take {" or ".join(folders)}.')
         return folders[degradation]
 
+    def is_complete(self, scored: Mapping[str, int]) -> bool:
+        """Whether clips, by name and number of scored frames, are those of the leaderboard: all of them, whole."""
+        if self.listed_clips:
+            return len(scored) == self.listed_clips and set(scored.values()) == {1}
+        return dict(scored) == dict(self.clips)
+
     def describe(self) -> str:
         """One sentence for tables and pages."""
         frames = 'the centre frame of each clip' if self.center_frame_only else 'every frame'
@@ -83,6 +92,7 @@ _ALL = (
         clips=(('000', 100), ('011', 100), ('015', 100), ('020', 100)),
         clip_list='',
         clip_frames=0,
+        listed_clips=0,
         gt_size=(720, 1280),
         channel='rgb',
         crop_border=0,
@@ -98,6 +108,7 @@ _ALL = (
         clips=(('calendar', 41), ('city', 34), ('foliage', 49), ('walk', 47)),
         clip_list='',
         clip_frames=0,
+        listed_clips=0,
         gt_size=None,
         channel='y',
         crop_border=0,
@@ -113,6 +124,7 @@ _ALL = (
         clips=(),
         clip_list='vimeo90k/meta_info_Vimeo90K_test_GT.txt',
         clip_frames=7,
+        listed_clips=7824,
         gt_size=(256, 448),
         channel='y',
         crop_border=0,
@@ -134,6 +146,7 @@ _ALL = (
         ),
         clip_list='',
         clip_frames=0,
+        listed_clips=0,
         gt_size=(720, 1272),
         channel='y',
         crop_border=0,

@@ -25,6 +25,7 @@ class ClipResult:
         shown: LQ frames that were restored.
         seconds: Wall clock for them.
         peak_gib: Peak memory, GiB; None where it is not known.
+        data: Fingerprint of the clip's files.
         machine: Number of the machine in the record.
     """
 
@@ -33,6 +34,7 @@ class ClipResult:
     shown: int
     seconds: float
     peak_gib: float | None
+    data: str
     machine: int = 0
 
     def mean(self, metric: str) -> float:
@@ -47,7 +49,7 @@ class Record:
     Attributes:
         network: Its label in tables.
         settings: What was run: `network_g`, the keys of `val`, file of weights and its SHA-256.
-        protocol: The protocol, degradation and fingerprint of the data set.
+        protocol: The protocol and the degradation.
         parameters: Number of parameters.
         multiply_adds: For each LQ pixel of an output frame; None where it was not counted.
         lq_size: Height and width of the LQ frames of the first clip.
@@ -69,7 +71,7 @@ class Record:
         return replace(self, clips={**self.clips, name: result})
 
     def fits(self, other: 'Record') -> bool:
-        """Whether both are of the same network, weights, settings, protocol and data, so that clips can be shared."""
+        """Whether both are of the same network, weights, settings and protocol, so that clips can be shared."""
         return (self.settings, self.protocol) == (other.settings, other.protocol)
 
     def mean(self, metric: str) -> float:
@@ -157,6 +159,8 @@ def _join(first: Record, second: Record) -> Record:
 
 
 def _check_same(network: str, name: str, first: ClipResult, second: ClipResult) -> None:
+    if first.data != second.data:
+        raise UserError(f'Two records of {network} have clip {name} of other files; check which data set is right.')
     for metric in first.values:
         pairs = zip(first.values[metric], second.values[metric], strict=False)
         if first.frames != second.frames or any(abs(a - b) > _SAME for a, b in pairs if a != b):

@@ -33,6 +33,9 @@ class ClipSet(Interface):
     def open(self, name: str) -> Clip:
         """Reads a clip."""
 
+    def fingerprint(self, name: str) -> str:
+        """Changes when a clip's files do."""
+
 
 class PairedClipSet:
     """Clips of a data set.
@@ -54,6 +57,12 @@ class PairedClipSet:
         frames = [len(names) // 2] if self._center else list(range(len(names)))
         scored = [names[frame] for frame in frames]
         return Clip(name, lq, frames, scored, lambda frame: img2tensor(self._paired.read_gt(name, frame)))
+
+    def fingerprint(self, name: str) -> str:
+        """Changes when a clip's files do."""
+        sources = self._paired.lq, self._paired.gt
+        files = [Path(source.where(name, frame)) for source in sources for frame in range(len(source.frames[name]))]
+        return fingerprint(files)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class ReducedClipSet:
         """Changes when a clip's files do."""
         path = self._places[name]
         files = [path] if path.is_file() else sorted(path.iterdir())
-        return fingerprint(files, path.parent)
+        return fingerprint(files)
 
     def _read(self, path: Path) -> list[np.ndarray]:
         shrink, scale, frames = self._reduction.shrink, self._reduction.scale, self._reduction.frames
@@ -133,9 +142,9 @@ class ReducedClipSet:
         return found if self._reduction.frames is None else min(found, self._reduction.frames)
 
 
-def fingerprint(files: Iterable[Path], root: Path) -> str:
+def fingerprint(files: Iterable[Path]) -> str:
     """A short hash of the names and sizes of files."""
-    lines = [f'{file.relative_to(root)} {file.stat().st_size}' for file in files]
+    lines = [f'{file.name} {file.stat().st_size}' for file in files]
     return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
 
 

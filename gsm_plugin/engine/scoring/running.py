@@ -62,16 +62,18 @@ def run_task(
         The record, and how many of its clips were there already.
     """
     record = _begin(task, choice, model, path)
-    reused = [name for name in task.names if name in record.clips]
+    prints = {name: task.clips.fingerprint(name) for name in task.names}
+    reused = [name for name in task.names if name in record.clips and record.clips[name].data == prints[name]]
     bar.update(sum(task.clips.lengths[name] for name in reused))
-    fresh = [name for name in task.names if name not in record.clips]
+    fresh = [name for name in task.names if name not in set(reused)]
     for number, name in enumerate(fresh):
         clip = _open(task, name)
         bar.set_description(f'{choice.label}: {name}')
         if number == 0:
             record = _with_machine(record, clip, model, choice)
             _warm_up(model, clip)
-        result, images = _score(model, clip, task.metrics, len(record.machines) - 1)
+        result, images = _score(model, clip, task.metrics)
+        result = replace(result, data=prints[name], machine=len(record.machines) - 1)
         bar.update(len(clip.frames))
         if show is not None:
             show(choice.label, clip, images)
@@ -113,13 +115,13 @@ def _warm_up(model: GSMModel, clip: Clip) -> None:
         model.restore(clip.lq[None, :_WARM_UP_FRAMES])
 
 
-def _score(model: GSMModel, clip: Clip, metrics: dict, machine: int) -> tuple[ClipResult, list[np.ndarray]]:
+def _score(model: GSMModel, clip: Clip, metrics: dict) -> tuple[ClipResult, list[np.ndarray]]:
     with measured(model.device) as cost:
         output = model.restore(clip.lq[None])[0]
     images: list[np.ndarray] = []
     rows = list(score_clip(clip, output, metrics, lambda _, image: images.append(image)))
     values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(metrics)}
-    result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, machine)
+    result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, data='')
     return result, images
 
 
