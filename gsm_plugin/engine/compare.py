@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.data.degradations import check_degradation
-from gsm_plugin.engine.scoring.board import run_networks, write_text
+from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.engine.scoring.choices import parse_choices
 from gsm_plugin.engine.scoring.clips import ReducedClipSet, Reduction, names_of
 from gsm_plugin.engine.scoring.running import Task
 from gsm_plugin.evaluation.leaderboard_table import comparison_cells, to_markdown
 from gsm_plugin.evaluation.records import as_read
+from gsm_plugin.evaluation.report.charts import Point
+from gsm_plugin.evaluation.report.page import Page, render
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Comparison:
 
 
 def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
-    """Compares networks, and writes `table.md` and a record for each network.
+    """Compares networks, and writes `table.md`, `page.html` and a record for each network.
 
     Args:
         wanted: What is compared.
@@ -62,8 +64,31 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
         'channel': wanted.channel,
     }
     task = Task(clips, names, metrics, as_read(protocol))
-    records, _ = run_networks(task, choices, reduction.scale, wanted.out, say)
-    table = to_markdown(*comparison_cells(records))
+    records, pictures = run_networks(task, choices, reduction.scale, wanted.out, say)
+    header, cells = comparison_cells(records)
+    table = to_markdown(header, cells)
     write_text(wanted.out / 'table.md', table)
-    say(f'Table: {wanted.out / "table.md"}')
+    points = [Point(record.network, record.speed()[0], record.mean('psnr'), measured=True) for record in records]
+    page = Page(
+        f'Comparison on {wanted.place.resolve().name}',
+        _describe(wanted),
+        header,
+        cells,
+        points,
+        'PSNR is the mean over clips; speed is that of the whole run.',
+        records,
+        galleries_of(records, pictures),
+    )
+    write_text(wanted.out / 'page.html', render(page))
+    say(f'Table: {wanted.out / "table.md"}\nPage: {wanted.out / "page.html"}')
     return table
+
+
+def _describe(wanted: Comparison) -> str:
+    reduction = wanted.reduction
+    channel = {'rgb': 'RGB', 'y': 'the Y channel'}[wanted.channel]
+    shrunk = f', made {reduction.shrink} times smaller by area before' if reduction.shrink > 1 else ''
+    return (
+        f'PSNR and SSIM on {channel} of 8-bit frames, no border cut, every frame; mean over frames, then over clips. '
+        f'LQ frames are made from the ground truth{shrunk}: {reduction.degradation}, x{reduction.scale}.'
+    )

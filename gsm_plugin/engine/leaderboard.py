@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.leaderboard_data import open_leaderboard
-from gsm_plugin.engine.scoring.board import run_networks, write_text
+from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.engine.scoring.choices import Choice, parse_choices
 from gsm_plugin.engine.scoring.clips import names_of
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
@@ -14,8 +14,14 @@ from gsm_plugin.engine.scoring.running import Task
 from gsm_plugin.evaluation.leaderboard_table import join_rows, leaderboard_table, to_markdown
 from gsm_plugin.evaluation.protocols import DEGRADATION_TITLES, Protocol
 from gsm_plugin.evaluation.records import Record, as_read, merge_records, read_record, write_record
+from gsm_plugin.evaluation.report.galleries import Gallery
+from gsm_plugin.evaluation.report.page import Page, points_of, render
 
 _SCALE = 4
+_SPEEDS = (
+    "Published speeds are those of VRT's table, for output frames of 720x1280 on a card that it does not state; ours "
+    'are of the machine named below. Only speeds of one machine compare.'
+)
 TITLES = {label: known.title for label, known in KNOWN_NETWORKS.items()}
 
 
@@ -50,7 +56,7 @@ class Leaderboard:
 
 
 def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
-    """Reproduces a leaderboard, and writes `table.md` and a record for each network.
+    """Reproduces a leaderboard, and writes `table.md`, `page.html` and a record for each network.
 
     Args:
         wanted: What is to be reproduced.
@@ -66,19 +72,25 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
     protocol.lq_of(degradation)
     conditions = as_read({**asdict(protocol), 'degradation': degradation})
     others = [record for place in wanted.merged for record in _read_records(place, conditions)]
-    records = merge_records(others)
+    records, galleries = merge_records(others), []
     if wanted.networks:
-        records = _run(wanted, conditions, others, say)
+        records, galleries = _run(wanted, conditions, others, say)
     if not records:
         raise UserError(f'There are no results for {wanted.title}; name networks by --networks.')
-    header, cells = leaderboard_table(join_rows(records, TITLES), protocol, degradation)
+    rows = join_rows(records, TITLES)
+    header, cells = leaderboard_table(rows, protocol, degradation)
     table = f'{wanted.title}\n\n{protocol.describe()}\n\n{to_markdown(header, cells)}'
     write_text(wanted.out / 'table.md', table)
-    say(f'Table: {wanted.out / "table.md"}')
+    points = points_of(rows, (protocol.name, degradation))
+    page = Page(wanted.title, protocol.describe(), header, cells, points, _SPEEDS, records, galleries)
+    write_text(wanted.out / 'page.html', render(page))
+    say(f'Table: {wanted.out / "table.md"}\nPage: {wanted.out / "page.html"}')
     return table
 
 
-def _run(wanted: Leaderboard, conditions: dict, others: Sequence[Record], say: Callable[[str], None]) -> list[Record]:
+def _run(
+    wanted: Leaderboard, conditions: dict, others: Sequence[Record], say: Callable[[str], None]
+) -> tuple[list[Record], list[Gallery]]:
     protocol = wanted.protocol
     training = 'REDS BI' if protocol.trained_on == 'REDS' else f'Vimeo-90K {wanted.degradation.upper()}'
     choices = parse_choices(wanted.networks, training, protocol.name)
@@ -93,10 +105,10 @@ def _run(wanted: Leaderboard, conditions: dict, others: Sequence[Record], say: C
             before = [read_record(path)] if path.is_file() else []
             write_record(merge_records([*before, *own])[0], path)
     task = Task(clips, names, protocol.metrics, conditions, protocol.center_frame_only)
-    run, _ = run_networks(task, choices, _SCALE, wanted.out, say)
-    return run + merge_records(
-        record for record in others if record.network not in {choice.label for choice in choices}
-    )
+    run, pictures = run_networks(task, choices, _SCALE, wanted.out, say)
+    labels = {choice.label for choice in choices}
+    records = run + merge_records(record for record in others if record.network not in labels)
+    return records, galleries_of(run, pictures)
 
 
 def _flipped(choice: Choice) -> Choice:

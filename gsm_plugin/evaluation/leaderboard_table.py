@@ -10,6 +10,8 @@ from gsm_plugin.evaluation.tables import markdown_table
 
 # With more clips, a column for each is of no use.
 _MOST_CLIP_COLUMNS = 12
+MEASURED = 'measured: '
+"""How the sources of our own figures begin."""
 
 
 @dataclass(frozen=True)
@@ -152,4 +154,4 @@ def _where(record: Record | None) -> str:
         return ''
     weights = record.settings.get('weights')
     file = f'{weights["file"]}, sha256 {weights["sha256"][:8]}' if weights else 'no weights'
-    return f'measured: {record.network} ({file})'
+    return f'{MEASURED}{record.network} ({file})'

@@ -6,9 +6,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.engine.scoring.choices import Choice, build
-from gsm_plugin.engine.scoring.pictures import Pictures
+from gsm_plugin.engine.scoring.pictures import Pictures, profile_of
 from gsm_plugin.engine.scoring.running import Task, run_task
 from gsm_plugin.evaluation.records import Record
+from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
 
 _PICTURED_CLIPS = 4
 
@@ -44,6 +45,18 @@ def run_networks(
                 say(f'{choice.label}: results of {reused} of {len(task.names)} clips are those of {out}.')
             records.append(record)
     return records, pictures
+
+
+def galleries_of(records: Sequence[Record], pictures: Pictures) -> list[Gallery]:
+    """What a page shows of the pictured clips."""
+    found = pictures.of([record.network for record in records])
+    return [
+        make_gallery(
+            clip, paths, {label: profile_of(path) for label, path in paths.items() if profile_of(path).is_file()}
+        )
+        for clip, paths in found.items()
+        if len(paths) > 2
+    ]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ BOARDS = [(name, kind) for name, protocol in PROTOCOLS.items() for kind, _ in pr
 def home(tmp_path_factory):
     """Miniature data sets of all layouts, two clips of each, and two networks."""
     root = tmp_path_factory.mktemp('boards')
-    for name, protocol in PROTOCOLS.items():
+    for protocol in PROTOCOLS.values():
         write_miniature(protocol, moving_frames(9), 3, 2, root / 'part')
         for folder in (root / 'part').iterdir():
             (root / 'datasets').mkdir(exist_ok=True)
