@@ -81,7 +81,7 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
     header, cells = leaderboard_table(rows, protocol, degradation)
     table = f'{wanted.title}\n\n{protocol.describe()}\n\n{to_markdown(header, cells)}'
     write_text(wanted.out / 'table.md', table)
-    points = points_of(rows, (protocol.name, degradation))
+    points = points_of(rows, protocol, degradation)
     page = Page(wanted.title, protocol.describe(), header, cells, points, _SPEEDS, records, galleries)
     write_text(wanted.out / 'page.html', render(page))
     say(f'Table: {wanted.out / "table.md"}\nPage: {wanted.out / "page.html"}')

@@ -102,9 +102,8 @@ def _with_number(cell: Cell, sources: Sequence[str]) -> str:
 def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], protocol: Protocol) -> list[Cell]:
     figure = row.published.figures.get(column) if row.published else None
     record, where = row.record, _where(row.record)
-    scored = {name: len(clip.frames) for name, clip in record.clips.items()} if record else {}
-    comparable = protocol.is_complete(scored)
-    note = '' if comparable or not record else f' (part: {sum(scored.values())} frames of {len(scored)} clips)'
+    comparable = record is not None and record.is_complete(protocol)
+    note = '' if comparable or record is None else f' (part: {_extent(record)})'
     cells = [Cell(row.title + note)]
     for metric, places in (('psnr', 2), ('ssim', 4)):
         known = getattr(figure, metric) if figure else None
@@ -115,6 +114,10 @@ def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], protocol: Pr
         cells.append(Cell(f'{ours - known:+.{places}f}') if both else Cell())
     cells += [_clip_cell(record, clip, where) for clip in clips]
     return cells + (_size_cells(record, where) if record else _published_sizes(row.published, column))
+
+
+def _extent(record: Record) -> str:
+    return f'{sum(len(clip.frames) for clip in record.clips.values())} frames of {len(record.clips)} clips'
 
 
 def _clip_cell(record: Record | None, clip: str, where: str) -> Cell:
@@ -140,12 +143,11 @@ def _size_cells(record: Record, where: str) -> list[Cell]:
     counted = '' if record.multiply_adds is None else f'{record.multiply_adds * height * width / 1e12:.3f}'
     here = f'{where}; LQ frames of {height}x{width}'
     device = f'{here}; {machine["device"]}'
-    peak_text = '' if peak is None else f'{peak:.2f}'
     return [
         Cell(f'{record.parameters / 1e6:.2f}', where),
-        Cell(counted, f'{here}, counted'),
+        Cell(counted, f'{here}, counted') if counted else Cell(),
         Cell(f'{fps:.2f}', device),
-        Cell(peak_text, device),
+        Cell() if peak is None else Cell(f'{peak:.2f}', device),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.evaluation.protocols import Protocol
 
 _FORMAT = 1
 # float32 on another machine adds up in another order.
@@ -73,6 +74,10 @@ class Record:
     def fits(self, other: 'Record') -> bool:
         """Whether both are of the same network, weights, settings and protocol, so that clips can be shared."""
         return (self.settings, self.protocol) == (other.settings, other.protocol)
+
+    def is_complete(self, protocol: Protocol) -> bool:
+        """Whether all of a leaderboard was scored."""
+        return protocol.is_complete({name: len(clip.frames) for name, clip in self.clips.items()})
 
     def mean(self, metric: str) -> float:
         """Mean over clips of the means over frames."""

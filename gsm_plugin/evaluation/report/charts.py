@@ -58,7 +58,8 @@ def quality_over_speed(points: Sequence[Point]) -> str:
     axes.margins(0.14, 0.16)
     axes.set_xlabel('frames per second')
     axes.set_ylabel('PSNR, dB')
-    axes.legend(frameon=False, loc='lower left')
+    if len({point.measured for point in points}) == 2:
+        axes.legend(frameon=False, loc='best')
     return _svg(figure, 'quality-speed')
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.evaluation.leaderboard_table import MEASURED, Cell, Row
+from gsm_plugin.evaluation.protocols import Protocol
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.report.charts import Point, curves, quality_over_speed
 from gsm_plugin.evaluation.report.galleries import Gallery
@@ -56,21 +57,25 @@ def render(page: Page) -> str:
     )
 
 
-def points_of(rows: Sequence[Row], column: tuple[str, str]) -> list[Point]:
-    """Networks whose speed and PSNR are known, published or measured.
+def points_of(rows: Sequence[Row], protocol: Protocol, degradation: str) -> list[Point]:
+    """Networks whose speed and PSNR are known: measured, and published ones beside them where both compare.
 
     Args:
         rows: The networks.
-        column: Leaderboard and degradation of the published figures.
+        protocol: The leaderboard.
+        degradation: `bi` or `bd`.
     """
-    points = []
-    for row in rows:
-        published = row.published
-        # The published times are for output frames of 720x1280.
-        if published and published.milliseconds and column in published.figures and column[0] == 'reds4':
-            points.append(Point(row.title, 1e3 / published.milliseconds, published.figures[column].psnr, False))
-        if row.record:
-            points.append(Point(row.title, row.record.speed()[0], row.record.mean('psnr'), True))
+    column = protocol.name, degradation
+    measured = [row for row in rows if row.record]
+    points = [Point(row.title, row.record.speed()[0], row.record.mean('psnr'), True) for row in measured]
+    # The published times are for output frames of 720x1280, and figures are of whole data sets.
+    if protocol.name == 'reds4' and all(row.record.is_complete(protocol) for row in measured):
+        known = [row.published for row in rows if row.published and column in row.published.figures]
+        points += [
+            Point(entry.title, 1e3 / entry.milliseconds, entry.figures[column].psnr, False)
+            for entry in known
+            if entry.milliseconds
+        ]
     return points
 
 
