@@ -1,6 +1,7 @@
 """From what the user writes behind --networks to networks that are ready to run."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Choice:
         network_g: The section of an option file.
         val: Keys of `val` that say how it is run.
         weights: File of weights; None for a network without any.
+        param_key: Which weights of the file; None takes the averaged ones, or those that are there.
         lengths: See `KnownNetwork`.
     """
 
@@ -40,11 +42,14 @@ class Choice:
     network_g: dict
     val: dict
     weights: Path | None
+    param_key: str | None
     lengths: tuple[int, ...]
 
     def settings(self) -> dict:
         """What the results depend on."""
-        weights = None if self.weights is None else {'file': self.weights.name, 'sha256': sha256_of(self.weights)}
+        weights = None
+        if self.weights is not None:
+            weights = {'file': self.weights.name, 'sha256': sha256_of(self.weights), 'key': self.param_key}
         return as_read({'network_g': self.network_g, 'val': self.val, 'weights': weights})
 
 
@@ -86,6 +91,7 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
     # It prints every layer of each network.
     get_root_logger().setLevel(logging.ERROR)
     weights = None if choice.weights is None else str(choice.weights)
+    key = {} if choice.param_key is None else {'param_key_g': choice.param_key}
     opt = {
         'name': choice.label,
         'model_type': 'GSMModel',
@@ -96,19 +102,21 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
         'world_size': 1,
         'is_train': False,
         'network_g': dict(choice.network_g),
-        'path': {'pretrain_network_g': weights, 'strict_load_g': True},
+        'path': {'pretrain_network_g': weights, 'strict_load_g': True, **key},
         'val': {**choice.val, 'metrics': metrics},
     }
     try:
         return GSMModel(opt)
+    except UserError:
+        raise
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f'{choice.label}: {str(error).rstrip(".")}; correct it in {choice.label} of --networks.'
-        ) from error
+        raise UserError(f'{choice.label}: {str(error).rstrip(".")}; correct network_g.') from error
 
 
 def _choice(word: str, training: str, protocol: str | None) -> Choice:
     label, _, value = word.partition('=')
+    if re.fullmatch(r'[\w.+-]+', label) is None or label in ('LQ', 'GT'):
+        raise UserError(f'--networks: {label!r} cannot be the name of a file; take letters and digits, not LQ or GT.')
     if value and not Path(value).is_file():
         raise UserError(f'--networks {word}: {value} does not exist; correct the path.')
     if value.endswith(('.yml', '.yaml')):
@@ -122,7 +130,7 @@ def _choice(word: str, training: str, protocol: str | None) -> Choice:
     network_g = {**known.options, **known.by_training.get(training, {}), **known.by_protocol.get(protocol, {})}
     val = {**known.val, **known.val_by_training.get(training, {}), **known.val_by_protocol.get(protocol, {})}
     weights = Path(value) if value else _default_weights(label, training)
-    return Choice(label, network_g, val, weights, known.lengths or (val['window'],))
+    return Choice(label, network_g, val, weights, None, known.lengths or (val['window'],))
 
 
 def _from_options(label: str, file: str) -> Choice:
@@ -134,7 +142,8 @@ def _from_options(label: str, file: str) -> Choice:
     run = {key: val[key] for key in _VAL_KEYS if key in val}
     known = {entry.options['type']: entry for entry in KNOWN_NETWORKS.values()}.get(network_g.get('type'))
     lengths = (run['window'],) if 'window' in run else known.lengths if known else (2, 3)
-    return Choice(label, dict(network_g), run, None if weights is None else Path(weights).expanduser(), lengths)
+    file_of_weights = None if weights is None else Path(weights).expanduser()
+    return Choice(label, dict(network_g), run, file_of_weights, path.get('param_key_g'), lengths)
 
 
 def _default_weights(label: str, training: str) -> Path | None:
