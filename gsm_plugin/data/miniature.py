@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.demo_videos import fetch_videos, read_frames
-from gsm_plugin.data.whole_or_nothing import whole_or_nothing
+from gsm_plugin.data.whole_files import whole_or_nothing
 from gsm_plugin.evaluation.protocols import Protocol
 
 # Name in the wheel and by how much its frames are made smaller, by area, before they serve as ground truth.
@@ -45,7 +45,7 @@ def write_clips(clips: Mapping[str, Sequence[np.ndarray]], out: str | Path) -> N
     """Writes clips as `GT/<clip>/00000000.png` with their LQ in `BIx4` and `BDx4`.
 
     Raises:
-        FileExistsError: `out` exists.
+        UserError: `out` exists.
     """
     folders = {'GT': None, 'BIx4': 'bi', 'BDx4': 'bd'}
     with whole_or_nothing(Path(out)) as part, tqdm(total=sum(map(len, clips.values())), unit='frame') as bar:
@@ -67,7 +67,7 @@ def write_miniature(protocol: Protocol, frames: Sequence[np.ndarray], length: in
         out: Folder of data sets to make.
 
     Raises:
-        FileExistsError: `out` exists.
+        UserError: `out` exists.
     """
     length = protocol.clip_frames or length
     names = [name for name, _ in protocol.clips][:clips] or [f'00001/{number:04d}' for number in range(1, clips + 1)]

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.miniature import write_clips, write_miniature
 from gsm_plugin.evaluation.protocols import PROTOCOLS
@@ -37,7 +38,7 @@ def test_a_layout_is_that_of_the_leaderboard(tmp_path):
 
 def test_what_exists_is_not_replaced_and_nothing_half_made_stays(tmp_path):
     (tmp_path / 'there').mkdir()
-    with pytest.raises(FileExistsError, match='there exists; remove it'):
+    with pytest.raises(UserError, match='there exists; remove it'):
         write_clips({'a': frames(1)}, tmp_path / 'there')
     with pytest.raises(ValueError):
         write_clips({'a': frames(1, 9, 9)}, tmp_path / 'odd')
