@@ -10,6 +10,7 @@ from gsm_plugin.engine.scoring.pictures import Pictures, profile_of
 from gsm_plugin.engine.scoring.running import Task, run_task
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
+from gsm_plugin.models.gsm_model import GSMModel
 
 _PICTURED_CLIPS = 4
 
@@ -32,19 +33,26 @@ def run_networks(
     Raises:
         UserError: A network cannot be built, or a clip cannot be read.
     """
-    models = [build(choice, scale, task.metrics) for choice in choices]
+    models = [_on_cpu(build(choice, scale, task.metrics)) for choice in choices]
     pictures = Pictures(out / 'pictures', task.names[:_PICTURED_CLIPS])
     total = len(choices) * sum(task.clips.lengths[name] for name in task.names)
     records = []
     with tqdm(total=total, unit='frame') as bar:
         for choice in choices:
-            # Taken out of the list, so that one network at a time is on the GPU from here on.
             model = models.pop(0)
+            model.net_g.to(model.device)
             record, reused = run_task(task, choice, model, out / f'{choice.label}.json', bar, pictures.keep)
+            del model
             if reused:
                 say(f'{choice.label}: results of {reused} of {len(task.names)} clips are those of {out}.')
             records.append(record)
     return records, pictures
+
+
+def _on_cpu(model: GSMModel) -> GSMModel:
+    """Where a network waits for its turn, so that the peak memory of another one is its own."""
+    model.net_g.to('cpu')
+    return model
 
 
 def galleries_of(records: Sequence[Record], pictures: Pictures) -> list[Gallery]:

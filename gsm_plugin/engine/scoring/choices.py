@@ -45,6 +45,11 @@ class Choice:
     param_key: str | None
     lengths: tuple[int, ...]
 
+    def least_frames(self) -> int:
+        """The shortest clip that the network takes."""
+        # IconVSR looks so far beyond both ends of a clip, by reflection.
+        return max(self.val.get('window') or 1, 2 * self.network_g.get('temporal_padding', 0) + 1)
+
     def settings(self) -> dict:
         """What the results depend on."""
         weights = None

@@ -10,6 +10,7 @@ from basicsr.utils import tensor2img
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.engine.scoring.choices import Choice
 from gsm_plugin.engine.scoring.clips import ClipSet
 from gsm_plugin.evaluation.cost import measured
@@ -61,7 +62,7 @@ def run_task(
     Returns:
         The record, and how many of its clips were there already.
     """
-    record = _begin(task, choice, model, path)
+    record = _begin(task, choice, model, path, bar)
     prints = {name: task.clips.fingerprint(name) for name in task.names}
     reused = [name for name in task.names if name in record.clips and record.clips[name].data == prints[name]]
     bar.update(sum(task.clips.lengths[name] for name in reused))
@@ -70,9 +71,11 @@ def run_task(
         clip = _open(task, name)
         bar.set_description(f'{choice.label}: {name}')
         if number == 0:
+            bar.set_postfix_str('counting multiply-adds')
             record = _with_machine(record, clip, model, choice)
+            bar.set_postfix_str('')
             _warm_up(model, clip)
-        result, images = _score(model, clip, task.metrics)
+        result, images = _score(model, clip, task.metrics, choice)
         result = replace(result, data=prints[name], machine=len(record.machines) - 1)
         bar.update(len(clip.frames))
         if show is not None:
@@ -82,14 +85,17 @@ def run_task(
     return record, len(reused)
 
 
-def _begin(task: Task, choice: Choice, model: GSMModel, path: Path) -> Record:
+def _begin(task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm) -> Record:
     network = model.get_bare_model(model.net_g)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     empty = Record(choice.label, choice.settings(), task.protocol, parameters, None, (0, 0), ())
     if not path.is_file():
         return empty
     found = read_record(path)
-    return found if found.fits(empty) else empty
+    if found.fits(empty):
+        return found
+    bar.write(f'{path} is of other weights, settings or protocol; it is replaced.')
+    return empty
 
 
 def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
@@ -115,9 +121,20 @@ def _warm_up(model: GSMModel, clip: Clip) -> None:
         model.restore(clip.lq[None, :_WARM_UP_FRAMES])
 
 
-def _score(model: GSMModel, clip: Clip, metrics: dict) -> tuple[ClipResult, list[np.ndarray]]:
+def _score(model: GSMModel, clip: Clip, metrics: dict, choice: Choice) -> tuple[ClipResult, list[np.ndarray]]:
+    least = choice.least_frames()
+    if len(clip.lq) < least:
+        raise UserError(
+            f'{choice.label} needs {least} frames, but clip {clip.folder} has {len(clip.lq)}; leave it out.'
+        )
     with measured(model.device) as cost:
         output = model.restore(clip.lq[None])[0]
+    wanted, actual = (size_text(image.shape[-2:]) for image in (clip.read_gt(clip.frames[0]), output))
+    if actual != wanted:
+        raise UserError(
+            f'{choice.label} makes {actual} pixels of clip {clip.folder}, whose ground truth has {wanted}; take its '
+            f'own scale, or another network.'
+        )
     images: list[np.ndarray] = []
     rows = list(score_clip(clip, output, metrics, lambda _, image: images.append(image)))
     values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(metrics)}

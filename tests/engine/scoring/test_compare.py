@@ -134,6 +134,24 @@ def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
     assert re.search(r'broken\.mp4 has no frames that can be read', found)
 
 
+def test_a_network_of_another_scale_is_one_sentence(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    _, file = write_network(tmp_path)
+    with pytest.raises(SystemExit):
+        run(place, tmp_path / 'out', '--networks', f'tiny={file}', '--scale', '2')
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert 'tiny makes 96x128 pixels of clip clip, whose ground truth has 48x64; take its own scale' in error
+
+
+def test_a_clip_that_is_too_short_for_a_network_is_one_sentence(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    _, file = write_network(tmp_path, window=3)
+    with pytest.raises(SystemExit):
+        run(place, tmp_path / 'out', '--networks', f'tiny={file}')
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith('basicsr: tiny needs 3 frames, but clip clip has 2; leave it out.')
+
+
 def test_weights_that_do_not_fit_end_it_before_anything_is_run(tmp_path, capsys):
     place = write_frames(tmp_path / 'clip', moving_frames(1))
     write_network(tmp_path)

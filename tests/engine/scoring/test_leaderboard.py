@@ -118,7 +118,7 @@ def test_results_are_reused_and_an_interrupted_run_goes_on(home, tmp_path, capsy
     assert len(restored) == 2
 
 
-def test_other_weights_are_run_anew(home, tmp_path):
+def test_other_weights_are_run_anew(home, tmp_path, capsys):
     root, _ = home
     _, file = write_network(tmp_path / 'net', 5, 'third')
     out = tmp_path / 'out'
@@ -129,6 +129,7 @@ def test_other_weights_are_run_anew(home, tmp_path):
     after = json.loads((out / 'third.json').read_text())
     assert before['settings']['weights']['sha256'] != after['settings']['weights']['sha256']
     assert before['clips']['000']['values'] != after['clips']['000']['values']
+    assert 'third.json is of other weights, settings or protocol; it is replaced.' in capsys.readouterr().out
 
 
 def test_records_of_two_machines_make_one_table(home, tmp_path, capsys):

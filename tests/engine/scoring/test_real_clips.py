@@ -25,9 +25,8 @@ WEIGHTS = {
     'bi': 'BasicVSR_Vimeo90K_BIx4-2a29695a.pth',
     'bd': 'BasicVSR_Vimeo90K_BDx4-e9bf46eb.pth',
 }
-NEEDED = [ROOT / WEIGHTS_FOLDER / file for file in WEIGHTS.values()] + [
-    CACHE / f'{clip.name}.mp4' for clip in REAL_CLIPS
-]
+VIDEOS = [CACHE / f'{clip.name}.mp4' for clip in REAL_CLIPS]
+NEEDED = [*(ROOT / WEIGHTS_FOLDER / file for file in WEIGHTS.values()), *VIDEOS]
 BOARDS = [(name, kind) for name, protocol in PROTOCOLS.items() for kind, _ in protocol.lq]
 
 pytestmark = pytest.mark.skipif(not all(map(Path.is_file, NEEDED)), reason='the weights or videos are not here')
