@@ -5,6 +5,7 @@ bring them; without them these tests are passed over.
 """
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.data.miniature import REAL_CLIPS, read_real_clips, write_miniature
+from gsm_plugin.data.miniature import REAL_CLIPS, read_real_clips, write_clips, write_miniature
 from gsm_plugin.engine.scoring.choices import WEIGHTS_FOLDER
 from gsm_plugin.evaluation.protocols import PROTOCOLS
 from tests.engine.scoring.tiny_vsr import read_rgb, scores
@@ -44,6 +45,16 @@ def test_the_carphone_gives_the_measured_figures(tmp_path):
     for label, expected in (('bicubic', 24.12), ('basicvsr', 29.27)):
         values = json.loads((tmp_path / f'{label}.json').read_text())['clips']['carphone_pristine']['values']
         assert np.mean(values['psnr']) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_option_file_gives_the_measured_figures_too(tmp_path, monkeypatch):
+    clip = 'carphone_pristine'
+    write_clips({clip: read_real_clips(CACHE, 15)[clip]}, tmp_path / 'datasets' / 'clips')
+    (tmp_path / 'experiments').symlink_to(ROOT / 'experiments')
+    monkeypatch.chdir(tmp_path)
+    command.main(['test', '-opt', str(ROOT / 'options' / 'test_basicvsr_clips.yml')])
+    log = next((tmp_path / 'results' / 'test_basicvsr_clips').glob('*.log')).read_text()
+    assert float(re.search(r'# psnr: (\d+\.\d+)', log)[1]) == pytest.approx(29.27, abs=0.02)
 
 
 @pytest.mark.parametrize('name, kind', BOARDS)
