@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torchvision.ops  # noqa: F401  (registers the deformable convolution)
@@ -59,7 +60,7 @@ def count(network: nn.Module, shape: Sequence[int]) -> tuple[float, int]:
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         },
     )
-    with torch.no_grad(), _hand_counts(network, counter) as extra, counter:
+    with torch.no_grad(), _hand_counts(network) as extra, counter:
         output = network(torch.zeros(shape))
     # PyTorch counts a multiply-add as two operations.
     return counter.get_total_flops() / 2 + sum(extra), output.shape[1] if output.ndim == 5 else 1
@@ -90,28 +91,32 @@ def bimamba_multiply_adds(module: BiMamba, sequences: int, length: int) -> int:
 
 
 @contextmanager
-def _hand_counts(network: nn.Module, counter: FlopCounterMode) -> Iterator[list[float]]:
-    """A list that grows while the network runs, by what the counter does not see."""
-    found: list[float] = []
-    hooks = []
-    for module in network.modules():
-        if isinstance(module, BiMamba):
-            # How much of the scan the counter sees depends on how it is computed, so that part is taken back.
-            hooks += [
-                module.register_forward_pre_hook(lambda *_: found.append(counter.get_total_flops() / 2)),
-                module.register_forward_hook(
-                    lambda m, inputs, _: found.append(
-                        bimamba_multiply_adds(m, *inputs[0].shape[:2]) - counter.get_total_flops() / 2
-                    )
-                ),
-            ]
-        elif isinstance(module, ImplicitWarp):
-            hooks.append(module.register_forward_hook(lambda _, inputs, __: found.append(_of_warp(inputs[0]))))
+def _hand_counts(network: nn.Module) -> Iterator[list[int]]:
+    """A list that grows while the network runs, by what the counter does not see.
+
+    Scans are not run: only their sizes matter, and step by step they would take most of the time.
+    """
+    found: list[int] = []
+    scans = [module for module in network.modules() if isinstance(module, BiMamba)]
+    for module in scans:
+        module.forward = partial(_skip_scan, module, found)
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, __: found.append(_of_warp(inputs[0])))
+        for module in network.modules()
+        if isinstance(module, ImplicitWarp)
+    ]
     try:
         yield found
     finally:
+        for module in scans:
+            del module.forward
         for hook in hooks:
             hook.remove()
+
+
+def _skip_scan(module: BiMamba, found: list[int], x: torch.Tensor, *_: object) -> torch.Tensor:
+    found.append(bimamba_multiply_adds(module, *x.shape[:2]))
+    return torch.zeros_like(x)
 
 
 def _of_warp(frames: torch.Tensor) -> int:

@@ -52,6 +52,15 @@ def test_a_bidirectional_mamba_is_counted_as_by_hand(width, length):
     assert scan_multiply_adds(2, length, inner, state) == 2 * length * scan
 
 
+def test_counting_leaves_the_network_as_it_was():
+    network = GSMamba(prop_depth=2, attn_depth=1, pa_frame=1, embed_dims=16, num_heads=2).eval()
+    clip = torch.rand(1, 2, 3, 8, 8)
+    with torch.no_grad():
+        before = network(clip)
+        count(network, (1, 2, 3, 8, 8))
+        torch.testing.assert_close(network(clip), before, atol=0, rtol=0)
+
+
 def test_gsm_is_counted_with_its_attention_scans_and_warps():
     sizes = {'prop_depth': 2, 'attn_depth': 2, 'embed_dims': 16, 'num_heads': 2}
     per_pixel = {reach: count_per_pixel(GSMamba(pa_frame=reach, **sizes), (2, 3)) for reach in (0, 1)}
