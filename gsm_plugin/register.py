@@ -4,6 +4,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGIST
 
 from gsm_plugin.archs.bicubic_arch import Bicubic
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
@@ -13,6 +14,7 @@ from gsm_plugin.models.gsm_model import GSMModel
 _ADDED = (
     (ARCH_REGISTRY, 'GSMamba', GSMamba),
     (ARCH_REGISTRY, 'Bicubic', Bicubic),
+    (ARCH_REGISTRY, 'VRT', VRT),
     (ARCH_REGISTRY, 'GatherScatterBlock', GatherScatterBlock),
     (ARCH_REGISTRY, 'ImplicitWarp', ImplicitWarp),
     (MODEL_REGISTRY, 'GSMModel', GSMModel),

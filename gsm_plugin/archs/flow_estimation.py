@@ -1,12 +1,17 @@
 """Optical flow between the frames of a clip by BasicSR's SPyNet (arXiv 1611.00850), for clips of any size."""
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from basicsr.archs.arch_util import flow_warp
 from basicsr.archs.spynet_arch import SpyNet
 from torch import Tensor
+from torch.nn import functional as F
 
 from gsm_plugin.compat.weight_names import to_basicsr_names
+from gsm_plugin.ops import extend_by_reflection
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
 _SMALLEST_SIDE = 33
@@ -46,28 +51,74 @@ def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
         flows_backward, on the grid of frame i and pointing into frame i + 1, and flows_forward, on the grid of frame
         i + 1 and pointing into frame i, both (b, t - 1, 2, h, w), pixels, x then y.
     """
+    backward, forward = _estimate_both_ways(lambda *pair: [spynet(*pair)], clip, 1)
+    return backward[0], forward[0]
+
+
+def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Estimates the flow between neighbouring frames at several resolutions, both ways (VRT, arXiv 2201.12288).
+
+    Args:
+        spynet: The flow network. It runs in the clip's precision, even under autocast.
+        clip: (b, t, 3, h, w), in [0, 1], with sides that can be halved levels - 1 times. Sides of 32 pixels and less
+            are enlarged by reflection for the network.
+        levels: Number of resolutions, up to 6.
+
+    Returns:
+        As of `estimate_flows`, for each level i from fine to coarse: (b, t - 1, 2, h / 2**i, w / 2**i), in pixels of
+        that level.
+    """
+    return _estimate_both_ways(lambda *pair: _coarse_to_fine(spynet, *pair, levels), clip, levels)
+
+
+def _estimate_both_ways(
+    network: Callable[[Tensor, Tensor], Sequence[Tensor]], clip: Tensor, levels: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Runs a network (n, 3, h, w), (n, 3, h, w) -> for each level (n, 2, h / 2**i, w / 2**i) on all pairs."""
     b, t, c, h, w = clip.shape
+    sizes = [(h >> i, w >> i) for i in range(levels)]
     if t == 1:
-        none = clip.new_zeros(b, 0, 2, h, w)
+        none = [clip.new_zeros(b, 0, 2, *size) for size in sizes]
         return none, none
     with torch.autocast(clip.device.type, enabled=False):
-        padded = _reflect(_reflect(clip, -1), -2)
+        padded = _enlarge(_enlarge(clip, -1), -2)
         first, second = (frames.reshape(-1, c, *padded.shape[-2:]) for frames in (padded[:, :-1], padded[:, 1:]))
         ref, supp = torch.cat((first, second)), torch.cat((second, first))
         group = len(ref) if torch.is_grad_enabled() else max(1, _PIXELS_AT_ONCE // padded[0, 0, 0].numel())
-        flows = torch.cat([spynet(*pair) for pair in zip(ref.split(group), supp.split(group), strict=True)])
-    backward, forward = flows[..., :h, :w].reshape(2, b, t - 1, 2, h, w)
-    return backward, forward
+        groups = [network(*pair) for pair in zip(ref.split(group), supp.split(group), strict=True)]
+    flows = [torch.cat(parts) for parts in zip(*groups, strict=True)]
+    cut = [flow[..., :h, :w].reshape(2, b, t - 1, 2, h, w) for flow, (h, w) in zip(flows, sizes, strict=True)]
+    return [flow[0] for flow in cut], [flow[1] for flow in cut]
 
 
-def _reflect(clip: Tensor, axis: int) -> Tensor:
-    """Extends a short side at its end by reflecting it as often as it takes."""
-    side = clip.shape[axis]
-    if side >= _SMALLEST_SIDE:
-        return clip
-    period = max(1, 2 * side - 2)
-    place = torch.arange(_PADDED_SIDE, device=clip.device) % period
-    return clip.index_select(axis, torch.where(place < side, place, period - place))
+def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> list[Tensor]:
+    """SPyNet as in BasicSR, which keeps the finest of its flows alone."""
+    h, w = ref.shape[-2:]
+    rounded = [32 * math.ceil(side / 32) for side in (h, w)]
+    pyramids = []
+    for image in (ref, supp):
+        pyramid = [spynet.preprocess(F.interpolate(image, rounded, mode='bilinear', align_corners=False))]
+        while len(pyramid) < len(spynet.basic_module):
+            pyramid.insert(0, F.avg_pool2d(pyramid[0], 2))
+        pyramids.append(pyramid)
+    flows = []
+    for module, ref_level, supp_level in zip(spynet.basic_module, *pyramids, strict=True):
+        if flows:
+            flow = 2 * F.interpolate(flows[0], scale_factor=2, mode='bilinear', align_corners=True)
+        else:
+            flow = torch.zeros_like(ref_level[:, :2])
+        warped = flow_warp(supp_level, flow.permute(0, 2, 3, 1), padding_mode='border')
+        flows.insert(0, flow + module(torch.cat((ref_level, warped, flow), 1)))
+    return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
+
+
+def _resize(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    ratio = flow.new_tensor([size[1] / flow.shape[3], size[0] / flow.shape[2]])
+    return F.interpolate(flow, size, mode='bilinear', align_corners=False) * ratio[:, None, None]
+
+
+def _enlarge(clip: Tensor, axis: int) -> Tensor:
+    return clip if clip.shape[axis] >= _SMALLEST_SIDE else extend_by_reflection(clip, axis, _PADDED_SIDE)
 
 
 def _read_weights(path: Path, expected: set[str]) -> dict[str, Tensor]:

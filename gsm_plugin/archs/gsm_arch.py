@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.archs.cuda_graphs import TrainingGraph
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
+from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
+from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -46,6 +49,8 @@ class GSMamba(nn.Module):
         scan_backend: auto, triton, mamba_ssm, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
         attention_backend: auto, triton, torch or naive.
+        cuda_graphs: Train with CUDA graphs of everything but the flow network: faster where crops are so small that
+            the GPU waits for launches. All batches must have one shape; the first step takes a few steps' time.
 
     Raises:
         ValueError: A value is not among these.
@@ -73,6 +78,7 @@ class GSMamba(nn.Module):
         scan_backend: str = 'auto',
         warp_backend: str = 'auto',
         attention_backend: str = 'auto',
+        cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
         _check_sizes(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads)
@@ -102,11 +108,13 @@ class GSMamba(nn.Module):
             for _ in range(prop_depth)
         )
         self.implicit_align = ImplicitWarp(embed_dims, num_heads, warp_backend)
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = LayerNorm(embed_dims)
         self.conv_after_body = nn.Linear(embed_dims, embed_dims)
         self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
+        # all but the flow network, which moves tensors between devices
+        self._enhance = TrainingGraph(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,16 +131,18 @@ class GSMamba(nn.Module):
         """
         if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
             raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
+        return self._enhance(x, *self.estimate_flows(x))
+
+    def enhance(self, x: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
+        """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""
         shape = x.shape[:2]
-        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2)
-        deep = self.propagate(features, *self.estimate_flows(x))
+        # contiguous, as everything up to the reconstruction reads and writes
+        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
+        deep = self.propagate(features, flows_backward, flows_forward)
         features = features + self.conv_after_body(self.norm(deep))
-        frames = features.permute(0, 1, 4, 2, 3).flatten(0, 1)
-        group = len(frames)
-        if not torch.is_grad_enabled():
-            group = max(1, _PIXELS_AT_ONCE // (x.shape[3] * x.shape[4] * self.upscale**2))
-        pairs = zip(frames.split(group), x.flatten(0, 1).split(group), strict=True)
-        return torch.cat([self._reconstruct(*pair) for pair in pairs]).unflatten(0, shape)
+        pairs = features.permute(0, 1, 4, 2, 3).flatten(0, 1), x.flatten(0, 1)
+        pixels = x.shape[3] * x.shape[4] * self.upscale**2
+        return run_in_groups(self._reconstruct, *pairs, pixels=pixels, at_once=_PIXELS_AT_ONCE).unflatten(0, shape)
 
     def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
@@ -179,17 +189,18 @@ class _Stage(nn.Module):
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
         """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        frames = list(self.attn_blocks(x).unbind(1))
+        attended = self.attn_blocks(x)
+        # without attention blocks, x itself would be overwritten
+        frames = FrameBuffer(attended.clone() if attended is x else attended, self.mamba_block.skip_scale.dtype)
+        constants = self.mamba_block.constants(implicit_warp)
         reach = gather_flows.shape[2] // 2
-        for i in range(len(frames)):
+        for i in range(x.shape[1]):
             positions = range(i - reach, i + reach + 1)
-            window = torch.stack([frames[min(max(j, 0), len(frames) - 1)] for j in positions], 1)
-            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, implicit_warp)
-            # The next window reads what this one wrote; what lies outside the clip is dropped.
-            for j, frame in zip(positions, window.unbind(1), strict=True):
-                if 0 <= j < len(frames):
-                    frames[j] = frame
-        return x + torch.stack(frames, 1)
+            # the next window reads what this one wrote
+            window = frames.read(positions)
+            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants)
+            frames.write(positions, window)
+        return x + frames.clip()
 
 
 def _check_sizes(

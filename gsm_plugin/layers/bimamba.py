@@ -44,10 +44,11 @@ class BiMamba(nn.Module):
             with torch.no_grad():
                 dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, l, d_model) -> the same."""
+    def forward(self, x: Tensor, parameters: ScanParameters | None = None) -> Tensor:
+        """(b, l, d_model) -> the same; parameters from `scan_parameters()`, for callers that scan often."""
         inner, z = self.in_proj(x).chunk(2, -1)
-        return self.out_proj(bidirectional_scan(inner, z, self.scan_parameters(), self.backend))
+        parameters = self.scan_parameters() if parameters is None else parameters
+        return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend))
 
     def scan_parameters(self) -> ScanParameters:
         """Stacks the parameters of both directions."""

@@ -1,16 +1,27 @@
 """Gather, mix, scatter: the block that gives Gather-Scatter Mamba its name (arXiv 2510.00862)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.bimamba import BiMamba
-from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.implicit_warp import CellProjections, ImplicitWarp
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import ConvMlp
-from gsm_plugin.ops import flow_warp
+from gsm_plugin.ops import ScanParameters, flow_warp, residual_sum
 
 SSM_INITS = ('reference', 'mamba')
 SCATTERS = ('all', 'anchor')
+
+
+class SweepConstants(NamedTuple):
+    """What does not change between the windows of a sweep."""
+
+    implicit_warp: ImplicitWarp
+    projections: CellProjections
+    scan: ScanParameters
 
 
 class GatherScatterBlock(nn.Module):
@@ -48,14 +59,18 @@ class GatherScatterBlock(nn.Module):
         self.warp_backend = warp_backend
         self.skip_scale = nn.Parameter(torch.ones(1, dim, 1, 1, 1))
         self.skip_scale2 = nn.Parameter(torch.ones(1, 1, dim))
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.mamba = BiMamba(dim, backend=scan_backend)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = ConvMlp(dim, mlp_ratio * dim)
         self._reset(ssm_init)
 
+    def constants(self, implicit_warp: ImplicitWarp) -> SweepConstants:
+        """What all windows of a sweep share; `implicit_warp` is what gathers."""
+        return SweepConstants(implicit_warp, implicit_warp.projections(), self.mamba.scan_parameters())
+
     def forward(
-        self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, implicit_warp: ImplicitWarp
+        self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, constants: SweepConstants
     ) -> Tensor:
         """Updates a window.
 
@@ -64,27 +79,26 @@ class GatherScatterBlock(nn.Module):
             gather_flow: From the anchor's grid into each frame, (b, k, 2, h, w), pixels, x then y.
             scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w).
             anchor: Position of the anchor in the window.
-            implicit_warp: What gathers; shared by all blocks of a network.
+            constants: Result of `constants`.
 
         Returns:
             (b, k, h, w, dim); with `scatter: anchor`, only the anchor differs from the input.
         """
 
         def mix(x: Tensor) -> Tensor:
-            gathered = self.gather(x, gather_flow, anchor, implicit_warp)
-            return self.carry_back(self._scan(gathered), scatter_flow, anchor)
+            gathered = self.gather(x, gather_flow, anchor, constants)
+            return self.carry_back(self._scan(gathered, constants), scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
-        x = self.skip_scale.flatten() * window + scattered
-        fed = checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn)
-        x = self.skip_scale2.flatten() * x + fed
+        x = checkpointing.run(self._feed_forward, window, scattered, recompute=self.recompute_ffn)
         if self.scatter == 'anchor':
             x = torch.cat((window[:, :anchor], x[:, anchor : anchor + 1], window[:, anchor + 1 :]), 1)
         return x
 
-    def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: ImplicitWarp) -> Tensor:
+    def gather(self, window: Tensor, flow: Tensor, anchor: int, constants: SweepConstants) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same."""
-        aligned = implicit_warp(window.flatten(0, 1), window[:, anchor], flow.flatten(0, 1))
+        frames, target = window.flatten(0, 1), window[:, anchor]
+        aligned = constants.implicit_warp(frames, target, flow.flatten(0, 1), constants.projections)
         return aligned.view_as(window)
 
     def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
@@ -95,10 +109,14 @@ class GatherScatterBlock(nn.Module):
         frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 
-    def _scan(self, aligned: Tensor) -> Tensor:
+    def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
+        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
+
+    def _scan(self, aligned: Tensor, constants: SweepConstants) -> Tensor:
         """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""
-        tokens = aligned.permute(0, 2, 3, 1, 4)
-        mixed = self.mamba(self.norm1(tokens.flatten(1, 3)))
+        tokens = self.norm1(aligned.permute(0, 2, 3, 1, 4))
+        mixed = self.mamba(tokens.flatten(1, 3), constants.scan)
         return mixed.view(tokens.shape).permute(0, 3, 1, 2, 4)
 
     def _reset(self, ssm_init: str) -> None:

@@ -1,4 +1,4 @@
-"""The two feed-forward networks of GSM: gated (GEGLU, arXiv 2002.05202), and with a depthwise 3D convolution."""
+"""Feed-forward networks: gated (GEGLU, arXiv 2002.05202), and with a depthwise 3D convolution."""
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,19 @@ class GatedMlp(nn.Module):
     """`fc2(gelu(fc11(x)) * fc12(x))`.
 
     Args:
-        dim: Channels of input and output.
+        dim: Channels of the input.
         hidden_dim: Channels in between.
+        out_dim: Channels of the output; None for as many as of the input.
     """
 
-    def __init__(self, dim: int, hidden_dim: int) -> None:
+    def __init__(self, dim: int, hidden_dim: int, out_dim: int | None = None) -> None:
         super().__init__()
         self.fc11 = nn.Linear(dim, hidden_dim)
         self.fc12 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc2 = nn.Linear(hidden_dim, dim if out_dim is None else out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., dim) -> (..., dim)."""
+        """(..., dim) -> (..., out_dim)."""
         # One product of matrices reads x once, and leaves what the gate needs side by side.
         weight = torch.cat((self.fc11.weight, self.fc12.weight))
         bias = torch.cat((self.fc11.bias, self.fc12.bias))

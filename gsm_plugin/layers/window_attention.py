@@ -1,11 +1,16 @@
 """Shifted-window attention within frames and their neighbours (Swin, arXiv 2103.14030; VRT, arXiv 2201.12288)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from gsm_plugin.layers import checkpointing
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
-from gsm_plugin.ops import window_attention
+from gsm_plugin.ops import residual_sum, window_attention
+from gsm_plugin.ops.window_attention.naive import pad_to_windows
 
 Size3d = tuple[int, int, int]
 
@@ -20,27 +25,46 @@ class WindowAttention(nn.Module):
         shift_size: By how much the windows are shifted.
         num_heads: Number of heads.
         backend: Backend of the op.
+        qkv_bias: Whether query, key and value have a bias.
     """
 
-    def __init__(self, dim: int, window_size: Size3d, shift_size: Size3d, num_heads: int, backend: str = 'auto'):
+    def __init__(
+        self,
+        dim: int,
+        window_size: Size3d,
+        shift_size: Size3d,
+        num_heads: int,
+        backend: str = 'auto',
+        qkv_bias: bool = False,
+    ) -> None:
         super().__init__()
         self.window_size, self.shift_size, self.backend = window_size, shift_size, backend
         self.relative_position_bias_table = nn.Parameter(
             torch.zeros((2 * window_size[0] - 1) * (2 * window_size[1] - 1) * (2 * window_size[2] - 1), num_heads)
         )
         self.register_buffer('relative_position_index', _relative_position_index(window_size))
-        self.qkv_self = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv_self = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
-        shrunk = [side <= size for side, size in zip(x.shape[1:4], self.window_size, strict=True)]
-        window = tuple(min(side, size) for side, size in zip(x.shape[1:4], self.window_size, strict=True))
-        shift = tuple(0 if small else value for small, value in zip(shrunk, self.shift_size, strict=True))
-        # No bias in this projection: the zero tokens that pad the windows stay zero, and need not be projected.
-        qkv = self.qkv_self(x)
-        return self.proj(window_attention(qkv, self._bias(window), window, shift, self.backend))
+        return self.proj(self.attend(x))
+
+    def attend(self, x: Tensor) -> Tensor:
+        """What the heads have seen, before it is projected: (b, t, h, w, dim) -> the same."""
+        t, h, w = x.shape[1:4]
+        window, shift = self.fit(x.shape[1:4])
+        # Without a bias, the zero tokens that pad the windows stay zero, and need not be projected.
+        padded = x if self.qkv_self.bias is None else pad_to_windows(x, window)
+        output = window_attention(self.qkv_self(padded), self._bias(window), window, shift, self.backend)
+        return output[:, :t, :h, :w]
+
+    def fit(self, sides: Size3d) -> tuple[Size3d, Size3d]:
+        """The window and the shift for a volume of some sides."""
+        window = tuple(min(side, size) for side, size in zip(sides, self.window_size, strict=True))
+        axes = zip(sides, self.window_size, self.shift_size, strict=True)
+        return window, tuple(0 if side <= size else shift for side, size, shift in axes)
 
     def _bias(self, window: Size3d) -> Tensor:
         # As published, the index of a shrunk window is the corner of the full one, not recomputed for its shape.
@@ -61,6 +85,9 @@ class AttentionBlock(nn.Module):
         recompute_attn: Compute the attention's activations again in the backward pass.
         recompute_ffn: The same for the feed-forward network.
         backend: Backend of the op.
+        qkv_bias: See `WindowAttention`.
+        drop_path: Probability that training leaves out a branch for a clip (arXiv 1603.09382).
+        attention: The class of the attention.
     """
 
     def __init__(
@@ -69,40 +96,72 @@ class AttentionBlock(nn.Module):
         window_size: Size3d,
         shift_size: Size3d,
         num_heads: int,
-        mlp_ratio: int = 2,
+        mlp_ratio: float = 2,
         recompute_attn: bool = False,
         recompute_ffn: bool = False,
         backend: str = 'auto',
+        qkv_bias: bool = False,
+        drop_path: float = 0.0,
+        attention: type[WindowAttention] = WindowAttention,
     ) -> None:
         super().__init__()
         self.recompute_attn, self.recompute_ffn = recompute_attn, recompute_ffn
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, window_size, shift_size, num_heads, backend)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = GatedMlp(dim, mlp_ratio * dim)
+        self.norm1 = LayerNorm(dim)
+        self.attn = attention(dim, window_size, shift_size, num_heads, backend, qkv_bias)
+        self.drop_path = StochasticDepth(drop_path, 'row')
+        self.norm2 = LayerNorm(dim)
+        self.mlp = GatedMlp(dim, int(mlp_ratio * dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
-        x = x + checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
-        return x + checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn)
+        attended = checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
+        if not (self.training and self.drop_path.p):
+            return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
+        # What is computed again may not draw random numbers, so it stops short of the sum.
+        x = x + self.drop_path(attended)
+        return x + self.drop_path(checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn))
+
+    def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
+        return checkpointing.by_frames(self._feed_tokens, x, attended)
+
+    def _feed_tokens(self, x: Tensor, attended: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(x, attended)
+        return residual_sum(x, self.mlp(normed), None)
 
 
 class AttentionGroup(nn.Module):
-    """A sequence of attention blocks, the windows of every second one shifted by half a window in space.
+    """A sequence of attention blocks, the windows of every second one shifted by half a window.
 
     Args:
         dim: Channels.
         depth: Number of blocks.
         num_heads: Number of heads.
         window_size: See `WindowAttention`.
+        drop_paths: For every block its `drop_path`; None for none.
         **block_options: Passed to every `AttentionBlock`.
     """
 
-    def __init__(self, dim: int, depth: int, num_heads: int, window_size: Size3d = (2, 8, 8), **block_options) -> None:
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        window_size: Size3d = (2, 8, 8),
+        drop_paths: Sequence[float] | None = None,
+        **block_options,
+    ) -> None:
         super().__init__()
+        drop_paths = [0.0] * depth if drop_paths is None else drop_paths
         shifted = tuple(size // 2 for size in window_size)
         self.blocks = nn.ModuleList(
-            AttentionBlock(dim, window_size, shifted if i % 2 else (0, 0, 0), num_heads, **block_options)
+            AttentionBlock(
+                dim,
+                window_size,
+                shifted if i % 2 else (0, 0, 0),
+                num_heads,
+                drop_path=drop_paths[i],
+                **block_options,
+            )
             for i in range(depth)
         )
 

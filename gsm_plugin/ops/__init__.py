@@ -3,24 +3,33 @@
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirectional_scan
 from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends
-from gsm_plugin.ops.flow import compose_window_flows
+from gsm_plugin.ops.flow import compose_reaching_flows, compose_window_flows
 from gsm_plugin.ops.flow_warp.interface import flow_warp
 from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
+from gsm_plugin.ops.padding import extend_by_reflection
+from gsm_plugin.ops.residual_norm.interface import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.selective_scan.interface import selective_scan
+from gsm_plugin.ops.surrounding_pixels import surrounding_pixels
 from gsm_plugin.ops.window_attention.interface import window_attention
 
 __all__ = [
     'ScanParameters',
     'bidirectional_scan',
+    'compose_reaching_flows',
     'compose_window_flows',
     'depthwise_conv_gelu',
     'describe_backends',
+    'extend_by_reflection',
     'flow_warp',
     'fraction_encoding',
     'gated_gelu',
     'implicit_warp',
+    'layer_norm',
+    'residual_layer_norm',
+    'residual_sum',
     'selective_scan',
+    'surrounding_pixels',
     'window_attention',
 ]

@@ -1,4 +1,4 @@
-"""The composed flows of temporal windows (GSM, arXiv 2510.00862, gather and scatter)."""
+"""Composed flows: of temporal windows (GSM, arXiv 2510.00862), and to the next frames but one (VRT, 2201.12288)."""
 
 import torch
 from torch import Tensor
@@ -51,6 +51,26 @@ def compose_window_flows(
         gather.append(_chain([to_frame[j] for j in outward], still))
         scatter.append(_chain([to_anchor[j] for j in inward], still))
     return torch.stack(gather, 2), torch.stack(scatter, 2)
+
+
+def compose_reaching_flows(flows: Tensor, reach: int) -> list[Tensor]:
+    """Flows from each frame into the next one, the next but one, and so on.
+
+    Args:
+        flows: From frame i to frame i + 1, on the grid of frame i, (b, t - 1, 2, h, w), pixels, x then y. For flows
+            that point backward in time, give and take them reversed along the time.
+        reach: How many frames the farthest flow skips, from 1 up.
+
+    Returns:
+        For k = 1 ... reach the flow from frame i to frame i + k, (b, t - k, 2, h, w); without frames where the clip
+        is shorter.
+    """
+    reaching = [flows]
+    for k in range(1, reach):
+        count = max(0, flows.shape[1] - k)
+        so_far, last_step = reaching[-1][:, :count], flows[:, flows.shape[1] - count :]
+        reaching.append(_chain([so_far, last_step], so_far) if count else so_far)
+    return reaching
 
 
 def _chain(flows: list[Tensor], still: Tensor) -> Tensor:

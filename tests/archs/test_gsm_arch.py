@@ -192,7 +192,7 @@ def test_anchor_scatter_updates_the_anchor_alone():
     net = tiny(scatter='anchor', pa_frame=2)
     block = net.prop_layers[0].stage.mamba_block
     window, flow = clip(1, 5, 6, 7, 8), torch.zeros(1, 5, 2, 6, 7)
-    updated = block(window, flow, flow, 2, net.implicit_align)
+    updated = block(window, flow, flow, 2, block.constants(net.implicit_align))
     changed = [(updated[:, i] != window[:, i]).any().item() for i in range(5)]
     assert changed == [False, False, True, False, False]
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gsm_plugin.ops import compose_window_flows
+from gsm_plugin.ops import compose_reaching_flows, compose_window_flows, flow_warp
 from tests.ops.comparison import random_tensors
 
 
@@ -91,3 +91,22 @@ def test_exact_composition_aligns_better_where_motion_differs_between_frames():
 def test_an_unknown_composition_is_named():
     with pytest.raises(ValueError, match="flow_composition is 'other'; set one of reference, exact"):
         compose_window_flows(*random_tensors((1, 2, 2, 5, 6), (1, 2, 2, 5, 6)), 1, 1, 'other')
+
+
+def test_constant_flow_reaches_as_many_times_as_far():
+    flows = torch.full((2, 3, 2, 8, 8), 0.25)
+    one, two, three, four = compose_reaching_flows(flows, 4)
+    assert torch.equal(one, flows)
+    assert [part.shape[1] for part in (two, three, four)] == [2, 1, 0]
+    # beside the right and lower border a place leaves the image, where flow is zero
+    torch.testing.assert_close(two[..., :-1, :-1], torch.full((2, 2, 2, 7, 7), 0.5))
+    torch.testing.assert_close(three[..., :-1, :-1], torch.full((2, 1, 2, 7, 7), 0.75))
+
+
+def test_a_reaching_flow_goes_on_where_the_last_one_has_led():
+    flows = torch.randn(1, 3, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    _, two, three = compose_reaching_flows(flows, 3)
+    then = flow_warp(flows[:, 1].movedim(1, -1), flows[:, 0]).movedim(-1, 1)
+    torch.testing.assert_close(two[:, 0], flows[:, 0] + then)
+    then = flow_warp(flows[:, 2].movedim(1, -1), two[:, 0]).movedim(-1, 1)
+    torch.testing.assert_close(three[:, 0], two[:, 0] + then)

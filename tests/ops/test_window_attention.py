@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.ops import window_attention
+from gsm_plugin.ops import dispatch, window_attention
 from gsm_plugin.ops.dispatch import Backend, anywhere
 from gsm_plugin.ops.window_attention import interface
 from gsm_plugin.ops.window_attention.naive import (
@@ -132,7 +132,7 @@ def test_triton_sums_the_gradient_of_the_bias_over_programs_that_have_several_wi
     pytest.importorskip('triton')
     from gsm_plugin.ops.window_attention import triton_impl
 
-    monkeypatch.setattr(triton_impl, '_BWD_PROGRAMS_PER_MULTIPROCESSOR', 3)
+    monkeypatch.setattr(triton_impl, '_BWD_PROGRAMS', 3)
     window, shift = (1, 2, 4), (0, 1, 0)
     tensors = inputs((1, 2, 7, 8), window, 1)
     assert_same_function(with_triton(window, shift), with_naive(window, shift), tensors, torch.float32)
@@ -174,28 +174,37 @@ def test_triton_gives_nothing_for_an_empty_batch():
 
 
 @pytest.mark.parametrize(
-    'shape, window, heads, channels, dtype, message',
+    'shape, window, heads, channels, message',
     [
-        ((1, 2, 4, 4), (2, 4, 4), 2, 6, torch.float64, 'qkv is of type torch.float64'),
-        ((1, 4, 8, 8), (4, 8, 8), 2, 6, torch.float32, 'a window has 256 tokens'),
-        ((1, 1, 2, 2), (1, 2, 2), 1, 65, torch.float32, 'a head has 65 channels'),
+        ((1, 4, 8, 8), (4, 8, 8), 2, 6, 'a window has 256 tokens'),
+        ((1, 1, 2, 2), (1, 2, 2), 1, 65, 'a head has 65 channels'),
     ],
 )
-def test_what_the_kernels_do_not_cover_is_refused_by_name_and_left_to_torch_by_auto(
-    monkeypatch, shape, window, heads, channels, dtype, message
+def test_what_is_too_large_for_the_kernels_is_refused_by_name_and_left_to_torch_by_auto(
+    monkeypatch, shape, window, heads, channels, message
 ):
     asked = []
 
-    def choose(op, requested, device_type):
+    def choose(op, requested, *where):
         asked.append(requested)
         return Backend('torch', window_attention_torch, anywhere, '')
 
     monkeypatch.setattr(interface, 'choose_backend', choose)
-    qkv, bias = (value.to(dtype) for value in inputs(shape, window, heads, channels))
+    qkv, bias = (value.float() for value in inputs(shape, window, heads, channels))
     window_attention(qkv, bias, window, (0, 0, 0))
     assert asked == ['torch']
     with pytest.raises(RuntimeError, match=message):
         interface._triton(qkv, bias, window, (0, 0, 0))
+
+
+def test_double_precision_is_left_to_torch(monkeypatch):
+    triton = next(backend for backend in dispatch._OPS[interface.OP] if backend.name == 'triton')
+    assert 'float64' in triton.refuses('cuda', torch.float64)
+    asked = []
+    choose = interface.choose_backend
+    monkeypatch.setattr(interface, 'choose_backend', lambda *arguments: asked.append(arguments) or choose(*arguments))
+    window_attention(*inputs((1, 2, 4, 4), (2, 4, 4)), (2, 4, 4), (0, 0, 0))
+    assert asked == [('window_attention', 'auto', 'cpu', torch.float64)]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.ops.triton_normal import normal_distribution
+
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
 _FRAMES_AT_ONCE = 7
 _FRAMES = 5
@@ -91,7 +93,7 @@ def _convolve_bwd(x: Tensor, weight: Tensor, grad_sum: Tensor, grad_x: Tensor) -
     depthwise_conv_bwd_kernel[plan.pieces * plan.channel_blocks,](
         x, taps, grad_sum, grad_x, partial, *x.shape[1:], plan.rows,
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
-        DTYPE=_sum_dtype(x), num_warps=8,
+        DTYPE=_sum_dtype(x), num_warps=4,
     )  # fmt: skip
     return partial
 
@@ -107,8 +109,8 @@ def depthwise_conv_fwd_kernel(
     BACKWARD: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Grid (pieces * channel blocks); x, grad, output (b, t, h, w, c), taps (27, c), bias (c)."""
-    i_frame, i_first, i_column, i_channel, o_batch, _ = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
-    o_block = i_column[:, None] * C + i_channel[None, :]
+    i_frame, i_first, i_column, i_channel, o_piece, _ = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
+    o_block = o_piece + i_column[:, None] * C + i_channel[None, :]
     masks = _neighbour_masks(i_column, i_channel, W, C)
     taps = _load_taps(p_taps, i_channel, C, DTYPE)
     b_bias = tl.load(p_bias + i_channel, mask=i_channel < C, other=0).to(DTYPE)[None, :]
@@ -116,21 +118,21 @@ def depthwise_conv_fwd_kernel(
     before, here = start, start
     i_end = tl.minimum(i_first + ROWS, H)
     for i_row in range(i_first - 1, i_end + 1):
-        row = _load_neighbours(p_x + o_batch, o_block, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
+        o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
+        row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         done = _add_row(before, row, taps, 2, FRAMES, WHOLE)
         before = _add_row(here, row, taps, 1, FRAMES, WHOLE)
         here = _add_row(start, row, taps, 0, FRAMES, WHOLE)
         for f in tl.static_range(FRAMES):
-            o_row = o_batch + ((i_frame + f) * H + i_row - 1).to(tl.int64) * W * C
-            m_row = masks[1] & (i_row > i_first) & (i_frame + f < T)
-            b_phi = 0.5 + 0.5 * tl.math.erf(done[f] * 0.7071067811865476)
+            o_done = o_row - W * C + f * tl.cast(H, tl.int64) * (W * C)
+            m_done = masks[1] & (i_row > i_first) & (WHOLE or i_frame + f < T)
+            b_distribution, b_density = normal_distribution(done[f])
             if BACKWARD:
-                b_grad = tl.load(p_grad + o_row + o_block, mask=m_row, other=0).to(DTYPE)
-                b_density = 0.3989422804014327 * tl.exp(-0.5 * done[f] * done[f])
-                b_result = b_grad * (b_phi + done[f] * b_density)
+                b_grad = tl.load(p_grad + o_done, mask=m_done, other=0).to(DTYPE)
+                b_result = b_grad * (b_distribution + done[f] * b_density)
             else:
-                b_result = done[f] * b_phi
-            tl.store(p_output + o_row + o_block, b_result.to(p_output.dtype.element_ty), mask=m_row)
+                b_result = done[f] * b_distribution
+            tl.store(p_output + o_done, b_result.to(p_output.dtype.element_ty), mask=m_done)
 
 
 @triton.jit
@@ -140,33 +142,34 @@ def depthwise_conv_bwd_kernel(
 ):  # fmt: skip
     """Grid (pieces * channel blocks); x, grad (of the sums), grad_x (b, t, h, w, c), taps (27, c), flipped,
     partial (pieces, 28, c): gradients of these taps and of the bias."""
-    i_frame, i_first, i_column, i_channel, o_batch, i_piece = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
-    o_block = i_column[:, None] * C + i_channel[None, :]
+    i_frame, i_first, i_column, i_channel, o_piece, i_piece = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
+    o_block = o_piece + i_column[:, None] * C + i_channel[None, :]
     masks = _neighbour_masks(i_column, i_channel, W, C)
     taps = _load_taps(p_taps, i_channel, C, DTYPE)
     b_zero = tl.zeros((COLUMNS, CHANNELS), DTYPE)
     start = _repeat(b_zero, FRAMES)
     before, here = start, start
-    i_end = tl.minimum(i_first + ROWS, H)
     # Values of their own: Triton does not carry a variable through a loop that begins as another carried one.
     x_before = _repeat(tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     x_here = _repeat(tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     sums = _repeat(b_zero, 27)
     b_bias = b_zero
+    i_end = tl.minimum(i_first + ROWS, H)
     for i_row in range(i_first - 1, i_end + 1):
-        row = _load_neighbours(p_grad + o_batch, o_block, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
+        o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
+        row = _load_neighbours(p_grad + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         m_next = masks[1] & (i_row + 1 < i_end)
-        x_next = _load_frames(p_x + o_batch, o_block, m_next, i_row + 1, i_frame, T, H, W, C, FRAMES, DTYPE)
+        x_next = _load_frames(p_x + o_row + W * C, m_next, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         done = _add_row(before, row, taps, 2, FRAMES, WHOLE)
         before = _add_row(here, row, taps, 1, FRAMES, WHOLE)
         here = _add_row(start, row, taps, 0, FRAMES, WHOLE)
         sums = _add_products(sums, x_next, x_here, x_before, row, FRAMES, WHOLE)
         owned = ((i_row >= i_first) & (i_row < i_end)).to(DTYPE)
         for f in tl.static_range(FRAMES):
-            b_bias += owned * row[3 * (f + (1 if not WHOLE else 0)) + 1]
-            o_row = o_batch + ((i_frame + f) * H + i_row - 1).to(tl.int64) * W * C
-            m_row = masks[1] & (i_row > i_first) & (i_frame + f < T)
-            tl.store(p_grad_x + o_row + o_block, done[f].to(p_grad_x.dtype.element_ty), mask=m_row)
+            b_bias += owned * row[3 * (f + (0 if WHOLE else 1)) + 1]
+            o_done = o_row - W * C + f * tl.cast(H, tl.int64) * (W * C)
+            m_done = masks[1] & (i_row > i_first) & (WHOLE or i_frame + f < T)
+            tl.store(p_grad_x + o_done, done[f].to(p_grad_x.dtype.element_ty), mask=m_done)
         x_before, x_here = x_here, x_next
     p_sums = p_partial + i_piece.to(tl.int64) * 28 * C + i_channel
     for i in tl.static_range(27):
@@ -175,10 +178,8 @@ def depthwise_conv_bwd_kernel(
 
 
 @triton.jit
-def _place(
-    T, H, W, C, ROWS, FRAMES: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr
-):  # fmt: skip
-    """First frame and row, columns, channels, offset of the clip, and number of this program's piece."""
+def _place(T, H, W, C, ROWS, FRAMES: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr):
+    """First frame and row, columns, channels, offset of that row in that frame, and number of this program's piece."""
     channel_blocks = tl.cdiv(C, CHANNELS)
     i_piece = tl.program_id(0) // channel_blocks
     i_channel = tl.program_id(0) % channel_blocks * CHANNELS + tl.arange(0, CHANNELS)
@@ -187,8 +188,9 @@ def _place(
     i_rest = i_piece // columns
     i_first = i_rest % rows * ROWS
     i_rest = i_rest // rows
-    o_batch = (i_rest // chunks).to(tl.int64) * T * H * W * C
-    return i_rest % chunks * FRAMES, i_first, i_column, i_channel, o_batch, i_piece
+    i_frame = i_rest % chunks * FRAMES
+    o_piece = ((i_rest // chunks * T + i_frame) * H + i_first).to(tl.int64) * (W * C)
+    return i_frame, i_first, i_column, i_channel, o_piece, i_piece
 
 
 @triton.jit
@@ -220,26 +222,27 @@ def _repeat(b_value, COUNT: tl.constexpr):
 
 @triton.jit
 def _load_neighbours(
-    p_x, o_block, masks, i_row, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOLE: tl.constexpr, DTYPE: tl.constexpr
+    p_row, masks, i_row, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOLE: tl.constexpr, DTYPE: tl.constexpr
 ):
     """A row of each frame (and of the frames before and after, if not WHOLE), from the left, here and the right."""
     row = ()
-    for f in tl.static_range(FRAMES if WHOLE else FRAMES + 2):
-        i_t = i_frame + f - (0 if WHOLE else 1)
-        exists = (i_row >= 0) & (i_row < H) & (i_t >= 0) & (i_t < T)
-        p_row = p_x + (i_t * H + i_row).to(tl.int64) * W * C
+    for f in tl.static_range(0 if WHOLE else -1, FRAMES if WHOLE else FRAMES + 1):
+        exists = (i_row >= 0) & (i_row < H)
+        if not WHOLE:
+            exists = exists & (i_frame + f >= 0) & (i_frame + f < T)
+        p_frame = p_row + f * tl.cast(H, tl.int64) * (W * C)
         for k in tl.static_range(3):
-            row += (tl.load(p_row + o_block + (k - 1) * C, mask=masks[k] & exists, other=0).to(DTYPE),)
+            row += (tl.load(p_frame + (k - 1) * C, mask=masks[k] & exists, other=0).to(DTYPE),)
     return row
 
 
 @triton.jit
-def _load_frames(p_x, o_block, m_block, i_row, i_frame, T, H, W, C, FRAMES: tl.constexpr, DTYPE: tl.constexpr):
+def _load_frames(p_row, m_block, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOLE: tl.constexpr, DTYPE: tl.constexpr):
     """A row of each frame."""
     row = ()
     for f in tl.static_range(FRAMES):
-        p_row = p_x + ((i_frame + f) * H + i_row).to(tl.int64) * W * C
-        row += (tl.load(p_row + o_block, mask=m_block & (i_frame + f < T), other=0).to(DTYPE),)
+        m_frame = m_block & (WHOLE or i_frame + f < T)
+        row += (tl.load(p_row + f * tl.cast(H, tl.int64) * (W * C), mask=m_frame, other=0).to(DTYPE),)
     return row
 
 

@@ -6,6 +6,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.ops.triton_normal import normal_distribution
+
 _ROWS, _CHANNELS = 16, 128
 
 
@@ -49,8 +51,8 @@ def gated_gelu_fwd_kernel(
     o_gate, o_output, mask = _place(rows, channels, ROWS, CHANNELS)
     b_gate = tl.load(p_hidden + o_gate, mask=mask).to(DTYPE)
     b_value = tl.load(p_hidden + o_gate + channels, mask=mask).to(DTYPE)
-    b_phi = 0.5 + 0.5 * tl.math.erf(b_gate * 0.7071067811865476)
-    tl.store(p_output + o_output, (b_gate * b_phi * b_value).to(p_output.dtype.element_ty), mask=mask)
+    b_distribution, _ = normal_distribution(b_gate)
+    tl.store(p_output + o_output, (b_gate * b_distribution * b_value).to(p_output.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -62,10 +64,9 @@ def gated_gelu_bwd_kernel(
     b_gate = tl.load(p_hidden + o_gate, mask=mask).to(DTYPE)
     b_value = tl.load(p_hidden + o_gate + channels, mask=mask).to(DTYPE)
     b_grad = tl.load(p_grad + o_output, mask=mask).to(DTYPE)
-    b_phi = 0.5 + 0.5 * tl.math.erf(b_gate * 0.7071067811865476)
-    b_density = 0.3989422804014327 * tl.exp(-0.5 * b_gate * b_gate)
-    b_grad_gate = b_grad * b_value * (b_phi + b_gate * b_density)
-    b_grad_value = b_grad * b_gate * b_phi
+    b_distribution, b_density = normal_distribution(b_gate)
+    b_grad_gate = b_grad * b_value * (b_distribution + b_gate * b_density)
+    b_grad_value = b_grad * b_gate * b_distribution
     tl.store(p_grad_hidden + o_gate, b_grad_gate.to(p_grad_hidden.dtype.element_ty), mask=mask)
     tl.store(p_grad_hidden + o_gate + channels, b_grad_value.to(p_grad_hidden.dtype.element_ty), mask=mask)
 

@@ -12,6 +12,8 @@ OP = 'window_attention'
 
 _KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _MOST_TOKENS, _MOST_CHANNELS = 128, 64
+# What the backward pass needs in float32, in bytes a block; GPUs of capability 8.6 and 8.9 have less.
+_SHARED_MEMORY = 160 * 1024
 
 
 def _triton(qkv: Tensor, bias: Tensor, window_size: tuple[int, int, int], shift_size: tuple[int, int, int]) -> Tensor:
@@ -24,22 +26,24 @@ def _triton(qkv: Tensor, bias: Tensor, window_size: tuple[int, int, int], shift_
 
 
 def _why_no_kernel(qkv: Tensor, bias: Tensor) -> str | None:
-    """Why the Triton kernels do not cover a call that passed the checks, or None where they do."""
+    """Why the Triton kernels do not cover a call with a type that they have, or None where they do."""
     heads, tokens = bias.shape[:2]
-    if qkv.dtype not in _KERNEL_DTYPES:
-        return f'qkv is of type {qkv.dtype}, its kernels are for float32, bfloat16 and float16'
     if tokens > _MOST_TOKENS:
-        return f'a window has {tokens} tokens, its kernels are for up to {_MOST_TOKENS}'
+        return f'a window has {tokens} tokens, its kernels take up to {_MOST_TOKENS}'
     channels = qkv.shape[-1] // (3 * heads)
     if channels > _MOST_CHANNELS:
-        return f'a head has {channels} channels, its kernels are for up to {_MOST_CHANNELS}'
+        return f'a head has {channels} channels, its kernels take up to {_MOST_CHANNELS}'
+    if qkv.is_cuda and qkv.dtype == torch.float32:
+        available = torch.cuda.get_device_properties(qkv.device).shared_memory_per_block_optin
+        if available < _SHARED_MEMORY:
+            return f'in float32 its kernels need {_SHARED_MEMORY} bytes of shared memory, the GPU has {available}'
     return None
 
 
 declare(
     OP,
     (
-        Backend('triton', _triton, why_no_triton, 'one kernel from qkv to the result, without copies of windows'),
+        Backend('triton', _triton, why_no_triton, 'one kernel from qkv to result', _KERNEL_DTYPES),
         Backend('torch', window_attention_torch, anywhere, 'scaled_dot_product_attention on groups of equal windows'),
         Backend('naive', window_attention_naive, anywhere, 'the definition'),
     ),
@@ -64,8 +68,9 @@ def window_attention(
         bias: Relative position bias, (heads, n, n) with n the number of tokens of a window.
         window_size: Depth, height and width of a window in tokens.
         shift_size: By how many tokens the volume is shifted, smaller than the window.
-        backend: auto, triton, torch or naive. The kernels of triton are for float32, bfloat16 and float16, up to 128
-            tokens of a window and 64 channels of a head; auto takes torch for what is beyond.
+        backend: auto, triton, torch or naive. The kernels of triton are for bfloat16, float16 and (on GPUs with
+            160 KiB of shared memory) float32, up to 128 tokens of a window and 64 channels of a head; auto takes
+            torch for what is beyond.
 
     Returns:
         (b, d, h, w, heads * channels of a head).
@@ -85,4 +90,4 @@ def window_attention(
         raise ValueError(f'shift_size is {shift_size}; it must be smaller than window_size {window_size}.')
     if backend == 'auto' and _why_no_kernel(qkv, bias) is not None:
         backend = 'torch'
-    return choose_backend(OP, backend, qkv.device.type).function(qkv, bias, window_size, shift_size)
+    return choose_backend(OP, backend, qkv.device.type, qkv.dtype).function(qkv, bias, window_size, shift_size)

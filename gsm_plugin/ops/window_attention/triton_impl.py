@@ -18,12 +18,14 @@ Size3d = tuple[int, int, int]
 
 _LOG2E = math.log2(math.e)
 # Queries of a program, which has all keys of a window; the backward pass has all queries, too.
-_ROWS = 64
+_ROWS, _BWD_ROWS = 64, 128
 # Rows of a product of matrices for a warp. With fewer, Triton 3.6 makes kernels for float32 that read out of bounds.
 _ROWS_PER_WARP = 16
+# Windows in shared memory at a time.
 _STAGES, _BWD_STAGES = 3, 2
-# Programs that run side by side on a multiprocessor, and how many rounds of them: more rounds even out their ends.
-_PROGRAMS_PER_MULTIPROCESSOR, _BWD_PROGRAMS_PER_MULTIPROCESSOR = 8, 1
+# Programs for each multiprocessor: several rounds of them even out their ends, but each one loads the bias, and in the
+# backward pass stores its gradient.
+_PROGRAMS, _BWD_PROGRAMS = 8, 1
 
 
 def window_attention_triton(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
@@ -38,79 +40,78 @@ class _WindowAttention(torch.autograd.Function):
         ctx.geometry = window_size, shift_size
         output = qkv.new_empty(*qkv.shape[:4], qkv.shape[4] // 3)
         if output.numel():
-            constants = _constants(qkv, bias, shift_size)
-            rows = min(_ROWS, constants['BLOCK'])
-            plan = _plan(qkv, bias, window_size, _PROGRAMS_PER_MULTIPROCESSOR)
-            window_attention_fwd_kernel[plan.programs * (constants['BLOCK'] // rows),](
-                qkv, _base_2(bias), output, *_arguments(plan, qkv, shift_size),
-                *window_size, **constants, ROWS=rows, STAGES=_STAGES, num_warps=rows // _ROWS_PER_WARP,
-            )  # fmt: skip
+            call = _plan(qkv, bias, *ctx.geometry, _ROWS, _PROGRAMS)
+            constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
+            window_attention_fwd_kernel[call.programs,](
+                qkv, _base_2(bias), output, *call.sizes, **constants, num_warps=call.rows // _ROWS_PER_WARP
+            )
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         qkv, bias = ctx.saved_tensors
-        window_size, shift_size = ctx.geometry
         grad_qkv = torch.empty_like(qkv)
         if not qkv.numel():
             return grad_qkv, torch.zeros_like(bias), None, None
-        constants = _constants(qkv, bias, shift_size)
-        plan = _plan(qkv, bias, window_size, _BWD_PROGRAMS_PER_MULTIPROCESSOR)
-        partial = torch.empty(plan.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
-        window_attention_bwd_kernel[plan.programs,](
-            qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *_arguments(plan, qkv, shift_size),
-            *window_size, **constants, STAGES=_BWD_STAGES, num_warps=constants['BLOCK'] // _ROWS_PER_WARP,
+        call = _plan(qkv, bias, *ctx.geometry, _BWD_ROWS, _BWD_PROGRAMS)
+        partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
+        window_attention_bwd_kernel[call.programs,](
+            qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *call.sizes, **call.constants,
+            STAGES=_stages(call, qkv, _BWD_STAGES), num_warps=call.rows // _ROWS_PER_WARP,
         )  # fmt: skip
         return grad_qkv, partial.sum(0).to(bias.dtype), None, None
 
 
-class _Plan(NamedTuple):
-    """How the windows are shared out: `chunks` programs for every head, each with up to `per_chunk` windows."""
+class _Call(NamedTuple):
+    """How a call is shared out: `chunks` programs for every head and every `rows` queries of a window."""
 
-    heads: int
-    counts: Size3d
-    windows: int
-    per_chunk: int
+    programs: int
     chunks: int
+    rows: int
+    sizes: tuple[int, ...]
+    constants: dict
 
-    @property
-    def programs(self) -> int:
-        return self.chunks * self.heads
 
-
-def _plan(qkv: Tensor, bias: Tensor, window_size: Size3d, programs_per_multiprocessor: int) -> _Plan:
-    counts = tuple(triton.cdiv(side, size) for side, size in zip(qkv.shape[1:4], window_size, strict=True))
-    windows, heads = len(qkv) * counts[0] * counts[1] * counts[2], len(bias)
+def _plan(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d, most_rows: int, programs: int) -> _Call:
+    heads, tokens = bias.shape[:2]
+    channels = qkv.shape[4] // 3
+    counts = [triton.cdiv(side, size) for side, size in zip(qkv.shape[1:4], window_size, strict=True)]
+    windows = len(qkv) * math.prod(counts)
     multiprocessors = torch.cuda.get_device_properties(qkv.device).multi_processor_count if qkv.is_cuda else 1
-    per_chunk = max(1, triton.cdiv(windows * heads, programs_per_multiprocessor * multiprocessors))
-    return _Plan(heads, counts, windows, per_chunk, triton.cdiv(windows, per_chunk))
+    per_chunk = max(1, triton.cdiv(windows * heads, programs * multiprocessors))
+    chunks = triton.cdiv(windows, per_chunk)
+    constants = _constants(tokens, channels // heads, window_size, any(shift_size))
+    rows = min(most_rows, constants['BLOCK'])
+    sizes = *qkv.shape[1:4], *counts, *shift_size, heads, channels, windows, per_chunk
+    return _Call(chunks * heads * (constants['BLOCK'] // rows), chunks, rows, sizes, constants)
+
+
+def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool) -> dict:
+    # Three products in TF32 are as exact as one in float32, and run on tensor cores.
+    exact = torch.get_float32_matmul_precision() == 'highest'
+    return {
+        **dict(zip(('WD', 'WH', 'WW'), window_size, strict=True)),
+        'DIM': dim,
+        'BLOCK': max(16, triton.next_power_of_2(tokens)),
+        'BLOCK_DIM': max(16, triton.next_power_of_2(dim)),
+        'SHIFTED': shifted,
+        'MASK': MASKED,
+        'SCALE': dim**-0.5,
+        'LOG2E': _LOG2E,
+        'PRECISION': 'tf32x3' if exact else 'tf32',
+    }
+
+
+def _stages(call: _Call, qkv: Tensor, most: int) -> int:
+    """How many windows are in shared memory at a time; wide rows leave room for one on smaller GPUs."""
+    return most if call.constants['BLOCK_DIM'] * qkv.element_size() <= 64 else 1
 
 
 def _base_2(bias: Tensor) -> Tensor:
     """The bias for a softmax to the base 2, contiguous."""
     result = torch.empty(bias.shape, dtype=torch.float32, device=bias.device)
     return torch.mul(bias.detach(), _LOG2E, out=result)
-
-
-def _arguments(plan: _Plan, qkv: Tensor, shift_size: Size3d) -> tuple[int, ...]:
-    return *qkv.shape[1:4], *plan.counts, *shift_size, plan.heads, qkv.shape[4] // 3, plan.windows, plan.per_chunk
-
-
-def _constants(qkv: Tensor, bias: Tensor, shift_size: Size3d) -> dict:
-    dim = qkv.shape[4] // (3 * len(bias))
-    # Three products in TF32 are as exact as one in float32, and run on tensor cores.
-    exact = torch.get_float32_matmul_precision() == 'highest'
-    return {
-        'DIM': dim,
-        'BLOCK': max(16, triton.next_power_of_2(bias.shape[1])),
-        'BLOCK_DIM': max(16, triton.next_power_of_2(dim)),
-        'SHIFTED': any(shift_size),
-        'MASK': MASKED,
-        'SCALE': dim**-0.5,
-        'LOG2E': _LOG2E,
-        'PRECISION': 'tf32x3' if exact else 'tf32',
-    }
 
 
 @triton.jit

@@ -1,0 +1,109 @@
+"""Layer norm (arXiv 1607.06450) and the residual sum before it: three functions, one kernel per direction."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.residual_norm.naive import residual_norm_naive
+from gsm_plugin.ops.residual_norm.torch_impl import residual_norm_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'residual_norm'
+
+
+def _triton(*args) -> tuple[Tensor, Tensor | None]:
+    from gsm_plugin.ops.residual_norm.triton_impl import residual_norm_triton
+
+    return residual_norm_triton(*args)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'sum and norm in one pass that writes the type that is needed next'),
+        Backend('torch', residual_norm_torch, anywhere, 'plain operators'),
+        Backend('naive', residual_norm_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def layer_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype, backend: str = 'auto'
+) -> Tensor:
+    """Normalises the channels of every row.
+
+    Args:
+        x: (..., c), of any strides.
+        weight: (c,).
+        bias: (c,).
+        eps: Added to the variance.
+        dtype: Type of the result; inside, it is float32 or better.
+        backend: auto, triton, torch or naive.
+
+    Returns:
+        (..., c), contiguous, of type `dtype`.
+
+    Raises:
+        ValueError: The channels of x, weight and bias differ.
+        RuntimeError: The named backend cannot run here.
+    """
+    _check_channels(x, weight=weight, bias=bias)
+    return _choose(backend, x)(x, None, None, weight, bias, eps, dtype)[1]
+
+
+def residual_layer_norm(
+    x: Tensor,
+    update: Tensor,
+    scale: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    dtype: torch.dtype,
+    backend: str = 'auto',
+) -> tuple[Tensor, Tensor]:
+    """Computes `scale * x + update` and its layer norm.
+
+    Args:
+        x: (..., c), of any strides.
+        update: As large as x, of any type.
+        scale: (c,), or None for ones.
+        weight: See `layer_norm`.
+        bias: See `layer_norm`.
+        eps: See `layer_norm`.
+        dtype: See `layer_norm`.
+        backend: See `layer_norm`.
+
+    Returns:
+        The sum, of the type to which PyTorch promotes its terms, and its norm; both as large as x.
+
+    Raises:
+        ValueError: Sizes do not fit each other.
+        RuntimeError: The named backend cannot run here.
+    """
+    _check_channels(x, weight=weight, bias=bias, scale=scale)
+    _check_update(x, update)
+    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype)
+
+
+def residual_sum(x: Tensor, update: Tensor, scale: Tensor | None, backend: str = 'auto') -> Tensor:
+    """Computes `scale * x + update`; arguments, result and errors as in `residual_layer_norm`."""
+    _check_channels(x, scale=scale)
+    _check_update(x, update)
+    return _choose(backend, x)(x, update, scale, None, None, 0.0, x.dtype)[0]
+
+
+def _choose(backend: str, x: Tensor):
+    return choose_backend(OP, backend, x.device.type).function
+
+
+def _check_channels(x: Tensor, **parameters: Tensor | None) -> None:
+    for name, parameter in parameters.items():
+        if parameter is not None and parameter.shape != x.shape[-1:]:
+            raise ValueError(
+                f'{name} has the shape {tuple(parameter.shape)}; x {tuple(x.shape)} needs {tuple(x.shape[-1:])}.'
+            )
+
+
+def _check_update(x: Tensor, update: Tensor) -> None:
+    if update.shape != x.shape:
+        raise ValueError(f'update has the shape {tuple(update.shape)}; give that of x, {tuple(x.shape)}.')

@@ -1,0 +1,24 @@
+"""What GELU and its derivative are made of, for Triton kernels."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def normal_distribution(b_x):
+    """Distribution and density of the standard normal distribution; the former to 1e-7 (to 1e-15 in float64).
+
+    erf takes twice as many instructions as this rational approximation (Abramowitz and Stegun, 26.2.17), which shares
+    its exponential with the density.
+    """
+    b_density = 0.3989422804014327 * tl.exp2(-0.7213475204444817 * b_x * b_x)
+    if b_x.dtype == tl.float64:
+        b_distribution = 0.5 + 0.5 * tl.math.erf(b_x * 0.7071067811865476)
+    else:
+        b_t = 1.0 / (1.0 + 0.2316419 * tl.abs(b_x))
+        b_tail = 1.330274429 * b_t - 1.821255978
+        b_tail = b_tail * b_t + 1.781477937
+        b_tail = b_tail * b_t - 0.356563782
+        b_tail = (b_tail * b_t + 0.319381530) * b_t * b_density
+        b_distribution = tl.where(b_x > 0, 1.0 - b_tail, b_tail)
+    return b_distribution, b_density
