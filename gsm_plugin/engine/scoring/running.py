@@ -122,7 +122,7 @@ def _warm_up(model: GSMModel, clip: Clip) -> None:
 
 
 def _score(model: GSMModel, clip: Clip, metrics: dict, choice: Choice) -> tuple[ClipResult, list[np.ndarray]]:
-    least = choice.least_frames()
+    least = max(choice.least_frames(), getattr(model.get_bare_model(model.net_g), 'least_frames', 1))
     if len(clip.lq) < least:
         raise UserError(
             f'{choice.label} needs {least} frames, but clip {clip.folder} has {len(clip.lq)}; leave it out.'
