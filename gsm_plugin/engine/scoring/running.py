@@ -100,13 +100,17 @@ def _begin(task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm) -
 
 def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
     """Notes the machine, and what is told once for all clips."""
-    machine = provenance(Path(__file__).parent)
+    machine = {**provenance(Path(__file__).parent), 'tf32': model.device.type == 'cuda' and _allows_tf32()}
     counted = record.multiply_adds
     if counted is None:
         counted = count_per_pixel(model.get_bare_model(model.net_g), choice.lengths)
     machines = record.machines if record.machines[-1:] == (machine,) else (*record.machines, machine)
     size = tuple(clip.lq.shape[-2:]) if record.lq_size == (0, 0) else record.lq_size
     return replace(record, machines=machines, multiply_adds=counted, lq_size=size)
+
+
+def _allows_tf32() -> bool:
+    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
 
 
 def _open(task: Task, name: str) -> Clip:
@@ -149,4 +153,4 @@ def gt_images(clip: Clip) -> list[np.ndarray]:
 
 def lq_images(clip: Clip) -> list[np.ndarray]:
     """The LQ frames that belong to the scored ones, (h, w, 3), uint8, BGR."""
-    return [tensor2img([torch.as_tensor(clip.lq[frame])]) for frame in clip.frames]
+    return [tensor2img([clip.lq[frame]]) for frame in clip.frames]

@@ -104,5 +104,8 @@ def _machines(records: Sequence[Record]) -> list[str]:
     for record in records:
         for machine in record.machines:
             packages = ', '.join(f'{name} {version}' for name, version in machine['packages'].items() if version)
-            lines.append(f'{machine["device"]}; Python {machine["python"]}, {packages}; commit {machine["commit"]}')
+            precision = ' with TF32' if machine.get('tf32') else ''
+            lines.append(
+                f'{machine["device"]}{precision}; Python {machine["python"]}, {packages}; commit {machine["commit"]}'
+            )
     return list(dict.fromkeys(lines))

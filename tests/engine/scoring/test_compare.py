@@ -96,6 +96,17 @@ def test_cost_and_provenance_are_in_the_record(tmp_path):
     assert len(record['settings']['weights']['sha256']) == 64
 
 
+def test_a_clip_whose_files_have_changed_is_run_again(tmp_path):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    values = []
+    for seed in (0, 1):
+        cv2.imwrite(str(place / '1.png'), moving_frames(1, seed=seed)[0])
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+        values.append(json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']['clip']['values']['psnr'])
+    assert values[0][0] == values[1][0]
+    assert values[0][1] != values[1][1]
+
+
 def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
     frames = moving_frames(3)
     place = write_frames(tmp_path / 'clip', frames)
