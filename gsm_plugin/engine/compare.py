@@ -65,6 +65,8 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     }
     task = Task(clips, names, metrics, as_read(protocol))
     records, pictures = run_networks(task, choices, reduction.scale, wanted.out, say)
+    # The files keep clips of earlier comparisons.
+    records = [record.only(names) for record in records]
     header, cells = comparison_cells(records)
     table = to_markdown(header, cells)
     write_text(wanted.out / 'table.md', table)

@@ -71,6 +71,10 @@ class Record:
         """The record with one more clip."""
         return replace(self, clips={**self.clips, name: result})
 
+    def only(self, names: Iterable[str]) -> 'Record':
+        """The record with these clips alone."""
+        return replace(self, clips={name: self.clips[name] for name in names})
+
     def fits(self, other: 'Record') -> bool:
         """Whether both are of the same network, weights, settings and protocol, so that clips can be shared."""
         return (self.settings, self.protocol) == (other.settings, other.protocol)

@@ -107,6 +107,18 @@ def test_a_clip_whose_files_have_changed_is_run_again(tmp_path):
     assert values[0][1] != values[1][1]
 
 
+def test_the_table_is_of_this_comparison_alone(tmp_path, capsys):
+    for name in ('first', 'second'):
+        place = write_frames(tmp_path / name, moving_frames(2))
+        capsys.readouterr()
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+    assert '| network | ' in capsys.readouterr().out
+    header = (tmp_path / 'out' / 'table.md').read_text().splitlines()[0]
+    assert 'second' in header
+    assert 'first' not in header
+    assert set(json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']) == {'first', 'second'}
+
+
 def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
     frames = moving_frames(3)
     place = write_frames(tmp_path / 'clip', frames)
