@@ -1,5 +1,7 @@
 """Runs a network over clips and keeps what it scored, clip by clip, so that an interrupted run goes on."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from gsm_plugin.models.validation import Clip, score_clip
 
 # The first call of a GPU compiles and chooses kernels.
 _WARM_UP_FRAMES = 7
+_SECONDS_BETWEEN_WRITES = 5
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,22 @@ class Task:
 Show = Callable[[str, Clip, Sequence[np.ndarray]], None]
 
 
+class _Keeper:
+    """Writes a growing record, but not after each of thousands of short clips."""
+
+    def __init__(self, path: Path):
+        self._path, self._written = path, -math.inf
+
+    def keep(self, record: Record, is_last: bool) -> None:
+        if is_last or time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            write_record(record, self._path)
+            self._written = time.monotonic()
+
+
 def run_task(
     task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm, show: Show | None = None
 ) -> tuple[Record, int]:
-    """Scores what the record at `path` does not have yet, and writes it after each clip.
+    """Scores what the record at `path` does not have yet, and writes it as it grows.
 
     Args:
         task: What is to be scored.
@@ -67,6 +82,7 @@ def run_task(
     reused = [name for name in task.names if name in record.clips and record.clips[name].data == prints[name]]
     bar.update(sum(task.clips.lengths[name] for name in reused))
     fresh = [name for name in task.names if name not in set(reused)]
+    keeper = _Keeper(path)
     for number, name in enumerate(fresh):
         clip = _open(task, name)
         bar.set_description(f'{choice.label}: {name}')
@@ -81,7 +97,7 @@ def run_task(
         if show is not None:
             show(choice.label, clip, images)
         record = record.with_clip(name, result)
-        write_record(record, path)
+        keeper.keep(record, is_last=name == fresh[-1])
     return record, len(reused)
 
 

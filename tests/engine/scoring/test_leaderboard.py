@@ -118,6 +118,29 @@ def test_results_are_reused_and_an_interrupted_run_goes_on(home, tmp_path, capsy
     assert len(restored) == 2
 
 
+def test_a_record_of_many_short_clips_is_not_written_after_each(home, tmp_path, monkeypatch):
+    from gsm_plugin.engine.scoring import running
+
+    root, _ = home
+    written = []
+    real = running.write_record
+
+    def write(record, path):
+        written.append(len(record.clips))
+        real(record, path)
+
+    monkeypatch.setattr(running, 'write_record', write)
+    monkeypatch.setattr(running, '_SECONDS_BETWEEN_WRITES', 1000)
+    run(root, tmp_path / 'a', 'vid4', '--partial', *network_arguments(root, 'first'))
+    assert written == [1, 2]
+    write_miniature(PROTOCOLS['vid4'], moving_frames(4), 2, 4, tmp_path / 'datasets')
+    written.clear()
+    arguments = ['--datasets', str(tmp_path / 'datasets'), '--out', str(tmp_path / 'b')]
+    command.main(['leaderboard', 'vid4', '--partial', *arguments, *network_arguments(root, 'first')])
+    # After the first and the last of four.
+    assert written == [1, 4]
+
+
 def test_other_weights_are_run_anew(home, tmp_path, capsys):
     root, _ = home
     _, file = write_network(tmp_path / 'net', 5, 'third')
