@@ -47,7 +47,7 @@ def test_the_carphone_gives_the_measured_figures(tmp_path):
         assert np.mean(values['psnr']) == pytest.approx(expected, abs=0.02)
 
 
-def test_the_option_file_gives_the_measured_figures_too(tmp_path, monkeypatch):
+def test_the_option_file_gives_the_measured_figures_too(tmp_path, monkeypatch, fresh_logger):
     clip = 'carphone_pristine'
     write_clips({clip: read_real_clips(CACHE, 15)[clip]}, tmp_path / 'datasets' / 'clips')
     (tmp_path / 'experiments').symlink_to(ROOT / 'experiments')
