@@ -93,8 +93,6 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
     kind = choice.network_g.get('type')
     if not isinstance(kind, str) or not is_known(ARCH_REGISTRY, kind):
         raise UserError(f'{choice.label}: no network is called {kind!r}; correct network_g: type.')
-    # It prints every layer of each network.
-    get_root_logger().setLevel(logging.ERROR)
     weights = None if choice.weights is None else str(choice.weights)
     key = {} if choice.param_key is None else {'param_key_g': choice.param_key}
     opt = {
@@ -110,12 +108,18 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
         'path': {'pretrain_network_g': weights, 'strict_load_g': True, **key},
         'val': {**choice.val, 'metrics': metrics},
     }
+    logger = get_root_logger()
+    level = logger.level
     try:
+        # It would print every layer of each network.
+        logger.setLevel(logging.ERROR)
         return GSMModel(opt)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
         raise UserError(f'{choice.label}: {str(error).rstrip(".")}; correct network_g.') from error
+    finally:
+        logger.setLevel(level)
 
 
 def _choice(word: str, training: str, protocol: str | None) -> Choice:
