@@ -52,7 +52,7 @@ if __name__ == '__main__':
         license_files=['LICENSE'],
         python_requires='>=3.10',
         packages=find_packages(include=['gsm_plugin', 'gsm_plugin.*']),
-        package_data={'gsm_plugin': ['**/*.md']},
+        package_data={'gsm_plugin': ['**/*.md', '**/*.j2']},
         install_requires=[
             HOST,
             # The first whose torch.load refuses code in checkpoints by default; BasicSR leaves it at the default.
@@ -62,8 +62,10 @@ if __name__ == '__main__':
             'opencv-python',
             'einops',
             'lmdb',
+            'jinja2',
             'matplotlib',
             'pyyaml',
+            'requests',
             'tqdm',
             'pillow>=10.1',
         ],

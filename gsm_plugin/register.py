@@ -2,6 +2,7 @@
 
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, Registry
 
+from gsm_plugin.archs.bicubic_arch import Bicubic
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.compat import UserError
@@ -12,6 +13,7 @@ from gsm_plugin.models.gsm_model import GSMModel
 
 _ADDED = (
     (ARCH_REGISTRY, 'GSMamba', GSMamba),
+    (ARCH_REGISTRY, 'Bicubic', Bicubic),
     (ARCH_REGISTRY, 'VRT', VRT),
     (ARCH_REGISTRY, 'GatherScatterBlock', GatherScatterBlock),
     (ARCH_REGISTRY, 'ImplicitWarp', ImplicitWarp),

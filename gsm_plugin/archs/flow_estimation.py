@@ -10,6 +10,7 @@ from basicsr.archs.spynet_arch import SpyNet
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsm_plugin.compat.weight_names import to_basicsr_names
 from gsm_plugin.ops import extend_by_reflection
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -23,8 +24,8 @@ def build_spynet(path: str | Path | None = None) -> SpyNet:
     """Makes BasicSR's SPyNet, with weights from a file if one is given.
 
     Args:
-        path: Weights under `params` or bare, of SPyNet alone or of a network that contains it as `spynet`
-            (BasicSR's BasicVSR files).
+        path: Weights under `params`, `state_dict` or bare, of SPyNet alone or of a network that contains it as `spynet`
+            (BasicVSR files), as BasicSR or mmagic names them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -122,12 +123,15 @@ def _enlarge(clip: Tensor, axis: int) -> Tensor:
 
 def _read_weights(path: Path, expected: set[str]) -> dict[str, Tensor]:
     content = torch.load(path, map_location='cpu', weights_only=True)
-    weights = content.get('params', content) if isinstance(content, dict) else {}
-    if any(key.startswith('spynet.') for key in weights):
-        weights = {key.removeprefix('spynet.'): value for key, value in weights.items() if key.startswith('spynet.')}
+    weights = content.get('params', content.get('state_dict', content)) if isinstance(content, dict) else {}
+    weights = {name.removeprefix('generator.'): value for name, value in weights.items()}
+    if any(name.startswith('spynet.') for name in weights):
+        weights = {name.removeprefix('spynet.'): value for name, value in weights.items() if name.startswith('spynet.')}
+    names = to_basicsr_names(weights, expected)
+    weights = {names[name]: value for name, value in weights.items()}
     # The normalisation is constant, and some files leave it out.
     missing = expected - set(weights) - {'mean', 'std'}
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)[0]} of SPyNet; give a SPyNet or BasicVSR file of BasicSR's.")
     defaults = SpyNet().state_dict()
-    return {key: weights.get(key, defaults[key]) for key in expected}
+    return {name: weights.get(name, defaults[name]) for name in expected}

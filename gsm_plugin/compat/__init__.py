@@ -6,6 +6,7 @@ mends BasicSR's modules at the moment they are imported. One file per mend, each
 
 from gsm_plugin.compat import (
     bad_samples,
+    basicvsrpp_anywhere,
     ddp_on_cpu,
     distutils_version,
     joining_processes,
@@ -31,6 +32,7 @@ _STAND_INS = {
 _MENDS = {
     'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
     'basicsr.data': (bad_samples.mend_builder,),
+    'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),

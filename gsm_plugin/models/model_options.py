@@ -41,6 +41,9 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'val:use_ema': 'Validate with the averaged weights where there are some, default true.',
     'val:tile': 'Frames, height and width of a tile in LQ pixels; left out, clips are taken whole.',
     'val:tile_overlap': 'By how many of each tiles overlap, default [2, 50, 50].',
+    'val:smallest_side': 'Shorter sides of LQ frames are continued to so many pixels, default 1; BasicVSR needs 64.',
+    'val:multiple_of': 'Sides of LQ frames are continued to the next multiple, default 1; EDVR needs 4.',
+    'val:window': 'Frames of a window for networks that give the centre frame alone, such as EDVR; default none.',
     'val:flip_seq': 'Show each clip followed by its reverse and average the two outputs, default false.',
     'val:center_frame_only': 'Score and save the centre frame of each clip alone, default false.',
     'val:suffix': 'Ending of the names of images that a test saves; default the name of the experiment.',
@@ -90,6 +93,9 @@ class ValOptions:
     use_ema: bool
     tile: Sequence[int] | None
     tile_overlap: Sequence[int]
+    smallest_side: int
+    multiple_of: int
+    window: int | None
     flip_seq: bool
     center_frame_only: bool
     metrics: dict[str, dict]
@@ -107,11 +113,16 @@ class ValOptions:
             use_ema=_flag(val, 'use_ema', default=True),
             tile=val.get('tile'),
             tile_overlap=val.get('tile_overlap', (2, 50, 50)),
+            smallest_side=_whole(val, 'smallest_side', default=1, least=1, section_name='val'),
+            multiple_of=_whole(val, 'multiple_of', default=1, least=1, section_name='val'),
+            window=_window(val),
             flip_seq=_flag(val, 'flip_seq', default=False),
             center_frame_only=_flag(val, 'center_frame_only', default=False),
             metrics=val.get('metrics') or {},
             suffix=val.get('suffix'),
         )
+        if (read.smallest_side, read.multiple_of) != (1, 1) and 'scale' not in opt:
+            raise UserError('val: smallest_side and multiple_of need scale; set scale at the top of the file.')
         if read.tile is not None:
             _check_tile(read, opt)
         elif 'tile_overlap' in val and 'tile' not in val:
@@ -151,12 +162,19 @@ def _check_precision(precision: str, opt: dict) -> None:
         )
 
 
-def _whole(section: dict, key: str, default: int, least: int) -> int:
+def _whole(section: dict, key: str, default: int, least: int, section_name: str = 'train') -> int:
     value = section.get(key)
     value = default if value is None else value
     if not _is_number(value) or value != value // 1 or value < least:
-        raise UserError(f'train: {key} is {value!r}; it needs a whole number from {least} up.')
+        raise UserError(f'{section_name}: {key} is {value!r}; it needs a whole number from {least} up.')
     return int(value)
+
+
+def _window(val: dict) -> int | None:
+    window = val.get('window')
+    if window is not None and not (type(window) is int and window > 0 and window % 2):
+        raise UserError(f'val: window is {window!r}; it needs an odd number of frames, or ~ for networks of clips.')
+    return window
 
 
 def _flag(section: dict, key: str, default: bool) -> bool:

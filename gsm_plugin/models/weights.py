@@ -8,6 +8,7 @@ from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.weight_names import to_basicsr_names
 from gsm_plugin.models.fitting import Fit, fit_weights, group_names
 
 KNOWN_KEYS = ('params', 'params_ema', 'state_dict')
@@ -23,7 +24,7 @@ def load_weights(network: nn.Module, path: str, strict: bool = True, key: str | 
         network: The network itself, not wrapped.
         path: A file that `torch.save` wrote: a dictionary of tensors, or one that has such dictionaries under
             `params`, `params_ema` or `state_dict`. `module.` before names is passed over; where names begin with
-            `generator.`, those are taken.
+            `generator.`, those are taken; names that mmagic gives are translated.
         strict: Whether names and sizes must be those of the network; otherwise what fits is taken, and tables of
             relative position biases are stretched to the network's windows (see `fit_weights`).
         key: Which dictionary to take; None for the file itself. One that the file does not have is replaced by
@@ -124,7 +125,13 @@ def _has_weights(value: object) -> bool:
 
 
 def _plain_names(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Names as the network has them, without the wrappers that they were saved in."""
+    """Names as the network has them, whichever wrappers and whichever framework they were saved in."""
+    unwrapped = _unwrapped(weights, network)
+    names = to_basicsr_names(unwrapped, set(network.state_dict()))
+    return {names[name]: value for name, value in unwrapped.items()}
+
+
+def _unwrapped(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     plain = {name.removeprefix('module.'): value for name, value in weights.items()}
     inside = {name.removeprefix(_GENERATOR): value for name, value in plain.items() if name.startswith(_GENERATOR)}
     if not inside or any(name.startswith(_GENERATOR) for name in network.state_dict()):

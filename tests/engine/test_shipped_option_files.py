@@ -15,6 +15,11 @@ FILES = sorted((Path(__file__).parents[2] / 'options').glob('*.yml'))
 SMALL = {
     'GSMamba': {'prop_depth': 2, 'attn_depth': 1, 'embed_dims': 8, 'num_heads': 2, 'spynet_path': None},
     'VRT': {'depths': [1] * 13, 'embed_dims': [24] * 13, 'num_heads': [2] * 13, 'spynet_path': None},
+    'BasicVSR': {'num_feat': 8, 'num_block': 1},
+    'IconVSR': {'num_feat': 16, 'num_block': 1},
+    'BasicVSRPlusPlus': {'mid_channels': 16, 'num_blocks': 1},
+    'EDVR': {'num_feat': 16, 'num_extract_block': 1, 'num_reconstruct_block': 1},
+    'Bicubic': {},
 }
 
 # The keys and values of the published REDS recipe, without its paths.
@@ -67,11 +72,16 @@ def test_every_key_of_a_shipped_file_is_read(file):
 def test_the_network_of_a_shipped_file_is_built_and_runs_at_a_small_size(file):
     from basicsr.archs import build_network
 
+    from gsm_plugin.inference.fitting import pad_frames, slide_window
+
     opt = read_options(str(file))
     network = build_network({**opt['network_g'], **SMALL[opt['network_g']['type']]})
+    val = opt.get('val') or {}
+    run = slide_window(network, val['window']) if 'window' in val else network
+    run = pad_frames(run, opt['scale'], val.get('smallest_side', 1), val.get('multiple_of', 1))
     with torch.no_grad():
-        output = network(torch.rand(1, 2, 3, 8, 9))
-    assert output.shape == (1, 2, 3, 8 * opt['scale'], 9 * opt['scale'])
+        output = run(torch.rand(1, 5, 3, 8, 9))
+    assert output.shape == (1, 5, 3, 8 * opt['scale'], 9 * opt['scale'])
 
 
 def test_the_published_recipe_is_taken_as_it_is():

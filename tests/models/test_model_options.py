@@ -24,6 +24,9 @@ WRONG = [
     ({'val': {'tile': [0, 144, 144]}}, r'val: tile is \[0, 144, 144\]; it needs'),
     ({'val': {'tile': [9, 40, 40]}}, 'val: tile has 40 rows, but tile_overlap is 50; make it less'),
     ({'val': {'tile': [9, 60, 60], 'tile_overlap': [9, 2, 2]}}, 'tile has 9 frames, but tile_overlap is 9'),
+    ({'val': {'smallest_side': 0}}, f'val: smallest_side is 0; {WHOLE} 1 up'),
+    ({'val': {'multiple_of': 2.5}}, f'val: multiple_of is 2.5; {WHOLE} 1 up'),
+    ({'val': {'window': 4}}, 'val: window is 4; it needs an odd number of frames'),
     ({'val': {'tile_overlap': [2, 50, 50]}}, 'tile_overlap is .*, but there is no tile; set val: tile too'),
 ]
 
@@ -32,6 +35,13 @@ WRONG = [
 def test_a_wrong_value_is_one_sentence_before_anything_is_built(tmp_path, changes, sentence):
     with pytest.raises(UserError, match=sentence):
         GSMModel(make_options(tmp_path, network_g={'type': 'never built'}, **changes))
+
+
+def test_padding_needs_the_scale(tmp_path):
+    opt = make_options(tmp_path, is_train=False, val={'smallest_side': 64})
+    del opt['scale']
+    with pytest.raises(UserError, match='smallest_side and multiple_of need scale'):
+        GSMModel(opt)
 
 
 def test_tiles_need_the_scale(tmp_path):

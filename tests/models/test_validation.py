@@ -295,3 +295,26 @@ def test_feeding_and_testing_by_hand_gives_the_averaged_networks_output(clips):
     centre.feed_data({'lq': lq})
     centre.test()
     assert centre.output.shape == (2, 3, 10, 10)
+
+
+class CentreNet(nn.Module):
+    """Sees windows of three frames of at least 16 pixels, and gives the centre frame."""
+
+    def forward(self, x):
+        assert x.shape[1] == 3
+        assert min(x.shape[-2:]) >= 16
+        assert x.shape[-1] % 4 == 0
+        mixed = x[:, 1] + x.mean((1, 3, 4), keepdim=True)[:, 0] * 0
+        return mixed.repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+def test_a_network_of_windows_and_large_frames_restores_short_and_small_clips(tmp_path):
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    if 'CentreNet' not in ARCH_REGISTRY:
+        ARCH_REGISTRY.register(CentreNet)
+    val = {'window': 3, 'smallest_side': 16, 'multiple_of': 4}
+    model = GSMModel(make_options(tmp_path, is_train=False, network_g={'type': 'CentreNet'}, val=val))
+    clip = torch.rand(1, 4, 3, 9, 18)
+    expected = clip.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    torch.testing.assert_close(model.restore(clip), expected, atol=0, rtol=0)

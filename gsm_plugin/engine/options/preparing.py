@@ -53,7 +53,8 @@ def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) ->
     check_paths(options, resumes)
     check_datasets(options)
     _check_networks(options)
-    if not is_train and 'network_g' in options and options['path'].get('pretrain_network_g') is None:
+    has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
+    if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
     start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
     if options['rank'] == 0:

@@ -1,0 +1,60 @@
+"""`basicsr compare`: networks on any clips."""
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the command."""
+    text = 'compare networks on any clips: make LQ frames, run, score, time'
+    command = subparsers.add_parser('compare', help=text, description=text)
+    command.add_argument(
+        'place', type=Path, metavar='CLIP_OR_FOLDER', help='ground truth: video, images, or a folder of them'
+    )
+    add_networks(command)
+    command.add_argument(
+        '--degradation', default='bi', metavar='KIND', help='bi, bd, or bd-duf: how LQ frames are made (default: bi)'
+    )
+    command.add_argument('--scale', type=int, default=4, help='enlargement of the networks (default: 4)')
+    command.add_argument('--frames', type=int, metavar='N', help='take the first N frames of each clip')
+    command.add_argument(
+        '--shrink', type=int, default=1, metavar='N', help='first make the ground truth N times smaller, by area'
+    )
+    command.add_argument('--channel', choices=('rgb', 'y'), default='rgb', help='what is scored (default: rgb)')
+    command.add_argument('--clips', nargs='+', metavar='NAME', help='take these clips of a folder')
+    command.add_argument(
+        '--out', type=Path, default=Path('results', 'compare'), metavar='FOLDER', help='default: results/compare'
+    )
+    command.set_defaults(run=_run)
+
+
+def add_networks(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Adds `--networks`."""
+    parser.add_argument(
+        '--networks',
+        nargs='+',
+        required=required,
+        default=[],
+        metavar='NAME[=FILE]',
+        help='bicubic, edvr, basicvsr, iconvsr, basicvsrpp, vrt, gsm, with =WEIGHTS.pth for other than the public '
+        'weights; or LABEL=OPTIONS.yml for any network',
+    )
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    import gsm_plugin
+    from gsm_plugin.compat import UserError
+
+    for name in ('frames', 'shrink'):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UserError(f'--{name} is {value}; give a whole number from 1 up.')
+    gsm_plugin.register()
+    from gsm_plugin.engine.compare import Comparison, compare
+    from gsm_plugin.engine.scoring.clips import Reduction
+
+    reduction = Reduction(arguments.degradation, arguments.scale, arguments.frames, arguments.shrink)
+    wanted = Comparison(
+        arguments.place, arguments.networks, reduction, arguments.channel, arguments.clips, arguments.out
+    )
+    print(compare(wanted), end='')

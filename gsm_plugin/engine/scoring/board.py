@@ -1,0 +1,75 @@
+"""Runs several networks on one task, and writes table, records and page into one folder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gsm_plugin.engine.scoring.choices import Choice, build
+from gsm_plugin.engine.scoring.pictures import Pictures, profile_of
+from gsm_plugin.engine.scoring.running import Task, run_task
+from gsm_plugin.evaluation.records import Record
+from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
+from gsm_plugin.models.gsm_model import GSMModel
+
+_PICTURED_CLIPS = 4
+
+
+def run_networks(
+    task: Task, choices: Sequence[Choice], scale: int, out: Path, say: Callable[[str], None]
+) -> tuple[list[Record], Pictures]:
+    """Scores networks one after another; all are built first, so that a wrong one ends the run before it begins.
+
+    Args:
+        task: What is to be scored.
+        choices: The networks.
+        scale: Their enlargement.
+        out: Folder of the records, `<label>.json`, and of the pictures.
+        say: Takes a line for each network whose results are reused.
+
+    Returns:
+        The records, in order, and the pictures.
+
+    Raises:
+        UserError: A network cannot be built, or a clip cannot be read.
+    """
+    models = [_on_cpu(build(choice, scale, task.metrics)) for choice in choices]
+    pictures = Pictures(out / 'pictures', task.names[:_PICTURED_CLIPS])
+    total = len(choices) * sum(task.clips.lengths[name] for name in task.names)
+    records = []
+    with tqdm(total=total, unit='frame') as bar:
+        for choice in choices:
+            model = models.pop(0)
+            model.net_g.to(model.device)
+            record, reused = run_task(task, choice, model, out / f'{choice.label}.json', bar, pictures.keep)
+            del model
+            if reused:
+                say(f'{choice.label}: results of {reused} of {len(task.names)} clips are those of {out}.')
+            records.append(record)
+    return records, pictures
+
+
+def _on_cpu(model: GSMModel) -> GSMModel:
+    """Where a network waits for its turn, so that the peak memory of another one is its own."""
+    model.net_g.to('cpu')
+    return model
+
+
+def galleries_of(records: Sequence[Record], pictures: Pictures) -> list[Gallery]:
+    """What a page shows of the pictured clips."""
+    found = pictures.of([record.network for record in records])
+    return [
+        make_gallery(
+            clip, paths, {label: profile_of(path) for label, path in paths.items() if profile_of(path).is_file()}
+        )
+        for clip, paths in found.items()
+        if len(paths) > 2
+    ]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that appears when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    part.write_text(text, encoding='utf-8')
+    part.replace(path)

@@ -1,0 +1,170 @@
+"""From what the user writes behind --networks to networks that are ready to run."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.known_weights import find_weights
+from gsm_plugin.data.weight_download import sha256_of
+from gsm_plugin.engine.options.names import is_known
+from gsm_plugin.engine.options.nearest import nearest
+from gsm_plugin.engine.options.reading import read_options
+from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
+from gsm_plugin.evaluation.records import as_read
+from gsm_plugin.models.gsm_model import GSMModel
+
+WEIGHTS_FOLDER = Path('experiments', 'pretrained_models')
+# What an option file's section `val` says about running a network; the rest of it is about scoring and saving.
+_VAL_KEYS = ('tile', 'tile_overlap', 'smallest_side', 'multiple_of', 'window', 'flip_seq', 'use_ema')
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network that the user has chosen.
+
+    Attributes:
+        label: Its name in tables and files.
+        network_g: The section of an option file.
+        val: Keys of `val` that say how it is run.
+        weights: File of weights; None for a network without any.
+        param_key: Which weights of the file; None takes the averaged ones, or those that are there.
+        lengths: See `KnownNetwork`.
+    """
+
+    label: str
+    network_g: dict
+    val: dict
+    weights: Path | None
+    param_key: str | None
+    lengths: tuple[int, ...]
+
+    def least_frames(self) -> int:
+        """The shortest clip that the network takes."""
+        # IconVSR looks so far beyond both ends of a clip, by reflection.
+        return max(self.val.get('window') or 1, 2 * self.network_g.get('temporal_padding', 0) + 1)
+
+    def settings(self) -> dict:
+        """What the results depend on."""
+        weights = None
+        if self.weights is not None:
+            weights = {'file': self.weights.name, 'sha256': sha256_of(self.weights), 'key': self.param_key}
+        return as_read({'network_g': self.network_g, 'val': self.val, 'weights': weights})
+
+
+def parse_choices(texts: Sequence[str], training: str, protocol: str | None = None) -> list[Choice]:
+    """Reads what stands behind `--networks`.
+
+    Args:
+        texts: Each `NAME`, `NAME=WEIGHTS.pth` with a known name, or `LABEL=OPTIONS.yml` with any; several may be
+            joined by commas.
+        training: What default weights are to be trained on; see `TRAININGS`.
+        protocol: The leaderboard that they are run for.
+
+    Returns:
+        The choices in order.
+
+    Raises:
+        UserError: A name is not known or given twice, or a file does not exist.
+    """
+    words = [word.strip() for text in texts for word in text.split(',') if word.strip()]
+    choices = [_choice(word, training, protocol) for word in words]
+    if not choices:
+        raise UserError(f'--networks names none; take some of {", ".join(KNOWN_NETWORKS)}, or LABEL=OPTIONS.yml.')
+    labels = [choice.label for choice in choices]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f'--networks has {label} twice; give one of them another label by LABEL=OPTIONS.yml.')
+    return choices
+
+
+def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
+    """Builds a network with its weights, as `basicsr test` does.
+
+    Raises:
+        UserError: The network is not there, its arguments are wrong, or the weights do not fit.
+    """
+    kind = choice.network_g.get('type')
+    if not isinstance(kind, str) or not is_known(ARCH_REGISTRY, kind):
+        raise UserError(f'{choice.label}: no network is called {kind!r}; correct network_g: type.')
+    weights = None if choice.weights is None else str(choice.weights)
+    key = {} if choice.param_key is None else {'param_key_g': choice.param_key}
+    opt = {
+        'name': choice.label,
+        'model_type': 'GSMModel',
+        'scale': scale,
+        'num_gpu': min(1, torch.cuda.device_count()),
+        'dist': False,
+        'rank': 0,
+        'world_size': 1,
+        'is_train': False,
+        'network_g': dict(choice.network_g),
+        'path': {'pretrain_network_g': weights, 'strict_load_g': True, **key},
+        'val': {**choice.val, 'metrics': metrics},
+    }
+    logger = get_root_logger()
+    level = logger.level
+    try:
+        # It would print every layer of each network.
+        logger.setLevel(logging.ERROR)
+        return GSMModel(opt)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{choice.label}: {str(error).rstrip(".")}; correct network_g.') from error
+    finally:
+        logger.setLevel(level)
+
+
+def _choice(word: str, training: str, protocol: str | None) -> Choice:
+    label, _, value = word.partition('=')
+    if re.fullmatch(r'[\w.+-]+', label) is None or label in ('LQ', 'GT'):
+        raise UserError(f'--networks: {label!r} cannot be the name of a file; take letters and digits, not LQ or GT.')
+    if value and not Path(value).is_file():
+        raise UserError(f'--networks {word}: {value} does not exist; correct the path.')
+    if value.endswith(('.yml', '.yaml')):
+        return _from_options(label, value)
+    if label not in KNOWN_NETWORKS:
+        raise UserError(
+            f'--networks: no network is called {label!r}; did you mean {nearest(label, KNOWN_NETWORKS)}? Known ones: '
+            f'{", ".join(KNOWN_NETWORKS)}; any other one by LABEL=OPTIONS.yml.'
+        )
+    known = KNOWN_NETWORKS[label]
+    network_g = {**known.options, **known.by_training.get(training, {}), **known.by_protocol.get(protocol, {})}
+    val = {**known.val, **known.val_by_training.get(training, {}), **known.val_by_protocol.get(protocol, {})}
+    weights = Path(value) if value else _default_weights(label, training)
+    return Choice(label, network_g, val, weights, None, known.lengths or (val['window'],))
+
+
+def _from_options(label: str, file: str) -> Choice:
+    options = read_options(file)
+    network_g, path, val = (options.get(key) or {} for key in ('network_g', 'path', 'val'))
+    weights = path.get('pretrain_network_g')
+    if weights is not None and not Path(weights).expanduser().is_file():
+        raise UserError(f'{file}: path:pretrain_network_g is {weights}, which does not exist; correct the path.')
+    run = {key: val[key] for key in _VAL_KEYS if key in val}
+    known = {entry.options['type']: entry for entry in KNOWN_NETWORKS.values()}.get(network_g.get('type'))
+    lengths = (run['window'],) if 'window' in run else known.lengths if known else (2, 3)
+    file_of_weights = None if weights is None else Path(weights).expanduser()
+    return Choice(label, dict(network_g), run, file_of_weights, path.get('param_key_g'), lengths)
+
+
+def _default_weights(label: str, training: str) -> Path | None:
+    names = KNOWN_NETWORKS[label].weights
+    if not names:
+        return None
+    if training not in names:
+        raise UserError(f'No public weights of {label} were trained on {training}; give a file by {label}=WEIGHTS.pth.')
+    known = find_weights(names[training])
+    path = WEIGHTS_FOLDER / known.file
+    if not path.is_file():
+        raise UserError(
+            f'{path} is missing; run basicsr weights get {known.name}, or name a file by {label}=WEIGHTS.pth.'
+        )
+    return path

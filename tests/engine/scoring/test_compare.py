@@ -1,0 +1,189 @@
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from gsm_plugin.cli import main as command
+from gsm_plugin.data.degradations import degrade
+from tests.engine.scoring.tiny_vsr import moving_frames, restore, scores, write_network
+
+
+def write_frames(folder, frames):
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames):
+        cv2.imwrite(str(folder / f'{number}.png'), frame)
+    return folder
+
+
+def write_video(path, frames):
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def run(place, out, *arguments):
+    command.main(['compare', str(place), '--out', str(out), *arguments])
+
+
+def refusal(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1
+    return error
+
+
+@pytest.mark.parametrize('kind', ['bi', 'bd', 'bd-duf'])
+def test_figures_are_those_of_a_straightforward_computation(tmp_path, capsys, kind):
+    network, file = write_network(tmp_path)
+    # 50 rows: the two that are too much for the scale are cut away.
+    frames = moving_frames(5, height=50)
+    place = write_frames(tmp_path / 'clips' / 'moving', frames)
+    run(tmp_path / 'clips', tmp_path / 'out', '--networks', f'tiny={file}', '--frames', '4', '--degradation', kind)
+    gt = [frame[:48] for frame in frames[:4]]
+    lq = write_frames(tmp_path / 'lq', [degrade(frame, kind) for frame in gt])
+    output = restore(network, sorted(lq.iterdir()))
+    expected = [scores(image, truth[..., ::-1], 'rgb') for image, truth in zip(output, gt, strict=True)]
+    record = json.loads((tmp_path / 'out' / 'tiny.json').read_text())
+    values = record['clips']['moving']['values']
+    np.testing.assert_allclose(values['psnr'], [psnr for psnr, _ in expected], atol=1e-4, rtol=0)
+    np.testing.assert_allclose(values['ssim'], [ssim for _, ssim in expected], atol=1e-4, rtol=0)
+    assert f'| {np.mean(values["psnr"]):.2f}/{np.mean(values["ssim"]):.4f} [1] |' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'page.html').read_text().startswith('<!DOCTYPE html>')
+    assert place.is_dir()
+
+
+def test_bicubic_is_that_of_matlab(tmp_path):
+    from gsm_plugin.data.bicubic import resize_bicubic
+
+    gt = moving_frames(2)
+    place = write_frames(tmp_path / 'clip', gt)
+    run(place, tmp_path / 'out', '--networks', 'bicubic')
+    enlarged = [resize_bicubic(degrade(frame, 'bi'), 4) for frame in gt]
+    expected = [scores(image, frame, 'rgb')[0] for image, frame in zip(enlarged, gt, strict=True)]
+    values = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']['clip']['values']
+    # Ties of the rounding may fall on the other side.
+    np.testing.assert_allclose(values['psnr'], expected, atol=1e-3, rtol=0)
+
+
+def test_videos_and_smaller_ground_truth(tmp_path, capsys):
+    video = write_video(tmp_path / 'film.avi', moving_frames(6, 96, 128))
+    run(video, tmp_path / 'out', '--networks', 'bicubic', '--frames', '3', '--shrink', '2', '--channel', 'y')
+    record = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())
+    assert record['lq_size'] == [12, 16]
+    assert len(record['clips']['film']['frames']) == 3
+    assert record['protocol'] == {'degradation': 'bi', 'scale': 4, 'frames': 3, 'shrink': 2, 'channel': 'y'}
+
+
+def test_cost_and_provenance_are_in_the_record(tmp_path):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    _, file = write_network(tmp_path)
+    run(place, tmp_path / 'out', '--networks', f'tiny={file}')
+    record = json.loads((tmp_path / 'out' / 'tiny.json').read_text())
+    clip = record['clips']['clip']
+    assert clip['shown'] == 2
+    assert clip['seconds'] > 0
+    assert clip['peak_gib'] is None or clip['peak_gib'] > 0
+    assert record['parameters'] == 4 * 6 * 9 + 4 + 48 * 4 * 9 + 48
+    assert record['multiply_adds'] == 4 * 6 * 9 + 48 * 4 * 9
+    assert record['machines'][0]['packages']['torch']
+    assert len(record['settings']['weights']['sha256']) == 64
+
+
+def test_a_clip_whose_files_have_changed_is_run_again(tmp_path):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    values = []
+    for seed in (0, 1):
+        cv2.imwrite(str(place / '1.png'), moving_frames(1, seed=seed)[0])
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+        values.append(json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']['clip']['values']['psnr'])
+    assert values[0][0] == values[1][0]
+    assert values[0][1] != values[1][1]
+
+
+def test_the_table_is_of_this_comparison_alone(tmp_path):
+    for name in ('first', 'second'):
+        place = write_frames(tmp_path / name, moving_frames(2))
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+    header = (tmp_path / 'out' / 'table.md').read_text().splitlines()[0]
+    assert 'second' in header
+    assert 'first' not in header
+    assert set(json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']) == {'first', 'second'}
+
+
+def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
+    frames = moving_frames(3)
+    place = write_frames(tmp_path / 'clip', frames)
+    run(place, tmp_path / 'out', '--networks', 'bicubic')
+    pictures = tmp_path / 'out' / 'pictures' / 'clip'
+    assert {path.name for path in pictures.iterdir()} == {
+        f'{label}{ending}.png' for label in ('LQ', 'GT', 'bicubic') for ending in ('', '.time')
+    }
+    np.testing.assert_array_equal(cv2.imread(str(pictures / 'GT.png')), frames[1])
+    np.testing.assert_array_equal(cv2.imread(str(pictures / 'GT.time.png')), [frame[24] for frame in frames])
+
+
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['--networks', 'bicubic', '--degradation', 'blur'], "No degradation is called 'blur'"),
+        (['--networks', 'bicubic', '--frames', '0'], '--frames is 0; give a whole number from 1 up'),
+        (['--networks', 'bicubic', '--clips', 'other'], '--clips has other, which is not there; take some of clip'),
+        (['--networks', ','], '--networks names none'),
+        (['--networks', 'bicubc'], 'did you mean bicubic'),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path, capsys, arguments, sentence):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    assert sentence in refusal(capsys, place, tmp_path / 'out', *arguments)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
+    assert 'does not exist; name a video' in refusal(capsys, tmp_path / 'x', tmp_path / 'out', '--networks', 'bicubic')
+    (tmp_path / 'empty').mkdir()
+    found = refusal(capsys, tmp_path / 'empty', tmp_path / 'out', '--networks', 'bicubic')
+    assert 'has neither images nor videos nor folders of images' in found
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    found = refusal(capsys, tmp_path / 'broken.mp4', tmp_path / 'out', '--networks', 'bicubic')
+    assert re.search(r'broken\.mp4 has no frames that can be read', found)
+
+
+def test_a_network_of_another_scale_is_one_sentence(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    _, file = write_network(tmp_path)
+    with pytest.raises(SystemExit):
+        run(place, tmp_path / 'out', '--networks', f'tiny={file}', '--scale', '2')
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert 'tiny makes 96x128 pixels of clip clip, whose ground truth has 48x64; take its own scale' in error
+
+
+def test_a_clip_that_is_too_short_for_a_network_is_one_sentence(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    _, file = write_network(tmp_path, window=3)
+    with pytest.raises(SystemExit):
+        run(place, tmp_path / 'out', '--networks', f'tiny={file}')
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith('basicsr: tiny needs 3 frames, but clip clip has 2; leave it out.')
+
+
+def test_weights_that_do_not_fit_end_it_before_anything_is_run(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    write_network(tmp_path)
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,basicvsr={tmp_path / "tiny.pth"}')
+    assert 'do not fit BasicVSR' in found
+    assert not (tmp_path / 'out').exists()
+
+
+def test_default_weights_are_those_of_the_degradation(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    for kind, name in (('bi', 'basicvsr-reds'), ('bd', 'basicvsr-vimeo90k-bd')):
+        found = refusal(capsys, place, tmp_path / 'out', '--networks', 'basicvsr', '--degradation', kind)
+        assert f'run basicsr weights get {name}, or name a file by basicvsr=WEIGHTS.pth.' in found

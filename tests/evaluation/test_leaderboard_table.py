@@ -1,0 +1,88 @@
+import pytest
+
+from gsm_plugin.evaluation.leaderboard_table import join_rows, leaderboard_table, to_markdown
+from gsm_plugin.evaluation.protocols import PROTOCOLS
+from gsm_plugin.evaluation.published import PUBLISHED, SOURCES
+from gsm_plugin.evaluation.records import ClipResult, Record
+
+
+def record(label, psnr, protocol, frames=None):
+    values = {'psnr': (psnr,), 'ssim': (0.9,)}
+    clips = {
+        name: ClipResult(('0',) * (frames or count), values, count, 2.0, None, '') for name, count in protocol.clips
+    }
+    machine = {'device': 'A card'}
+    weights = {'file': 'net.pth', 'sha256': 'abcdef0123456789'}
+    return Record(label, {'weights': weights}, {}, 2_500_000, 1e7, (180, 320), (machine,), clips)
+
+
+def table(records, name='reds4', degradation='bi'):
+    rows = join_rows(records, {'basicvsr': 'BasicVSR', 'gsm': 'GSM'})
+    header, cells = leaderboard_table(rows, PROTOCOLS[name], degradation)
+    return header, {row[0].text: row for row in cells}
+
+
+def test_ours_stands_beside_the_published_figure_with_the_difference():
+    header, rows = table([record('basicvsr', 31.5, PROTOCOLS['reds4'])])
+    row = dict(zip(header, rows['BasicVSR'], strict=True))
+    assert (row['PSNR published'].text, row['PSNR ours'].text) == ('31.42', '31.50')
+    assert [cell.text for cell in rows['BasicVSR']][3::3][:2] == ['+0.08', '+0.0091']
+    assert row['000'].text == '31.50/0.9000'
+    assert row['params M'].text == '2.50'
+    assert row['multiply-adds T'].text == '0.576'
+    assert row['fps'].text == '50.00'
+    assert row['peak GiB'].text == ''
+
+
+def test_every_figure_says_where_it_comes_from():
+    _, rows = table([record('basicvsr', 31.5, PROTOCOLS['reds4'])])
+    differences = (3, 6)
+    for row in rows.values():
+        for number, cell in enumerate(row[1:], start=1):
+            assert bool(cell.source) == bool(cell.text) or number in differences
+    assert rows['BasicVSR'][2].source == 'measured: basicvsr (net.pth, sha256 abcdef01)'
+    assert rows['BasicVSR'][1].source == SOURCES['RVRT']
+
+
+def test_what_is_not_published_stays_empty():
+    header, rows = table([record('gsm', 32.9, PROTOCOLS['reds4'])])
+    row = dict(zip(header, rows['GSM'], strict=True))
+    assert row['PSNR published'].text == ''
+    assert rows['GSM'][3].text == ''
+    assert row['PSNR ours'].text == '32.90'
+    assert rows['MIA-VSR'][4].text == ''
+
+
+def test_a_part_of_a_data_set_has_no_difference():
+    _, rows = table([record('basicvsr', 31.5, PROTOCOLS['reds4'], frames=3)])
+    assert rows['BasicVSR (part: 12 frames of 4 clips)'][3].text == ''
+
+
+def test_only_networks_with_figures_for_the_leaderboard_are_shown():
+    _, rows = table([], 'udm10', 'bd')
+    assert 'PSRT-recurrent' not in rows
+    assert rows['VRT'][1].text == '41.05'
+
+
+@pytest.mark.parametrize(
+    'name, degradation, title, psnr, ssim',
+    [
+        ('reds4', 'bi', 'BasicVSR++', 32.39, 0.9069),
+        ('vimeo90k-t', 'bi', 'VRT', 38.20, 0.9530),
+        ('vid4', 'bi', 'IconVSR', 27.39, 0.8279),
+        ('udm10', 'bd', 'EDVR', 39.89, 0.9686),
+        ('vimeo90k-t', 'bd', 'RVRT', 38.59, 0.9576),
+        ('vid4', 'bd', 'Bicubic', 21.80, 0.5246),
+    ],
+)
+def test_figures_stand_in_the_right_column(name, degradation, title, psnr, ssim):
+    (entry,) = (entry for entry in PUBLISHED if entry.title == title)
+    figure = entry.figures[name, degradation]
+    assert (figure.psnr, figure.ssim) == (psnr, ssim)
+
+
+def test_markdown_numbers_the_sources():
+    _, rows = table([], 'udm10', 'bd')
+    text = to_markdown(['a'] * len(rows['VRT']), list(rows.values()))
+    assert '41.05 [3]' in text
+    assert f'[3] {SOURCES["VRT"]}\n' in text

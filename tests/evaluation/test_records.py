@@ -1,0 +1,64 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.evaluation.records import ClipResult, Record, as_read, merge_records, read_record, write_record
+
+A, B = {'device': 'card A'}, {'device': 'card B'}
+
+
+def clip(psnr=(30.0, 32.0), data='print', **changes):
+    result = ClipResult(('0', '1'), {'psnr': psnr, 'ssim': (0.9, 0.8)}, 2, 4.0, 1.0, data)
+    return replace(result, **changes)
+
+
+def record(clips, machine=A, network='net', settings=None):
+    return Record(
+        network, as_read(settings or {'val': {'tile': [1, 2]}}), {'name': 'x'}, 10, 5.0, (4, 4), (machine,), clips
+    )
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path):
+    written = record({'a': clip(), 'b': clip(psnr=(math.inf, 30.0), peak_gib=None)})
+    write_record(written, tmp_path / 'net.json')
+    assert read_record(tmp_path / 'net.json') == written
+    assert [path.name for path in tmp_path.iterdir()] == ['net.json']
+
+
+def test_means_are_over_frames_and_then_over_clips():
+    scored = record({'a': clip(psnr=(30.0, 32.0)), 'b': clip(psnr=(40.0,), frames=('0',))})
+    assert scored.mean('psnr') == 35.5
+
+
+def test_records_of_two_machines_are_joined():
+    first, second = record({'a': clip()}), record({'b': clip(seconds=1.0), 'c': clip(seconds=1.0)}, B)
+    (joined,) = merge_records([first, second])
+    assert list(joined.clips) == ['a', 'b', 'c']
+    assert [joined.machines[result.machine] for result in joined.clips.values()] == [A, B, B]
+    fps, peak, machine = joined.speed()
+    assert (fps, peak, machine) == (2.0, 1.0, B)
+
+
+def test_a_clip_of_both_has_to_be_the_same():
+    assert merge_records([record({'a': clip()}), record({'a': clip(psnr=(30.0001, 32.0))}, B)])[0].clips == {
+        'a': clip()
+    }
+    with pytest.raises(UserError, match='have different psnr for clip a; run it again'):
+        merge_records([record({'a': clip()}), record({'a': clip(psnr=(30.1, 32.0))})])
+    with pytest.raises(UserError, match='have clip a of other files'):
+        merge_records([record({'a': clip()}), record({'a': clip(data='other')})])
+
+
+def test_records_of_other_settings_are_not_joined():
+    with pytest.raises(UserError, match=r"Two records of net differ in val \({'tile': \[1, 2\]} and {}\); give one"):
+        merge_records([record({}), record({}, settings={'val': {}})])
+    assert len(merge_records([record({}), record({}, network='other', settings={'val': {}})])) == 2
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{"format": 1}', '{"format": 9, "clips": {}}'])
+def test_what_is_no_record_is_named(tmp_path, content):
+    (tmp_path / 'net.json').write_text(content)
+    with pytest.raises(UserError, match=r'net\.json is no result record'):
+        read_record(tmp_path / 'net.json')
