@@ -79,9 +79,7 @@ def _list_images(folder: Path, clip_list: Path | None) -> dict[str, Path]:
             path = folder / clip / name
             key = path.relative_to(folder).with_suffix('').as_posix()
             if key in images:
-                raise UserError(
-                    f'{images[key]} and {path} would have the same key {key}; remove or rename one of them.'
-                )
+                raise UserError(f'{images[key]} and {path} would have the same key {key}; rename one of them.')
             if not key.isascii() or len(key) > _LONGEST_KEY:
                 raise UserError(f'{path} cannot be a key of an LMDB of BasicSR; give it a short name in ASCII letters.')
             images[key] = path
