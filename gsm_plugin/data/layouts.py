@@ -5,25 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.clip_names import ClipFacts
 
 # BasicSR's val_partition: clips of the REDS folder that its REDS sets leave out of training.
 REDS_HELD_OUT = {
     'REDS4': ('000', '011', '015', '020'),
     'official': tuple(f'{clip:03d}' for clip in range(240, 270)),
 }
-
-
-@dataclass(frozen=True)
-class ClipFacts:
-    """What is known of a clip.
-
-    Attributes:
-        frames: Number of its frames, or None.
-        size: Height and width of its ground truth in pixels, or None.
-    """
-
-    frames: int | None = None
-    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, ClipFacts, is_image_name, natural_key, read_clip_facts
 
 
 @dataclass
@@ -59,13 +59,30 @@ def _refuse(error: OSError) -> None:
     raise UserError(f'the folder {error.filename} cannot be read ({error.strerror}); correct its permissions.')
 
 
-def select_clips(found: dict[str, ClipFolder], wanted: list[str], root: Path, listed_in: Path) -> dict[str, ClipFolder]:
-    """Takes the clips that a list names, in the order of the list.
+def read_wanted(clip_list: Path) -> dict[str, ClipFacts]:
+    """Reads a list of clips: lines `clip` or `clip frames (h,w,c)`.
+
+    Raises:
+        UserError: There is no such file, or it is empty.
+    """
+    if not clip_list.is_file():
+        raise UserError(f'the list {clip_list} does not exist; correct its path.')
+    try:
+        return read_clip_facts(clip_list)
+    except ValueError as error:
+        raise UserError(f'the list {clip_list} is no text with one clip a line; correct it.') from error
+
+
+def select_clips(found: dict[str, ClipFolder], root: Path, clip_list: Path | None) -> dict[str, ClipFolder]:
+    """Takes the clips that a list names, in the order of the list, or all where there is none.
 
     Raises:
         UserError: A clip of the list is not there.
     """
+    if clip_list is None:
+        return found
+    wanted = read_wanted(clip_list)
     for name in wanted:
         if name not in found:
-            raise UserError(f'clip {name} of {listed_in} is missing in {root}; add it, or take it out of the list.')
+            raise UserError(f'clip {name} of {clip_list} is missing in {root}; add it, or take it out of the list.')
     return {name: found[name] for name in wanted}

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.clip_names import read_clip_list
 from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
 from gsm_plugin.data.tools.images import inspect_image
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
@@ -70,9 +69,7 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
 
 
 def _list_images(folder: Path, clip_list: Path | None) -> dict[str, Path]:
-    clips = find_clips(folder)
-    if clip_list is not None:
-        clips = select_clips(clips, list(read_clip_list(clip_list)), folder, clip_list)
+    clips = select_clips(find_clips(folder), folder, clip_list)
     images: dict[str, Path] = {}
     for clip, content in clips.items():
         for name in content.images:

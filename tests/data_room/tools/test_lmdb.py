@@ -301,12 +301,7 @@ def test_two_writers_of_one_database_are_noticed(tmp_path):
     (tmp_path / 'out').mkdir()
     content = encode_png(np.zeros((4, 4, 3), np.uint8))
     with LmdbWriter(tmp_path / 'out', batch_bytes=1) as writer:
-        script = 'import sys; from pathlib import Path; from gsm_plugin.data.tools.lmdb_writer import LmdbWriter\n'
-        script += 'with LmdbWriter(Path(sys.argv[1]), batch_bytes=1) as writer: writer.put("b", Path(sys.argv[2]).read_bytes())'
-        (tmp_path / 'x.png').write_bytes(content)
         environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-        subprocess.run(
-            [sys.executable, '-c', script, tmp_path / 'out', tmp_path / 'x.png'], env=environment, check=True
-        )
+        subprocess.run([sys.executable, '-c', PUT, tmp_path / 'out'], env=environment, check=True, input=content)
         with pytest.raises(UserError, match='another process writes to'):
             writer.put('a', content)
