@@ -58,24 +58,38 @@ def check_dataset(
     Raises:
         UserError: A folder or the list is missing, or no clip looks like one of the layout.
     """
-    listed = None if clip_list is None else read_wanted(clip_list)
     reader = _Reader(workers or default_workers())
-    gt_clips = find_clips(gt)
+    listed = None if clip_list is None else read_wanted(clip_list)
+    gt_clips, lq_clips = find_clips(gt), None if lq is None else find_clips(lq)
     expected = clip_structure.expected_clips(layout, gt_clips, listed, gt)
-    roots = [(gt, gt_clips)] + ([] if lq is None else [(lq, find_clips(lq))])
-    findings, sides = [], []
-    for root, clips in roots:
-        findings += _compare_structure(layout, expected, clips, root, only_listed=listed is not None)
-        sides.append(reader.read(root, {clip: clips[clip] for clip in expected if clip in clips}))
-        findings += frame_checks.find_odd_sizes(sides[-1], root, expected if root is gt else {})
+    findings = list(_compare_structure(layout, expected, gt_clips, gt, listed is not None))
+    gt_frames = reader.read(gt, _chosen(gt_clips, expected))
+    findings += frame_checks.find_odd_sizes(gt_frames, gt, expected)
     if lq is not None:
-        findings += frame_checks.compare_pairs(sides[1], sides[0], lq, gt, scale)
-    train, held_out = frame_checks.split_held_out(sides[0], layout.held_out)
+        findings += _compare_structure(layout, expected, lq_clips, lq, listed is not None)
+        findings += _compare_names(layout, _chosen(lq_clips, expected), gt_clips, lq, gt)
+        lq_frames = reader.read(lq, _chosen(lq_clips, expected))
+        findings += frame_checks.find_odd_sizes(lq_frames, lq, {})
+        findings += frame_checks.compare_scale(lq_frames, gt_frames, lq, gt, scale)
+    train, held_out = frame_checks.split_held_out(gt_frames, layout.held_out)
     findings += frame_checks.find_leaks(train, held_out, gt, gt)
     if test_gt is not None:
         findings += frame_checks.find_leaks(train, reader.read(test_gt, find_clips(test_gt)), gt, test_gt)
-    frames = sum(len(images) for images in sides[0].values())
-    return CheckedData(findings + reader.damaged, len(sides[0]), frames, list(held_out))
+    frames = sum(len(images) for images in gt_frames.values())
+    return CheckedData(findings + reader.damaged, len(gt_frames), frames, list(held_out))
+
+
+def _chosen(clips: dict[str, ClipFolder], expected: dict[str, ClipFacts]) -> dict[str, ClipFolder]:
+    return {clip: clips[clip] for clip in expected if clip in clips}
+
+
+def _compare_names(
+    layout: Layout, lq: dict[str, ClipFolder], gt: dict[str, ClipFolder], lq_root: Path, gt_root: Path
+) -> Iterator[str]:
+    # Where the layout gives the names, each side has been compared with those.
+    for clip in lq if layout.frame_name is None else ():
+        if clip in gt:
+            yield from clip_structure.compare_frame_names(lq[clip], gt[clip], lq_root / clip, gt_root / clip)
 
 
 def _compare_structure(

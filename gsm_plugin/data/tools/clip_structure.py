@@ -8,6 +8,7 @@ from pathlib import Path
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import ClipFacts
 from gsm_plugin.data.layouts import Layout
+from gsm_plugin.data.pairs import check_same_names
 from gsm_plugin.data.tools.clip_folders import ClipFolder
 
 
@@ -47,12 +48,12 @@ def compare_clips(
     expected: Collection[str], found: dict[str, ClipFolder], root: Path, only_listed: bool
 ) -> Iterator[str]:
     """Names the clips that are missing, and those that should not be there unless only the listed ones count."""
-    for clip in expected:
-        if clip not in found:
-            yield f'clip {clip} is missing in {root}; add it, or name the clips that you have with --list.'
-    for clip in () if only_listed else found:
-        if clip not in expected:
-            yield f'{root / clip} is no clip of this data set; remove it, or name the wanted clips with --list.'
+    missing = [clip for clip in expected if clip not in found]
+    if missing:
+        yield f'clip {missing[0]} is missing in {root}{_and_more(missing)}; add it, or name what you have by --list.'
+    extra = [clip for clip in found if clip not in expected]
+    if extra and not only_listed:
+        yield f'{root / extra[0]} is no clip of this data set{_and_more(extra)}; remove it, or name yours by --list.'
 
 
 def compare_frames(layout: Layout, facts: ClipFacts, clip: ClipFolder, folder: Path) -> Iterator[str]:
@@ -66,6 +67,15 @@ def compare_frames(layout: Layout, facts: ClipFacts, clip: ClipFolder, folder: P
         yield f'{folder} has {len(clip.images)} frames, but should have {facts.frames}; copy the clip again.'
     else:
         yield from _find_gaps(clip.images, folder)
+
+
+def compare_frame_names(lq: ClipFolder, gt: ClipFolder, lq_folder: Path, gt_folder: Path) -> Iterator[str]:
+    """Names a frame that only LQ or only GT has; extensions may differ."""
+    lq_stems, gt_stems = ([Path(name).stem for name in side.images] for side in (lq, gt))
+    try:
+        check_same_names('frame', lq_stems, gt_stems, str(lq_folder), str(gt_folder))
+    except UserError as error:
+        yield str(error)
 
 
 def _compare_names(expected: list[str], found: list[str], folder: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import ClipFacts
-from gsm_plugin.data.pairs import check_same_names, compare_sizes
+from gsm_plugin.data.pairs import compare_sizes
 from gsm_plugin.data.tools.images import ImageFacts
 
 # Facts of the frames that can be read: clip -> file name -> facts.
@@ -33,36 +33,20 @@ def find_odd_sizes(frames: Frames, root: Path, expected: dict[str, ClipFacts]) -
             yield f'{root / clip / odd[0]} has {size} pixels, not {_text(right)} {reason}{more}; copy or make it again.'
 
 
-def compare_pairs(lq: Frames, gt: Frames, lq_root: Path, gt_root: Path, scale: int) -> Iterator[str]:
-    """Compares LQ with GT: names of clips and frames, without the extension, and sizes."""
+def compare_scale(lq: Frames, gt: Frames, lq_root: Path, gt_root: Path, scale: int) -> Iterator[str]:
+    """Names the first frame of every clip whose GT is not `scale` times LQ; names are compared without extension."""
     ratio = _common_ratio(lq, gt)
     if ratio not in (None, scale):
         yield f'the frames of {gt_root} are {ratio} times those of {lq_root}, not {scale}; correct --scale, or --lq.'
         return
-    yield from _try(check_same_names, 'clip', lq, gt, str(lq_root), str(gt_root))
     for clip in (clip for clip in gt if clip in lq):
-        yield from _compare_clip(lq[clip], gt[clip], lq_root / clip, gt_root / clip, scale)
-
-
-def _compare_clip(
-    lq: dict[str, ImageFacts], gt: dict[str, ImageFacts], lq_folder: Path, gt_folder: Path, scale: int
-) -> Iterator[str]:
-    names = {Path(name).stem: name for name in lq}
-    yield from _try(check_same_names, 'frame', names, [Path(name).stem for name in gt], str(lq_folder), str(gt_folder))
-    for name in (name for name in gt if Path(name).stem in names):
-        other = names[Path(name).stem]
-        places = str(lq_folder / other), lq[other].shape[:2], str(gt_folder / name), gt[name].shape[:2]
-        sentences = list(_try(compare_sizes, *places, scale))
-        if sentences:
-            yield sentences[0]
-            return
-
-
-def _try(check, *arguments: object) -> Iterator[str]:
-    try:
-        check(*arguments)
-    except UserError as error:
-        yield str(error)
+        low = {Path(name).stem: (str(lq_root / clip / name), facts.shape[:2]) for name, facts in lq[clip].items()}
+        try:
+            for name, facts in gt[clip].items():
+                if Path(name).stem in low:
+                    compare_sizes(*low[Path(name).stem], str(gt_root / clip / name), facts.shape[:2], scale)
+        except UserError as error:
+            yield str(error)
 
 
 def _common_ratio(lq: Frames, gt: Frames) -> int | None:

@@ -1,4 +1,4 @@
-"""Reading an image to its last byte, so that damage is found where decoders would pass over it."""
+"""Reading an image to its last byte, so that damage is found before a training meets it."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def inspect_image(content: bytes, where: str) -> ImageFacts:
 
 
 def _compare_checksums(content: bytes) -> None:
-    """Compares the checksum of every chunk of a PNG, which decoders pass over: length, name, data, CRC-32."""
+    """Compares the checksum of every chunk of a PNG (length, name, data, CRC-32); Pillow skips some of them."""
     place, name = len(_PNG_SIGNATURE), b''
     while name != b'IEND':
         length, name = struct.unpack_from('>I4s', content, place)
