@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from gsm_plugin.cli import data_command
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
 
@@ -40,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     text = 'print versions, devices and backends, and what is wrong with its cure'
     commands.add_parser('doctor', help=text, description=text).set_defaults(run=_doctor)
+    for module in (data_command,):
+        module.add_parser(commands)
     return parser
 
 

@@ -34,9 +34,8 @@ def prepare_demo(
 
     Raises:
         FileExistsError: `out` exists but holds something else.
-        FileNotFoundError: A video cannot be read.
         RuntimeError: A video is not there and cannot be downloaded.
-        ValueError: A video has too few frames.
+        ValueError: A video has too few frames, or cannot be read.
     """
     out = Path(out)
     record = f'scale {scale}\n' + ''.join(f'{video}\n' for video in videos)

@@ -1,5 +1,6 @@
 """Files and folders that are there when they are whole, and not before."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
+
+_RECORD = 'made_from.txt'
 
 
 def refuse_existing(out: Path) -> None:
@@ -39,6 +42,43 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         raise
     publish(part, out)
+
+
+def part_to_resume(out: Path, record: bytes) -> Path:
+    """The folder in which `out` is built step by step, as an interrupted run left it or empty.
+
+    Args:
+        out: The final folder; `publish_resumed` makes the part that.
+        record: Tells what the work is; what was left by work with another record is removed.
+    """
+    part = part_of(out)
+    path = part / _RECORD
+    if not path.is_file() or path.read_bytes() != record:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write_whole(path, record)
+    return part
+
+
+def publish_resumed(out: Path) -> None:
+    """Ends what `part_to_resume` began."""
+    part = part_of(out)
+    (part / _RECORD).unlink()
+    publish(part, out)
+
+
+def fingerprint(title: str, files: dict[str, Path]) -> bytes:
+    """Tells whether work is the same as that of an interrupted run, without reading what it works on.
+
+    Args:
+        title: What is done.
+        files: The files that it is done with, by name.
+    """
+    digest = hashlib.sha256(f'{title}\n'.encode())
+    for name, path in files.items():
+        status = path.stat()
+        digest.update(f'{name} {path.suffix} {status.st_size} {status.st_mtime_ns}\n'.encode())
+    return digest.hexdigest().encode()
 
 
 def publish(part: Path, out: Path) -> None:

@@ -1,8 +1,5 @@
 """Making an LMDB out of a folder of clips."""
 
-import hashlib
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +12,8 @@ from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
 from gsm_plugin.data.tools.images import inspect_image
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
-from gsm_plugin.data.whole_files import part_of, publish, refuse_existing, write_whole
+from gsm_plugin.data.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing
 
-_RECORD = 'made_from.txt'
 _LONGEST_KEY = 511
 
 
@@ -53,9 +49,7 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
         raise UserError(f'{out} does not end in .lmdb; BasicSR reads only folders that do, so name it {out}.lmdb.')
     refuse_existing(out)
     images = _list_images(folder, clip_list)
-    part = part_of(out)
-    _prepare(part, _record(images))
-    with LmdbWriter(part) as writer:
+    with LmdbWriter(part_to_resume(out, fingerprint(f'PNG level {PNG_LEVEL}', images))) as writer:
         reused = writer.count
         left = list(images.items())[reused:]
         contents = map_in_order(_encode_file, [path for _, path in left], workers or default_workers())
@@ -63,8 +57,7 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
         for (key, _), content in zip(left, bar, strict=True):
             writer.put(key, content)
         writer.finish(list(images))
-    (part / _RECORD).unlink()
-    publish(part, out)
+    publish_resumed(out)
     return MadeLmdb(len(images), reused)
 
 
@@ -81,23 +74,6 @@ def _list_images(folder: Path, clip_list: Path | None) -> dict[str, Path]:
                 raise UserError(f'{path} cannot be a key of an LMDB of BasicSR; give it a short name in ASCII letters.')
             images[key] = path
     return images
-
-
-def _record(images: dict[str, Path]) -> bytes:
-    """Tells whether images are those that an interrupted run worked on, without reading them."""
-    digest = hashlib.sha256(f'PNG level {PNG_LEVEL}\n'.encode())
-    for key, path in images.items():
-        status = os.stat(path)
-        digest.update(f'{key} {path.suffix} {status.st_size} {status.st_mtime_ns}\n'.encode())
-    return digest.hexdigest().encode()
-
-
-def _prepare(part: Path, record: bytes) -> None:
-    path = part / _RECORD
-    if not path.is_file() or path.read_bytes() != record:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        write_whole(path, record)
 
 
 def _encode_file(path: Path) -> bytes:
