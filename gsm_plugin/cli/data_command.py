@@ -150,10 +150,12 @@ def _from_video(arguments: argparse.Namespace) -> None:
         key: getattr(arguments, key)
         for key in ('min_frames', 'max_frames', 'multiple', 'first_number', 'threshold', 'workers')
     }
-    clips = make_clips(arguments.videos, arguments.out, **options)
-    for clip in clips:
+    made = make_clips(arguments.videos, arguments.out, **options)
+    for clip in made.clips:
         print(f'{clip.name}: frames {clip.start} to {clip.stop - 1} of {clip.video}')
-    held_out = [clip.name for clip in clips if clip.name in REDS_HELD_OUT['REDS4']]
+    for video, (decoded, announced) in made.cut_videos.items():
+        print(f'{video} announces {announced} frames but has {decoded} that can be decoded; get it again if it is cut.')
+    held_out = [clip.name for clip in made.clips if clip.name in REDS_HELD_OUT['REDS4']]
     if held_out:
         print(f'With val_partition: REDS4, the REDS sets of BasicSR do not train on {" ".join(held_out)}.')
 

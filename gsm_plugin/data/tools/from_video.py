@@ -32,6 +32,19 @@ class MadeClip:
     stop: int
 
 
+@dataclass(frozen=True)
+class MadeClips:
+    """What was made.
+
+    Attributes:
+        clips: The clips, in order.
+        cut_videos: Videos of which fewer frames could be decoded than their header promises: the two numbers.
+    """
+
+    clips: list[MadeClip]
+    cut_videos: dict[Path, tuple[int, int]]
+
+
 def make_clips(
     videos: list[Path],
     out: Path,
@@ -41,7 +54,7 @@ def make_clips(
     first_number: int = 0,
     threshold: float = 3.0,
     workers: int | None = None,
-) -> list[MadeClip]:
+) -> MadeClips:
     """Makes clips without cuts out of videos.
 
     All is built in `<out>.part`, which becomes `out` when it is whole and is removed on an interruption.
@@ -57,9 +70,6 @@ def make_clips(
         threshold: See `find_shots`.
         workers: Number of threads that write.
 
-    Returns:
-        The clips, in order.
-
     Raises:
         UserError: The folder exists, a number is wrong, a video cannot be read, or no shot is long enough.
     """
@@ -67,21 +77,26 @@ def make_clips(
     if not 1 <= min_frames <= max_frames:
         raise UserError(f'clips of {min_frames} to {max_frames} frames cannot be; take 1 <= min <= max.')
     clips: list[MadeClip] = []
+    cut_videos = {}
     for video in videos:
-        shots = find_shots(tqdm(decode_video(video), f'cuts of {video.name}', announced_frames(video)), threshold)
+        announced = announced_frames(video)
+        shots = find_shots(tqdm(decode_video(video), f'cuts of {video.name}', announced, unit='frame'), threshold)
+        decoded = shots[-1][1] if shots else 0
+        if announced is not None and decoded < announced:
+            cut_videos[video] = decoded, announced
         for start, stop in cut_shots(shots, min_frames, max_frames):
             clips.append(MadeClip(f'{first_number + len(clips):03d}', video, start, stop))
     if not clips:
         raise UserError(
             f'no shot of {", ".join(map(str, videos))} has {min_frames} frames; '
-            f'lower --min-frames, of which VideoFoldersDataset takes any number.'
+            f'lower --min-frames, since VideoFoldersDataset takes clips of any length.'
         )
     with whole_or_nothing(out) as part:
         frames = _frames_of(clips, multiple)
         written = map_in_order(lambda item: _write(part, *item), frames, workers or default_workers())
         for _ in tqdm(written, out.name, sum(clip.stop - clip.start for clip in clips), unit='frame'):
             pass
-    return clips
+    return MadeClips(clips, cut_videos)
 
 
 def _frames_of(clips: list[MadeClip], multiple: int) -> Iterator[tuple[str, int, np.ndarray]]:

@@ -1,5 +1,6 @@
 """Shots of a video: the frames between two cuts, found by PySceneDetect."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import cv2
@@ -32,7 +33,7 @@ def find_shots(frames: Iterable[np.ndarray], threshold: float = 3.0) -> list[tup
         found = detector.process_frame(FrameTimecode(count - 1, 1.0), frame)
         cuts += [cut.frame_num - border for cut in found]
     cuts.append(max(count - 2 * border, 0))
-    return [(start, stop) for start, stop in zip(cuts, cuts[1:], strict=False) if stop > start]
+    return [(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
 
 
 def cut_shots(shots: list[tuple[int, int]], min_frames: int, max_frames: int) -> list[tuple[int, int]]:

@@ -53,3 +53,17 @@ def everything_below(root: Path) -> dict[str, bytes | None]:
     return {
         path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None for path in root.rglob('*')
     }
+
+
+def write_video(path: Path, shots: list[int], size: tuple[int, int] = (48, 64)) -> None:
+    """Writes a video with cuts: each shot has a picture of its own, which moves by a pixel a frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, size[::-1])
+    for number, frames in enumerate(shots):
+        generator = np.random.default_rng(number)
+        colour = generator.integers(0, 256, 3)
+        picture = cv2.GaussianBlur(generator.integers(0, 256, (*size, 3)).astype(np.float32), (0, 0), 3) * 3 - 256
+        picture = (0.3 * picture + 0.7 * colour).clip(0, 255).astype(np.uint8)
+        for i in range(frames):
+            writer.write(np.roll(picture, i, axis=1))
+    writer.release()
