@@ -23,7 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def _add(actions: argparse._SubParsersAction, name: str, run: Run, text: str) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text)
-    parser.add_argument('--workers', type=_natural, metavar='N', help='how many work at once (default: all processors)')
+    parser.add_argument(
+        '--workers', type=_at_least(1), metavar='N', help='how many work at once (default: all processors)'
+    )
     parser.set_defaults(run=lambda arguments: _run(run, arguments))
     return parser
 
@@ -37,11 +39,13 @@ def _run(run: Run, arguments: argparse.Namespace) -> None:
         raise UserError(f'{error.strerror or error}{place}; make room or correct the path, and run again.') from error
 
 
-def _natural(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{word} is less than 1')
-    return number
+def _at_least(lowest: int) -> Callable[[str], int]:
+    def read(word: str) -> int:
+        if not word.isdecimal() or int(word) < lowest:
+            raise argparse.ArgumentTypeError(f'{word} is no whole number from {lowest} up')
+        return int(word)
+
+    return read
 
 
 def _add_check(actions: argparse._SubParsersAction) -> None:
@@ -50,7 +54,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     parser.add_argument('layout', metavar='LAYOUT', help='reds, reds4, vimeo90k, vid4, udm10, or clips for any clips')
     parser.add_argument('--gt', type=Path, required=True, metavar='FOLDER', help='the clips of ground truth')
     parser.add_argument('--lq', type=Path, metavar='FOLDER', help='the clips of low resolution')
-    parser.add_argument('--scale', type=_natural, default=4, metavar='N', help='GT side over LQ side (default: 4)')
+    parser.add_argument('--scale', type=_at_least(1), default=4, metavar='N', help='GT side over LQ side (default: 4)')
     parser.add_argument(
         '--list', type=Path, metavar='FILE', help='look at these clips alone; lines "clip" or "clip frames (h,w,c)"'
     )
@@ -135,8 +139,10 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
         ('--max-frames', 100, 'cut longer shots into several clips'),
         ('--multiple', 4, 'cut frames to a multiple of so many pixels'),
     ):
-        parser.add_argument(flag, type=_natural, default=default, metavar='N', help=f'{text} (default: {default})')
-    parser.add_argument('--first-number', type=int, default=0, metavar='N', help='name of the first clip (default: 0)')
+        parser.add_argument(flag, type=_at_least(1), default=default, metavar='N', help=f'{text} (default: {default})')
+    parser.add_argument(
+        '--first-number', type=_at_least(0), default=0, metavar='N', help='name of the first clip (default: 0)'
+    )
     parser.add_argument(
         '--threshold', type=float, default=3.0, metavar='X', help='lower finds more cuts (default: 3, see docs/data.md)'
     )
@@ -168,7 +174,7 @@ def _add_degrade(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--kind', required=True, metavar='NAME', help='bi (MATLAB bicubic), bd (blur and subsample), or bd-duf'
     )
-    parser.add_argument('--scale', type=_natural, default=4, metavar='N', help='GT side over LQ side (default: 4)')
+    parser.add_argument('--scale', type=_at_least(1), default=4, metavar='N', help='GT side over LQ side (default: 4)')
     parser.add_argument(
         '--with-gt', action='store_true', help='write OUT/GT, cut to a multiple of the scale, beside OUT/LQ'
     )
