@@ -8,6 +8,8 @@ from gsm_plugin.compat import UserError
 
 Run = Callable[[argparse.Namespace], None]
 
+_LIST_HELP = 'take these clips alone; lines "clip" or "clip frames (h,w,c)"'
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command."""
@@ -55,9 +57,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     parser.add_argument('--gt', type=Path, required=True, metavar='FOLDER', help='the clips of ground truth')
     parser.add_argument('--lq', type=Path, metavar='FOLDER', help='the clips of low resolution')
     parser.add_argument('--scale', type=_at_least(1), default=4, metavar='N', help='GT side over LQ side (default: 4)')
-    parser.add_argument(
-        '--list', type=Path, metavar='FILE', help='look at these clips alone; lines "clip" or "clip frames (h,w,c)"'
-    )
+    parser.add_argument('--list', type=Path, metavar='FILE', help=_LIST_HELP)
     parser.add_argument(
         '--test-gt', type=Path, metavar='FOLDER', help='test clips, such as REDS4, of which no frame may be in GT'
     )
@@ -94,7 +94,7 @@ def _add_lmdb(actions: argparse._SubParsersAction) -> None:
     create = _add(lmdb_actions, 'create', _create_lmdb, text)
     create.add_argument('folder', type=Path, metavar='FOLDER', help='folder of clips, at any depth')
     create.add_argument('out', type=Path, metavar='OUT.lmdb', help='the LMDB to make')
-    create.add_argument('--list', type=Path, metavar='FILE', help='take these clips alone, one a line')
+    create.add_argument('--list', type=Path, metavar='FILE', help=_LIST_HELP)
     verify = _add(lmdb_actions, 'verify', _verify_lmdb, 'read an LMDB to its last byte and compare it with its list')
     verify.add_argument('lmdb', type=Path, metavar='FOLDER.lmdb', help='the LMDB')
 
@@ -117,6 +117,7 @@ def _add_meta(actions: argparse._SubParsersAction) -> None:
     parser = _add(actions, 'meta', _meta, "write BasicSR's meta info file of a folder")
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of clips, at any depth, or of images')
     parser.add_argument('out', type=Path, metavar='OUT.txt', help='the file to write')
+    parser.add_argument('--list', type=Path, metavar='FILE', help=_LIST_HELP)
     parser.add_argument(
         '--leave-out', nargs='+', default=(), metavar='CLIP', help='clips not to list; REDS4 and official name several'
     )
@@ -125,7 +126,9 @@ def _add_meta(actions: argparse._SubParsersAction) -> None:
 def _meta(arguments: argparse.Namespace) -> None:
     from gsm_plugin.data.tools.meta_info import write_meta_info
 
-    lines = write_meta_info(arguments.folder, arguments.out, arguments.leave_out, arguments.workers)
+    lines = write_meta_info(
+        arguments.folder, arguments.out, arguments.list, arguments.leave_out, workers=arguments.workers
+    )
     print(f'{arguments.out}: {lines} lines')
 
 
@@ -134,15 +137,14 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
     parser = _add(actions, 'from-video', _from_video, text)
     parser.add_argument('videos', type=Path, nargs='+', metavar='VIDEO', help='video files')
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='folder to make')
-    for flag, default, text in (
-        ('--min-frames', 100, 'leave out what is shorter'),
-        ('--max-frames', 100, 'cut longer shots into several clips'),
-        ('--multiple', 4, 'cut frames to a multiple of so many pixels'),
+    for flag, lowest, default, text in (
+        ('--min-frames', 1, 100, 'leave out what is shorter'),
+        ('--max-frames', 1, 100, 'cut longer shots into several clips'),
+        ('--multiple', 1, 4, 'cut frames to a multiple of so many pixels'),
+        ('--first-number', 0, 0, 'name of the first clip'),
     ):
-        parser.add_argument(flag, type=_at_least(1), default=default, metavar='N', help=f'{text} (default: {default})')
-    parser.add_argument(
-        '--first-number', type=_at_least(0), default=0, metavar='N', help='name of the first clip (default: 0)'
-    )
+        help_text = f'{text} (default: {default})'
+        parser.add_argument(flag, type=_at_least(lowest), default=default, metavar='N', help=help_text)
     parser.add_argument(
         '--threshold', type=float, default=3.0, metavar='X', help='lower finds more cuts (default: 3, see docs/data.md)'
     )

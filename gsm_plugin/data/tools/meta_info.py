@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.layouts import REDS_HELD_OUT
-from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips
+from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
 from gsm_plugin.data.tools.images import header_shape
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.data.whole_files import refuse_existing, write_whole
@@ -16,7 +16,13 @@ from gsm_plugin.data.whole_files import refuse_existing, write_whole
 _HEADER_BYTES = 2**16
 
 
-def write_meta_info(folder: Path, out: Path, leave_out: Collection[str] = (), workers: int | None = None) -> int:
+def write_meta_info(
+    folder: Path,
+    out: Path,
+    clip_list: Path | None = None,
+    leave_out: Collection[str] = (),
+    workers: int | None = None,
+) -> int:
     """Writes the list of clips of a folder, or of its images where it holds images itself.
 
     The size of a clip is that of its first frame; `check_dataset` compares the others.
@@ -24,6 +30,7 @@ def write_meta_info(folder: Path, out: Path, leave_out: Collection[str] = (), wo
     Args:
         folder: Folder of clips, at any depth, or of images.
         out: The text file to write.
+        clip_list: File that names the clips to list, such as Vimeo-90K's own lists; None takes all.
         leave_out: Names of clips that are not to be listed, or `REDS4` and `official` for those that BasicSR holds
             out of REDS.
         workers: Number of threads that read headers.
@@ -35,7 +42,7 @@ def write_meta_info(folder: Path, out: Path, leave_out: Collection[str] = (), wo
         UserError: The file exists, a name is not there, has a space, or an image is damaged.
     """
     refuse_existing(out)
-    clips = find_clips(folder)
+    clips = select_clips(find_clips(folder), folder, clip_list)
     if '.' in clips:
         if len(clips) > 1:
             other = next(clip for clip in clips if clip != '.')

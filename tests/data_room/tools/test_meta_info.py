@@ -38,9 +38,9 @@ def test_basicsr_takes_the_list(reds, tmp_path):
 
 
 def test_held_out_and_named_clips_are_left_out(reds, tmp_path):
-    write_meta_info(reds, tmp_path / 'a.txt', ['REDS4'])
+    write_meta_info(reds, tmp_path / 'a.txt', leave_out=['REDS4'])
     assert [line.split()[0] for line in (tmp_path / 'a.txt').read_text().splitlines()] == ['001', '241']
-    write_meta_info(reds, tmp_path / 'b.txt', ['official', '001'])
+    write_meta_info(reds, tmp_path / 'b.txt', leave_out=['official', '001'])
     assert [line.split()[0] for line in (tmp_path / 'b.txt').read_text().splitlines()] == ['000', '011']
 
 
@@ -48,6 +48,13 @@ def test_clips_may_lie_deeper_and_come_in_natural_order(tmp_path):
     write_pair(tmp_path, {clip: vimeo_names() for clip in ('00001/0010', '00001/0009')})
     write_meta_info(tmp_path / 'GT', tmp_path / 'meta.txt')
     assert (tmp_path / 'meta.txt').read_text() == '00001/0009 7 (16,24,3)\n00001/0010 7 (16,24,3)\n'
+
+
+def test_a_list_of_names_chooses_and_orders_the_clips(tmp_path):
+    write_pair(tmp_path, {f'00001/000{i}': vimeo_names() for i in (1, 2, 3)})
+    (tmp_path / 'sep_trainlist.txt').write_text('00001/0003\n00001/0001\n\n')
+    write_meta_info(tmp_path / 'GT', tmp_path / 'meta.txt', tmp_path / 'sep_trainlist.txt')
+    assert (tmp_path / 'meta.txt').read_text() == '00001/0003 7 (16,24,3)\n00001/0001 7 (16,24,3)\n'
 
 
 def test_images_in_the_folder_itself_are_listed_one_by_one(tmp_path):
@@ -77,5 +84,5 @@ def test_mistakes_are_named_and_leave_nothing(reds, tmp_path):
         ('mixed', 'out.txt', (), r'mixed has images \(preview\.png\) beside folders of images \(a\)'),
     ):
         with pytest.raises(UserError, match=message):
-            write_meta_info(tmp_path / folder, tmp_path / out, leave_out)
+            write_meta_info(tmp_path / folder, tmp_path / out, leave_out=leave_out)
     assert everything_below(tmp_path) == before
