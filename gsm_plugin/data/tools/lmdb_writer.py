@@ -13,8 +13,9 @@ from gsm_plugin.data.whole_files import write_whole
 
 # BasicSR's own: larger files than at higher levels, but quick to write.
 PNG_LEVEL = 1
-# What is written at once; a killed process loses less than this.
+# What is written at once; a killed process loses no more than this.
 _BATCH_BYTES = 2**26
+_BATCH_IMAGES = 1000
 # Windows makes the file as large as the map, so it grows with what is in it rather than being far too large at once.
 _MAP_STEP = 2**28
 
@@ -26,7 +27,7 @@ class LmdbWriter:
 
     Args:
         folder: Folder of the database.
-        batch_bytes: How many bytes of images are written at once.
+        batch_bytes: How many bytes of images are written at once, if it is not 1000 images before.
         map_step: By how many bytes at least the map grows when it is full.
 
     Attributes:
@@ -68,7 +69,7 @@ class LmdbWriter:
             raise _taken(key, self._folder)
         self._waiting[key] = content
         self._waiting_bytes += len(content)
-        if self._waiting_bytes >= self._batch_bytes:
+        if self._waiting_bytes >= self._batch_bytes or len(self._waiting) == _BATCH_IMAGES:
             self._write_waiting()
 
     def finish(self, keys: list[str]) -> None:

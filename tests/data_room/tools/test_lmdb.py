@@ -105,6 +105,16 @@ def test_the_map_grows_with_what_is_in_it(tmp_path):
     assert contents(tmp_path / 'out') == {key.encode(): encode_png(image) for key, image in images.items()}
 
 
+def test_many_small_images_are_written_before_the_end(tmp_path):
+    (tmp_path / 'out').mkdir()
+    content = encode_png(np.zeros((2, 2, 3), np.uint8))
+    with LmdbWriter(tmp_path / 'out') as writer:
+        for i in range(1001):
+            writer.put(f'a/{i}', content)
+    with LmdbWriter(tmp_path / 'out') as writer:
+        assert writer.count == 1000
+
+
 MAKE = """
 import sys, time
 from pathlib import Path
