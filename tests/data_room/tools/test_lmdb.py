@@ -307,6 +307,19 @@ with LmdbWriter(Path(sys.argv[1]), batch_bytes=1) as writer:
 """
 
 
+def test_a_key_that_is_there_already_is_refused(tmp_path):
+    (tmp_path / 'out').mkdir()
+    content = encode_png(np.zeros((4, 4, 3), np.uint8))
+    with LmdbWriter(tmp_path / 'out', batch_bytes=1) as writer:
+        writer.put('a/0', content)
+        with pytest.raises(UserError, match='two images have the key a/0'):
+            writer.put('a/0', content)
+    with LmdbWriter(tmp_path / 'out') as writer:
+        writer.put('a/1', content)
+        with pytest.raises(UserError, match='two images have the key a/1'):
+            writer.put('a/1', content)
+
+
 def test_two_writers_of_one_database_are_noticed(tmp_path):
     (tmp_path / 'out').mkdir()
     content = encode_png(np.zeros((4, 4, 3), np.uint8))
