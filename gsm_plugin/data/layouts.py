@@ -40,6 +40,10 @@ class Layout:
         """Whether a folder of this path below the root may be a clip."""
         return re.fullmatch(self.clip_pattern, name) is not None
 
+    def facts_of(self, name: str) -> ClipFacts:
+        """What the layout knows of a clip."""
+        return next((edition[name] for edition in self.editions if name in edition), self.any_clip)
+
 
 def _reds_frame(number: int) -> str:
     return f'{number:08d}.png'

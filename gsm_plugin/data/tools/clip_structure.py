@@ -27,7 +27,7 @@ def expected_clips(
         UserError: None of the clips looks like one of the layout.
     """
     if listed is not None:
-        return {clip: _with_defaults(facts, layout.any_clip) for clip, facts in listed.items()}
+        return {clip: _with_defaults(facts, layout.facts_of(clip)) for clip, facts in listed.items()}
     fitting = [clip for clip in found if layout.is_clip(clip)]
     if not fitting:
         raise UserError(

@@ -162,6 +162,26 @@ def test_vid4_is_compared_by_number_and_lq_with_gt_by_name(tmp_path):
     ]
 
 
+def test_a_list_of_names_keeps_what_is_known_of_the_clips(tmp_path):
+    write_vid4(tmp_path)
+    for kind in ('GT', 'LQ'):
+        shutil.rmtree(tmp_path / kind / 'calendar')
+        (tmp_path / kind / 'city' / '2.png').unlink()
+    (tmp_path / 'list.txt').write_text('city\n')
+    expected = [
+        f'{tmp_path}/{kind}/city has 2 frames, but should have 3; copy the clip again.' for kind in ('GT', 'LQ')
+    ]
+    assert findings(tmp_path, VID4, clip_list=tmp_path / 'list.txt') == expected
+
+
+def test_hidden_folders_are_passed_over(reds):
+    for name in ('@eaDir', '.thumbnails'):
+        write_frame(reds / 'GT' / name / '0.png', 700)
+    assert findings(reds, REDS) == [
+        f'{reds / "GT" / "@eaDir"} is no clip of this data set; remove it, or name yours by --list.'
+    ]
+
+
 def test_vimeo_sequences_have_seven_frames(tmp_path):
     vimeo = replace(find_layout('vimeo90k'), any_clip=ClipFacts(7, (16, 24)))
     write_pair(tmp_path, {f'00001/000{i}': vimeo_names() for i in (1, 2, 3)})
