@@ -78,7 +78,7 @@ def make_clips(
         raise UserError(f'clips of {min_frames} to {max_frames} frames cannot be; take 1 <= min <= max.')
     clips: list[MadeClip] = []
     cut_videos = {}
-    for video in videos:
+    for video in dict.fromkeys(videos):
         announced = announced_frames(video)
         shots = find_shots(tqdm(decode_video(video), f'cuts of {video.name}', announced, unit='frame'), threshold)
         decoded = shots[-1][1] if shots else 0

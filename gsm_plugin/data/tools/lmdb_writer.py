@@ -100,6 +100,8 @@ class LmdbWriter:
                         raise _taken(key, self._folder)
         except (lmdb.MapFullError, lmdb.MapResizedError):
             return False
+        except lmdb.Error as error:
+            raise UserError(f'{self._folder} cannot be written ({error}); make room, and run again.') from error
         return True
 
 

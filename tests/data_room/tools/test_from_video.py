@@ -66,7 +66,7 @@ def test_clips_have_the_frames_of_the_video_in_the_layout_of_reds(video, tmp_pat
 
 def test_several_videos_are_numbered_on(video, tmp_path):
     write_video(tmp_path / 'other.avi', [9])
-    made = make_clips([video, tmp_path / 'other.avi'], tmp_path / 'out', 9, 30, first_number=270)
+    made = make_clips([video, tmp_path / 'other.avi', video], tmp_path / 'out', 9, 30, first_number=270)
     assert [(clip.name, clip.video.name) for clip in made.clips] == [
         ('270', 'film.avi'),
         ('271', 'film.avi'),

@@ -298,6 +298,31 @@ def test_what_is_no_lmdb_is_refused(made, clips):
         verify_lmdb(made)
 
 
+FILL = """
+import resource, sys
+from pathlib import Path
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.tools.lmdb_writer import LmdbWriter
+with LmdbWriter(Path(sys.argv[1])) as writer:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))
+    writer.put('a/0', bytes(2**20))
+    try:
+        writer.finish([])
+    except UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='limits the size of files')
+def test_a_full_disk_is_said_in_one_sentence(tmp_path):
+    (tmp_path / 'out').mkdir()
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    words = [sys.executable, '-c', FILL, tmp_path / 'out']
+    said = subprocess.run(words, env=environment, check=True, capture_output=True, text=True).stdout
+    assert said.startswith(f'{tmp_path / "out"} cannot be written (')
+    assert said.endswith('); make room, and run again.\n')
+
+
 PUT = """
 import sys
 from pathlib import Path
