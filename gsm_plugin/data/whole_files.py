@@ -32,7 +32,11 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
     """A folder to build in, which becomes `out` at the end and is removed on any error or interruption.
 
     What a killed process left there is removed at the beginning.
+
+    Raises:
+        UserError: `out` exists.
     """
+    refuse_existing(out)
     part = part_of(out)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
