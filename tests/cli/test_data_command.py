@@ -123,11 +123,23 @@ def test_a_mistake_ends_in_one_sentence(clips, capsys, words, expected):
     assert sorted(path.name for path in clips.iterdir()) == ['GT', 'LQ']
 
 
+# Slow enough to be stopped; a shell that starts tests in the background has them ignore Ctrl+C.
+MAKE_SLOWLY = """
+import signal, time
+from gsm_plugin.cli.main import main
+from gsm_plugin.data.tools import lmdb_making
+signal.signal(signal.SIGINT, signal.default_int_handler)
+encode = lmdb_making._encode_file
+lmdb_making._encode_file = lambda path: (time.sleep(0.1), encode(path))[1]
+main(['data', 'lmdb', 'create', 'GT', 'out.lmdb', '--workers', '1'])
+"""
+
+
 @pytest.mark.skipif(os.name != 'posix', reason='sends a signal')
 def test_ctrl_c_ends_in_a_word_and_leaves_nothing_that_looks_finished(clips):
-    write_pair(clips, {f'c{i}': reds_names(20) for i in range(20)}, (128, 192))
+    write_pair(clips, {'c': reds_names(200)})
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    words = [sys.executable, '-m', 'gsm_plugin', 'data', 'lmdb', 'create', 'GT', 'out.lmdb', '--workers', '1']
+    words = [sys.executable, '-c', MAKE_SLOWLY]
     process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (clips / 'out.lmdb.part/lock.mdb').exists():
