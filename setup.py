@@ -68,6 +68,8 @@ if __name__ == '__main__':
             'requests',
             'tqdm',
             'pillow>=10.1',
+            # Its detectors, which data from-video calls, announce changes for version 1.
+            'scenedetect>=0.7,<1',
         ],
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],

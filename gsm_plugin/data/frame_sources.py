@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import re
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,8 @@ from basicsr.utils import imfrombytes
 from PIL import Image
 
 from gsm_plugin.compat.whole_lmdb import require_whole
-
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
+from gsm_plugin.data.lmdb_list import LIST_NAME, read_lmdb_list
 
 # py-lmdb refuses to open a database twice in one process, as a training and a validation set on the same LMDB would;
 # BasicSR's FileClient opens it once per dataset. One environment per database and process: root -> (pid, environment).
@@ -61,7 +60,7 @@ class FolderSource:
 
     def _clip_folders(self, clips: list[str] | None, lone_name: str | None) -> dict[str, Path]:
         visible = [entry for entry in self.root.iterdir() if not entry.name.startswith('.')]
-        images = [entry for entry in visible if _is_image(entry)]
+        images = [entry for entry in visible if is_image_name(entry.name)]
         folders = [entry.name for entry in visible if entry.is_dir()]
         if clips is None and images and folders:
             raise ValueError(
@@ -92,16 +91,16 @@ class LmdbSource:
 
     def __init__(self, root: str | Path, clips: list[str] | None = None):
         self.root = Path(root).expanduser()
-        for name in ('data.mdb', 'meta_info.txt'):
+        for name in ('data.mdb', LIST_NAME):
             if not (self.root / name).is_file():
                 raise FileNotFoundError(
-                    f'{self.root} has no {name}; make the LMDB with BasicSR (LmdbMaker), or set io_backend type: disk.'
+                    f'{self.root} has no {name}; make it with basicsr data lmdb create, or set io_backend type: disk.'
                 )
         listed = self._read_meta_info()
         missing = [clip for clip in clips or [] if clip not in listed]
         if missing:
             raise ValueError(
-                f'Clip {missing[0]} of meta_info_file is not in {self.root / "meta_info.txt"}; '
+                f'Clip {missing[0]} of meta_info_file is not in {self.root / LIST_NAME}; '
                 f'take it out of meta_info_file, or build the LMDB with it.'
             )
         names = sorted(listed, key=natural_key) if clips is None else clips
@@ -134,43 +133,18 @@ class LmdbSource:
 
     def _read_meta_info(self) -> dict[str, dict[str, tuple[int, int]]]:
         listed: dict[str, dict[str, tuple[int, int]]] = {}
-        path = self.root / 'meta_info.txt'
-        for line in filter(str.strip, path.read_text().splitlines()):
-            match = re.fullmatch(r'(.+)/([^/]+)\.\w+ \((\d+),(\d+),\d+\) \d+', line.strip())
-            if match is None:
+        for key, (height, width, _) in read_lmdb_list(self.root).items():
+            clip, _, frame = key.rpartition('/')
+            if not clip:
                 raise ValueError(
-                    f'{path}: the line {line!r} is not like "clip/00000000.png (720,1280,3) 1"; '
-                    f'keys of the LMDB must be clip/frame.'
+                    f'{self.root / LIST_NAME} lists the key {key}; keys of the LMDB must be clip/frame, '
+                    f'so make it from a folder with one subfolder per clip.'
                 )
-            listed.setdefault(match[1], {})[match[2]] = (int(match[3]), int(match[4]))
+            listed.setdefault(clip, {})[frame] = height, width
         return listed
 
 
 FrameSource = FolderSource | LmdbSource
-
-
-def natural_key(name: str) -> tuple:
-    """Sorting key that puts frame2 before frame10."""
-    parts = re.split(r'(\d+)', name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def read_clip_list(path: str | Path) -> dict[str, int | None]:
-    """Reads a meta info file: lines `clip`, or `clip frames (h,w,c)` as BasicSR has them.
-
-    Returns:
-        Number of frames of each clip, None where the line has only a name.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'meta_info_file {path} does not exist; correct its path in the option file.')
-    clips: dict[str, int | None] = {}
-    for line in filter(str.strip, path.read_text().splitlines()):
-        match = re.fullmatch(r'(.+) (\d+) \([\d,\s]*\)', line.strip())
-        clips.update({match[1]: int(match[2])} if match else {line.strip(): None})
-    if not clips:
-        raise ValueError(f'meta_info_file {path} names no clip; write one folder name per line.')
-    return clips
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -182,14 +156,12 @@ def read_image(path: Path) -> np.ndarray:
     return _decode(path.read_bytes(), str(path))
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
-
-
 def _frames_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'The clip folder {folder} does not exist; correct the dataroot or meta_info_file.')
-    paths = sorted((path for path in folder.iterdir() if _is_image(path)), key=lambda path: natural_key(path.stem))
+    paths = sorted(
+        (path for path in folder.iterdir() if is_image_name(path.name)), key=lambda path: natural_key(path.stem)
+    )
     if not paths:
         raise FileNotFoundError(
             f'The clip folder {folder} has no images ({" ".join(IMAGE_SUFFIXES)}); remove it, or name the wanted '

@@ -11,7 +11,8 @@ from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils import get_root_logger, img2tensor
 from torch import Tensor
 
-from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource, read_clip_list
+from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
 from gsm_plugin.data.paired_clips import PairedClips, size_text
 
 _TRAIN_ONLY = ('gt_size', 'interval_list', 'random_reverse', 'use_hflip', 'use_rot')

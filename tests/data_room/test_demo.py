@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from basicsr.data.reds_dataset import REDSRecurrentDataset
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.data import demo
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.demo import prepare_demo
@@ -175,7 +176,7 @@ def test_a_video_with_too_few_frames_is_named(videos, tmp_path):
 
 def test_a_file_that_is_no_video_is_named(tmp_path):
     (tmp_path / 'street.mp4').write_bytes(b'not a video')
-    with pytest.raises(FileNotFoundError, match=r'street\.mp4 is missing or not a video .* remove it and run again'):
+    with pytest.raises(UserError, match=r'street\.mp4 is missing or not a video .*; correct its path, or get it again'):
         next(read_frames(tmp_path / 'street.mp4', 1, 4))
 
 

@@ -406,7 +406,7 @@ def test_a_frame_that_is_there_twice_is_named(tmp_path):
 def test_lmdb_keys_without_a_clip_are_named(tmp_path):
     write_lmdb(tmp_path, {'a': 3})
     (tmp_path / 'LQ.lmdb' / 'meta_info.txt').write_text('0001.png (8,12,3) 1\n')
-    with pytest.raises(ValueError, match=r"LQ\.lmdb.meta_info\.txt: the line '0001\.png .* keys .* must be clip/frame"):
+    with pytest.raises(ValueError, match=r'LQ\.lmdb.meta_info\.txt lists the key 0001; keys .* must be clip/frame'):
         VideoFoldersDataset(options(tmp_path, suffix='.lmdb'))
 
 

@@ -234,3 +234,28 @@ def test_our_own_set_checks_itself_and_leaves_the_log_to_the_run(clips, monkeypa
     assert logging.getLogger('basicsr').handlers == handlers
     with pytest.raises(UserError, match=r'datasets:val: .*is not 4 times'):
         check('val', made | {'scale': 4})
+
+
+def test_a_clip_that_is_trained_and_validated_on_is_named(tmp_path, monkeypatch):
+    from basicsr.utils.registry import DATASET_REGISTRY
+
+    from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
+
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, 'VideoFoldersDataset', VideoFoldersDataset)
+    for clip, shade in (('000', 1), ('001', 2), ('002', 3)):
+        for kind, side in (('LQ', 8), ('GT', 16)):
+            (tmp_path / kind / clip).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / kind / clip / '0.png'), np.full((side, side, 3), shade, np.uint8))
+    for kind in ('LQ', 'GT'):
+        shutil.copytree(tmp_path / kind / '001', tmp_path / 'test' / kind / '001')
+        shutil.copytree(tmp_path / kind / '000', tmp_path / 'test' / kind / '002')
+    common = {'type': 'VideoFoldersDataset', 'name': 'mine', 'scale': 2}
+    roots = {'dataroot_lq': str(tmp_path / 'LQ'), 'dataroot_gt': str(tmp_path / 'GT')}
+    train = common | roots | {'phase': 'train', 'num_frame': 1, 'gt_size': 16}
+    val = common | {key: root.replace(str(tmp_path), f'{tmp_path}/test') for key, root in roots.items()}
+    sets = {'datasets': {'train': train, 'val': val | {'phase': 'val'}}}
+    with pytest.raises(UserError, match=r'clip 001 is in datasets:train and in datasets:val .* --leave-out 001 writes'):
+        check_datasets(sets)
+    (tmp_path / 'list.txt').write_text('000\n002\n')
+    train['meta_info_file'] = str(tmp_path / 'list.txt')
+    check_datasets(sets)

@@ -10,6 +10,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import reds, video_test_sets, vimeo
+from gsm_plugin.engine.dataset_checks.held_out import check_held_out
 from gsm_plugin.engine.dataset_checks.paired_images import check_paired_images
 from gsm_plugin.engine.options.names import find
 
@@ -45,7 +46,8 @@ def check_datasets(options: dict) -> None:
         options: The options of a run; the names in them are known and the paths exist.
 
     Raises:
-        UserError: A data set lacks an option, or LQ and GT disagree; the text names the place and the cure.
+        UserError: A data set lacks an option, LQ and GT disagree, or a clip is trained and validated on; the text names
+            the place and the cure.
     """
     for key, section in options['datasets'].items():
         cls = find(DATASET_REGISTRY, section['type'])
@@ -57,6 +59,7 @@ def check_datasets(options: dict) -> None:
             elif owner == 'basicsr' and section['type'] in _CHECKS:
                 _check_needed(section)
                 _CHECKS[section['type']](section)
+    check_held_out(options['datasets'])
 
 
 def _check_needed(section: dict) -> None:

@@ -1,10 +1,8 @@
 """BasicSR's lists of clips, and the list that it keeps inside each of its LMDBs."""
 
-import os
-import re
-
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.dataset_checks.pairs import Size, check_same_names, compare_sizes
+from gsm_plugin.data.lmdb_list import read_lmdb_list
+from gsm_plugin.data.pairs import check_same_names, compare_sizes
 
 
 def read_lines(path: str, form: str) -> list[list[str]]:
@@ -42,23 +40,9 @@ def check_lmdbs(lq: str, gt: str, wanted: list[str], scale: int | None) -> None:
     Raises:
         UserError: A list is missing, a key is missing in one of them, or sizes do not fit.
     """
-    lq_sizes, gt_sizes = _read_lmdb_list(lq), _read_lmdb_list(gt)
+    lq_sizes, gt_sizes = ({key: shape[:2] for key, shape in read_lmdb_list(root).items()} for root in (lq, gt))
     check_same_names('image', lq_sizes, gt_sizes, lq, gt)
     for key in wanted:
         if key not in lq_sizes:
             raise UserError(f'the image {key} is missing in {lq}; make the LMDBs again, or correct meta_info_file.')
         compare_sizes(f'{lq}: {key}', lq_sizes[key], f'{gt}: {key}', gt_sizes[key], scale)
-
-
-def _read_lmdb_list(folder: str) -> dict[str, Size]:
-    path = os.path.join(folder, 'meta_info.txt')
-    if not os.path.isfile(path):
-        raise UserError(f'{folder} is no LMDB of BasicSR, without meta_info.txt; set io_backend:type disk for folders.')
-    sizes = {}
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            match = re.match(r'(\S+?)\.\w+ \((\d+),(\d+),\d+\)', line)
-            if match is None:
-                raise UserError(f'{path}, line {number} is {line.strip()!r}, not "000/00000000.png (720,1280,3) 1".')
-            sizes[match[1]] = int(match[2]), int(match[3])
-    return sizes

@@ -3,11 +3,11 @@
 import os
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.layouts import REDS_HELD_OUT
+from gsm_plugin.data.pairs import check_size, visible_names
 from gsm_plugin.engine.dataset_checks.meta_info import check_lmdbs, read_lines
-from gsm_plugin.engine.dataset_checks.pairs import check_size, visible_names
 
 _LENGTH = 100
-_PARTITIONS = {'REDS4': {'000', '011', '015', '020'}, 'official': {f'{clip:03d}' for clip in range(240, 270)}}
 
 
 def check(section: dict) -> None:
@@ -55,10 +55,10 @@ def check_recurrent(section: dict) -> None:
 
 def _clips(section: dict, held_out: bool) -> dict[str, int]:
     path, partition = section['meta_info_file'], section['val_partition']
-    if partition not in _PARTITIONS:
+    if partition not in REDS_HELD_OUT:
         raise UserError(f'val_partition is {partition!r}; set REDS4 or official.')
     lines = read_lines(path, '000 100 (720,1280,3)')
-    clips = {clip: int(count) for clip, count, _ in lines if (clip in _PARTITIONS[partition]) == held_out}
+    clips = {clip: int(count) for clip, count, _ in lines if (clip in REDS_HELD_OUT[partition]) == held_out}
     if not clips:
         raise UserError(f'{path} has no clips that are left with val_partition {partition}.')
     return clips

@@ -1,0 +1,1 @@
+"""What `basicsr data` calls: checks, LMDBs, lists, clips out of videos, degraded copies."""

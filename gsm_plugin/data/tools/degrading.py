@@ -1,0 +1,127 @@
+"""LQ copies of clips by a named degradation."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.degradations import check_degradation, degrade
+from gsm_plugin.data.tools.clip_folders import find_clips
+from gsm_plugin.data.tools.images import inspect_image
+from gsm_plugin.data.tools.lmdb_writer import encode_png
+from gsm_plugin.data.tools.parallel import default_workers, map_in_order
+from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
+from gsm_plugin.data.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
+
+# Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8, BGR.
+Frame = tuple[str, Callable[[], np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is done to every frame."""
+
+    kind: str
+    scale: int
+    with_gt: bool
+    part: Path
+
+    def run(self, frame: Frame) -> None:
+        """Writes the files of a frame that are not there yet."""
+        name, read = frame
+        targets = {kind: self.part / kind / name for kind in ('GT', 'LQ')}
+        if not self.with_gt:
+            targets = {'LQ': self.part / name}
+        if all(path.is_file() for path in targets.values()):
+            return
+        gt = self._fit(read(), name)
+        images = {'GT': gt, 'LQ': degrade(gt, self.kind, self.scale)}
+        for kind, path in targets.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, encode_png(images[kind]))
+
+    def _fit(self, image: np.ndarray, name: str) -> np.ndarray:
+        fitting = crop_to_multiple(image, self.scale)
+        if fitting.size == 0 or (fitting.shape != image.shape and not self.with_gt):
+            raise UserError(
+                f'{name} has {image.shape[0]}x{image.shape[1]} pixels, which scale {self.scale} does not divide; '
+                f'write GT cut to fit beside LQ with --with-gt, or take another scale.'
+            )
+        return fitting
+
+
+def degrade_clips(
+    source: Path, out: Path, kind: str, scale: int = 4, with_gt: bool = False, workers: int | None = None
+) -> int:
+    """Makes LQ frames out of GT frames, under the same names, as PNG.
+
+    All is built in `<out>.part`, which becomes `out` when it is whole; an interrupted run leaves it there, and the next
+    one goes on from it if the source and the degradation are still the same.
+
+    Args:
+        source: Folder of clips at any depth or of images, or a video, which becomes a clip of its name.
+        out: Folder to make.
+        kind: Name of the degradation, one of `degradations.DEGRADATIONS`.
+        scale: GT side over LQ side.
+        with_gt: Write `out/GT`, cut on the right and below to a multiple of the scale, beside `out/LQ`. Without it,
+            frames that would have to be cut are refused, since LQ would not fit them.
+        workers: Number of threads.
+
+    Returns:
+        Number of frames.
+
+    Raises:
+        UserError: The folder exists, the degradation is not known, the source cannot be read, or a frame does not fit
+            the scale.
+    """
+    refuse_existing(out)
+    check_degradation(kind, scale)
+    files = {source.name: source} if source.is_file() else _list_images(source)
+    total = announced_frames(source) if source.is_file() else len(files)
+    frames = _video_frames(source) if source.is_file() else _folder_frames(files)
+    part = part_to_resume(out, fingerprint(f'{kind} {scale} {with_gt}', files))
+    done = map_in_order(_Job(kind, scale, with_gt, part).run, frames, workers or default_workers())
+    count = sum(1 for _ in tqdm(done, out.name, total, unit='frame'))
+    publish_resumed(out)
+    return count
+
+
+def _list_images(folder: Path) -> dict[str, Path]:
+    """The images below a folder by the names that their copies get."""
+    images: dict[str, Path] = {}
+    for clip, content in find_clips(folder).items():
+        for file in content.images:
+            path = folder / clip / file
+            name = path.relative_to(folder).with_suffix('.png').as_posix()
+            if name in images:
+                raise UserError(f'{images[name]} and {path} would have the same copy {name}; rename one of them.')
+            images[name] = path
+    return images
+
+
+def _folder_frames(images: dict[str, Path]) -> Iterator[Frame]:
+    for name, path in images.items():
+        yield name, partial(_read_image, path)
+
+
+def _video_frames(video: Path) -> Iterator[Frame]:
+    for number, image in enumerate(decode_video(video)):
+        yield f'{video.stem}/{number:08d}.png', partial(_identity, image)
+
+
+def _identity(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def _read_image(path: Path) -> np.ndarray:
+    content = path.read_bytes()
+    inspect_image(content, str(path))
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UserError(f'{path} is an image that OpenCV cannot read; write it again as PNG.')
+    return image

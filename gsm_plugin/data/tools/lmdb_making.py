@@ -1,0 +1,85 @@
+"""Making an LMDB out of a folder of clips."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
+from gsm_plugin.data.tools.images import inspect_image
+from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
+from gsm_plugin.data.tools.parallel import default_workers, map_in_order
+from gsm_plugin.data.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing
+
+_LONGEST_KEY = 511
+
+
+@dataclass(frozen=True)
+class MadeLmdb:
+    """What was done.
+
+    Attributes:
+        images: Number of images in the LMDB.
+        reused: How many of them an interrupted run had written.
+    """
+
+    images: int
+    reused: int
+
+
+def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: int | None = None) -> MadeLmdb:
+    """Makes an LMDB that BasicSR's datasets and `VideoFoldersDataset` read.
+
+    It is built in `<out>.part`, which becomes `out` when it is whole. An interrupted run leaves it there without its
+    list, so that nothing takes it for an LMDB; the next run goes on from it if the images are still the same.
+
+    Args:
+        folder: Folder of clips, at any depth; the key of an image is its path below it without the extension.
+        out: The LMDB, a folder whose name ends in `.lmdb`.
+        clip_list: File that names the clips to take, as in `meta_info_file` or Vimeo-90K's lists; None takes all.
+        workers: Number of threads that read and encode.
+
+    Raises:
+        UserError: A place or the list is wrong, an image is damaged, or two images have the same key.
+    """
+    if out.suffix != '.lmdb':
+        raise UserError(f'{out} does not end in .lmdb; BasicSR reads only folders that do, so name it {out}.lmdb.')
+    refuse_existing(out)
+    images = _list_images(folder, clip_list)
+    with LmdbWriter(part_to_resume(out, fingerprint(f'PNG level {PNG_LEVEL}', images))) as writer:
+        reused = writer.count
+        left = list(images.items())[reused:]
+        contents = map_in_order(_encode_file, [path for _, path in left], workers or default_workers())
+        bar = tqdm(contents, desc=out.name, total=len(images), initial=reused, unit='image')
+        for (key, _), content in zip(left, bar, strict=True):
+            writer.put(key, content)
+        writer.finish(list(images))
+    publish_resumed(out)
+    return MadeLmdb(len(images), reused)
+
+
+def _list_images(folder: Path, clip_list: Path | None) -> dict[str, Path]:
+    clips = select_clips(find_clips(folder), folder, clip_list)
+    images: dict[str, Path] = {}
+    for clip, content in clips.items():
+        for name in content.images:
+            path = folder / clip / name
+            key = path.relative_to(folder).with_suffix('').as_posix()
+            if key in images:
+                raise UserError(f'{images[key]} and {path} would have the same key {key}; rename one of them.')
+            if not key.isascii() or len(key) > _LONGEST_KEY:
+                raise UserError(f'{path} cannot be a key of an LMDB of BasicSR; give it a short name in ASCII letters.')
+            images[key] = path
+    return images
+
+
+def _encode_file(path: Path) -> bytes:
+    content = path.read_bytes()
+    inspect_image(content, str(path))
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UserError(f'{path} is an image that OpenCV cannot read; write it again as PNG.')
+    return encode_png(image)

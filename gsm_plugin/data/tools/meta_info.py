@@ -1,0 +1,83 @@
+"""Writing BasicSR's meta info files: `000 100 (720,1280,3)` for clips, `0001.png (480,480,3)` for single images."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.layouts import REDS_HELD_OUT
+from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
+from gsm_plugin.data.tools.images import header_shape
+from gsm_plugin.data.tools.parallel import default_workers, map_in_order
+from gsm_plugin.data.whole_files import refuse_existing, write_whole
+
+# A header and what may stand before it.
+_HEADER_BYTES = 2**16
+
+
+def write_meta_info(
+    folder: Path,
+    out: Path,
+    clip_list: Path | None = None,
+    leave_out: Collection[str] = (),
+    workers: int | None = None,
+) -> int:
+    """Writes the list of clips of a folder, or of its images where it holds images itself.
+
+    The size of a clip is that of its first frame; `check_dataset` compares the others.
+
+    Args:
+        folder: Folder of clips, at any depth, or of images.
+        out: The text file to write.
+        clip_list: File that names the clips to list, such as Vimeo-90K's own lists; None takes all.
+        leave_out: Names of clips that are not to be listed, or `REDS4` and `official` for those that BasicSR holds
+            out of REDS.
+        workers: Number of threads that read headers.
+
+    Returns:
+        Number of lines.
+
+    Raises:
+        UserError: The file exists, a name is not there, has a space, or an image is damaged.
+    """
+    refuse_existing(out)
+    clips = select_clips(find_clips(folder), folder, clip_list)
+    if '.' in clips:
+        if len(clips) > 1:
+            other = next(clip for clip in clips if clip != '.')
+            raise UserError(
+                f'{folder} has images ({clips["."].images[0]}) beside folders of images ({other}); move the images.'
+            )
+        paths = {name: folder / name for name in clips['.'].images}
+    else:
+        clips = _without(clips, leave_out, folder)
+        paths = {f'{clip} {len(content.images)}': folder / clip / content.images[0] for clip, content in clips.items()}
+        _refuse_spaces(clips, folder)
+    shapes = map_in_order(_read_shape, paths.values(), workers or default_workers())
+    bar = tqdm(shapes, desc=out.name, total=len(paths), unit='line')
+    lines = [f'{start} ({h},{w},{c})\n' for start, (h, w, c) in zip(paths, bar, strict=True)]
+    write_whole(out, ''.join(lines).encode())
+    return len(lines)
+
+
+def _without(clips: dict[str, ClipFolder], leave_out: Collection[str], folder: Path) -> dict[str, ClipFolder]:
+    for name in leave_out:
+        if name not in clips and name not in REDS_HELD_OUT:
+            raise UserError(f'{folder} has no clip {name} to leave out; name one that it has, REDS4 or official.')
+    names = {clip for name in leave_out for clip in REDS_HELD_OUT.get(name, (name,))}
+    left = {clip: content for clip, content in clips.items() if clip not in names}
+    if not left:
+        raise UserError(f'{folder} has no clips but those to leave out; leave out fewer.')
+    return left
+
+
+def _refuse_spaces(clips: Collection[str], folder: Path) -> None:
+    for clip in clips:
+        if ' ' in clip:
+            raise UserError(f'{folder / clip} has a space in its name, at which BasicSR cuts lines; rename it.')
+
+
+def _read_shape(path: Path) -> tuple[int, int, int]:
+    with path.open('rb') as file:
+        return header_shape(file.read(_HEADER_BYTES), str(path))
