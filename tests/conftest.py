@@ -1,8 +1,11 @@
-"""Without a GPU, Triton kernels run in Triton's interpreter, which has to be chosen before anything imports Triton."""
+"""What has to happen before tests import anything else."""
 
 import os
 
 import torch
 
+import gsm_plugin  # noqa: F401 - mends BasicSR, which the tests import themselves
+
+# Without a GPU, Triton kernels run in Triton's interpreter, which has to be chosen before anything imports Triton.
 if not torch.cuda.is_available():
     os.environ['TRITON_INTERPRET'] = '1'

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.frame_sources import FolderSource, read_clip_list
+from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips, size_text
 from gsm_plugin.engine.scoring.clips import PairedClipSet
 from gsm_plugin.evaluation.protocols import Protocol
