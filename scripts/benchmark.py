@@ -1,8 +1,8 @@
 """Measures speed and memory of GSM beside BasicSR's BasicVSR and BasicVSR++: `python scripts/benchmark.py`.
 
-Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ and prints a
-Markdown table. Networks have random weights, GSM runs with `cuda_graphs`, cuDNN searches for its fastest convolutions as
-in BasicSR's pipelines. GSM's scan is slower where steps are small, as trained weights may have
+Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ after each
+work, and prints a Markdown table. Networks have random weights, GSM runs with `cuda_graphs`, cuDNN searches for its
+fastest convolutions as in BasicSR's pipelines. GSM's scan is slower where steps are small, as trained weights may have
 them: its first pass stops early where the state has decayed.
 """
 
@@ -33,7 +33,10 @@ def main() -> int:
     # float32 means float32 here, not TF32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-    rows = []
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f'{args.name}.json'
+    record = {**provenance(ROOT), 'rows': []}
+    rows = record['rows']
     for work in args.work:
         kind, network, frames, height, width, precision = _split(work)
         try:
@@ -46,12 +49,9 @@ def main() -> int:
             continue
         rows.append({'work': work, 'frames_per_second': frames / timing.median, **as_dict(timing)})
         print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
+        path.write_text(json.dumps(record, indent=1) + '\n')
         del net, call
         torch.cuda.empty_cache()
-    record = {**provenance(ROOT), 'rows': rows}
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f'{args.name}.json'
-    path.write_text(json.dumps(record, indent=1) + '\n')
     print(f'\n{_table(rows)}')
     print(f'{record["device"]}, torch {record["packages"]["torch"]}, commit {record["commit"]}: {path}')
     return 0
