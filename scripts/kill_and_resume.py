@@ -54,7 +54,7 @@ def kill_all(context, root: Path, reference: Path, took: float, args: argparse.N
             before, was_killed = kill_after(context, project, moments.uniform(0.05, took))
             kills += was_killed
             lost += was_killed and newest_whole(project) < before
-            unfinished += len(list(project.glob('experiments/run/*/.*.tmp')))
+            unfinished += len(list(project.glob('experiments/run/*/*.part')))
         # Other work on the machine makes runs slower or faster; the moments are to fall into them.
         took = run_to_end(context, project) / 2 + took / 2
         differing = list(differences(ending_of(project), ending_of(reference)))

@@ -18,6 +18,7 @@ STOREYS = (
     ('inference', 'evaluation'),
     ('layers',),
     ('ops',),
+    ('whole_files',),
     ('compat', '_env'),
 )
 HOSTLESS = ('inference', 'evaluation', 'layers', 'ops')

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.demo_videos import DEMO_VIDEOS, TRAIN_CLIP_FRAMES, DemoVideo, fetch_videos, read_frames
 from gsm_plugin.data.tools.lmdb_writer import LmdbWriter, encode_png
-from gsm_plugin.data.whole_files import whole_or_nothing
+from gsm_plugin.whole_files import whole_or_nothing
 
 _RECORD = 'made_from.txt'
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.demo_videos import DemoVideo, fetch_videos, read_frames
-from gsm_plugin.data.whole_files import whole_or_nothing
 from gsm_plugin.evaluation.protocols import Protocol
+from gsm_plugin.whole_files import whole_or_nothing
 
 # The measured figures of BasicVSR are of their first 15 frames; `shrink` makes frames smaller, by area, before.
 REAL_CLIPS = (

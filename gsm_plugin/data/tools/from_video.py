@@ -12,7 +12,7 @@ from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.shots import cut_shots, find_shots
 from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
-from gsm_plugin.data.whole_files import refuse_existing, whole_or_nothing
+from gsm_plugin.whole_files import refuse_existing, whole_or_nothing
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
 from gsm_plugin.data.tools.images import inspect_image
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
-from gsm_plugin.data.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing
+from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing
 
 _LONGEST_KEY = 511
 

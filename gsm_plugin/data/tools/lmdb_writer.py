@@ -9,7 +9,7 @@ import numpy as np
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.lmdb_list import LIST_NAME, lmdb_list_text
 from gsm_plugin.data.tools.images import header_shape
-from gsm_plugin.data.whole_files import write_whole
+from gsm_plugin.whole_files import write_whole
 
 # BasicSR's own: larger files than at higher levels, but quick to write.
 PNG_LEVEL = 1

@@ -10,7 +10,7 @@ from gsm_plugin.data.layouts import REDS_HELD_OUT
 from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
 from gsm_plugin.data.tools.images import header_shape
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
-from gsm_plugin.data.whole_files import refuse_existing, write_whole
+from gsm_plugin.whole_files import refuse_existing, write_whole
 
 # A header and what may stand before it.
 _HEADER_BYTES = 2**16

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.whole_files import write_whole
 
 SEALED_KEY = 'sealed_by'
 """A dictionary with this key is not believed without its checksum."""
@@ -38,13 +39,9 @@ def write_sealed(path: Path, content: object) -> None:
         UserError: It cannot be written, for example because the disk is full; what was there before is still there.
     """
     sealed = _seal(content)
-    temporary = temporary_name(path)
     try:
-        _write_through(temporary, sealed)
-        os.replace(temporary, path)
-        _write_folder_through(path.parent)
+        write_whole(path, sealed)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
             f'{path} cannot be written ({error.strerror}); make room or correct the folder, then continue with '
             f'--auto_resume: what was saved before is whole.'
@@ -80,11 +77,6 @@ def read_sealed(path: Path) -> object:
     return value
 
 
-def temporary_name(path: Path) -> Path:
-    """Where a file is written before it gets its name."""
-    return path.with_name(f'.{path.name}.tmp')
-
-
 def _seal(content: object) -> memoryview:
     # In memory first: a full disk is then an error of plain writing, and nothing of PyTorch's is left in between.
     buffer = io.BytesIO()
@@ -107,21 +99,3 @@ def _is_sealed(content: bytes) -> bool:
     if hashlib.sha256(body).hexdigest().encode('ascii') != seal[len(_MARK) :]:
         raise DamagedFile('it is damaged: its checksum is another one')
     return True
-
-
-def _write_through(path: Path, content: memoryview) -> None:
-    with open(path, 'wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_folder_through(folder: Path) -> None:
-    """Makes a new name in a folder last through a loss of power; Windows cannot open folders, and does it by itself."""
-    if os.name == 'nt':
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed, temporary_name, write_sealed
+from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed, write_sealed
+from gsm_plugin.whole_files import part_of
 
 _NEEDED = frozenset({'iter', 'epoch', 'optimizers', 'schedulers'})
 
@@ -136,7 +137,7 @@ class CheckpointStore:
     def sweep(self) -> None:
         """Removes what was being written when a run was killed."""
         for folder in (self._states, self._models):
-            for path in folder.glob(temporary_name(Path('*')).name):
+            for path in folder.glob(part_of(Path('*')).name):
                 path.unlink(missing_ok=True)
 
     def _iterations(self) -> Iterator[int]:

@@ -11,6 +11,7 @@ from gsm_plugin.engine.scoring.running import Task, run_task
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
 from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.whole_files import write_whole
 
 _PICTURED_CLIPS = 4
 
@@ -70,6 +71,4 @@ def galleries_of(records: Sequence[Record], pictures: Pictures) -> list[Gallery]
 def write_text(path: Path, text: str) -> None:
     """Writes a file that appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    part.write_text(text, encoding='utf-8')
-    part.replace(path)
+    write_whole(path, text.encode())

@@ -12,13 +12,13 @@ import torch
 from basicsr.utils import img2tensor
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.demo_videos import read_frames
-from gsm_plugin.data.frame_sources import IMAGE_SUFFIXES, FolderSource
+from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.models.validation import Clip
-
-VIDEO_SUFFIXES = ('.mp4', '.mkv', '.mov', '.avi', '.webm', '.m4v')
 
 
 class ClipSet(Interface):

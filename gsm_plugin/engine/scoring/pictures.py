@@ -8,6 +8,7 @@ import numpy as np
 
 from gsm_plugin.engine.scoring.running import gt_images, lq_images
 from gsm_plugin.models.validation import Clip
+from gsm_plugin.whole_files import write_whole
 
 LQ, GT = 'LQ', 'GT'
 
@@ -61,7 +62,4 @@ def profile_of(path: Path) -> Path:
 
 
 def _write_image(path: Path, image: np.ndarray) -> None:
-    part = path.with_name(f'part_{path.name}')
-    if not cv2.imwrite(str(part), image):
-        raise OSError(f'{path} could not be written; is the disk full?')
-    part.replace(path)
+    write_whole(path, cv2.imencode('.png', image)[1].tobytes())

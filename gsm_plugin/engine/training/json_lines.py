@@ -2,10 +2,9 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
-from gsm_plugin.engine.checkpoints.sealed_file import temporary_name
+from gsm_plugin.whole_files import whole_file
 
 
 class JsonLines:
@@ -39,12 +38,12 @@ class JsonLines:
         """Takes out all records after an iteration, and its validation, which follows the checkpoint."""
         if not self._path.exists():
             return
-        temporary = temporary_name(self._path)
-        with open(self._path, encoding='utf-8', errors='replace') as old, open(temporary, 'w', encoding='utf-8') as new:
+        with (
+            open(self._path, encoding='utf-8', errors='replace') as old,
+            whole_file(self._path) as part,
+            open(part, 'w', encoding='utf-8') as new,
+        ):
             new.writelines(line for line in old if _is_before(line, iteration))
-            new.flush()
-            os.fsync(new.fileno())
-        temporary.replace(self._path)
 
 
 def _is_before(line: str, iteration: int) -> bool:

@@ -122,7 +122,7 @@ def test_a_named_state_that_is_missing(make, tmp_path):
 def test_what_a_killed_run_was_writing_is_swept_away(make, tmp_path):
     save(make(), 1)
     for folder in ('states', 'models'):
-        (tmp_path / folder / '.2.state.tmp').write_bytes(b'half')
+        (tmp_path / folder / '2.state.part').write_bytes(b'half')
     make().sweep()
     assert names(tmp_path / 'states') == ['1.state']
     assert names(tmp_path / 'models') == ['net_g_1.pth']

@@ -93,23 +93,38 @@ def publish(part: Path, out: Path) -> None:
     _sync_folder(out.parent)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Writes a file that has all of its content or does not appear under its name.
 
     Args:
         path: The file; one that is there is replaced.
         content: What it is to hold.
     """
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, which gets the name `path` at the end and is removed on any error or interruption.
+
+    Args:
+        path: The file; one that is there is replaced.
+    """
     part = part_of(path)
     try:
-        with part.open('wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        yield part
+        publish_file(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def publish_file(part: Path, path: Path) -> None:
+    """Renames a file to its final name, after its content is on the disk."""
+    with part.open('rb+') as file:
+        os.fsync(file.fileno())
+    part.replace(path)
     _sync_folder(path.parent)
 
 
