@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import threading
 from pathlib import Path
 
 import gsm_plugin  # makes basicsr importable, so it comes first
@@ -96,5 +97,7 @@ def train(project: Path, *forced: str) -> None:
     output = os.open('output.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    # tqdm's own lock is one for all processes of a parent, and one that is killed may take it along.
+    tqdm.set_lock(threading.RLock())
     flags = ['--force_yml', *forced] if forced else []
     basicsr(['train', '-opt', 'options.yml', '--auto_resume', *flags])
