@@ -17,7 +17,7 @@ from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.demo_videos import read_frames
 from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
-from gsm_plugin.data.videos import VIDEO_SUFFIXES, announced_frames
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.models.validation import Clip
 
 
@@ -132,7 +132,9 @@ class ReducedClipSet:
 
     def _length(self, path: Path) -> int:
         if path.is_file():
-            found = announced_frames(path) or 0
+            capture = cv2.VideoCapture(str(path))
+            found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+            capture.release()
         else:
             found = sum(1 for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if found < 1:
