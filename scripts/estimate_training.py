@@ -67,9 +67,15 @@ def _rows(file: Path, steps: dict[str, dict]) -> Iterator[list[str]]:
             continue
         seconds = step['median'] * frames / measured_frames
         cells = [_days(seconds, options['train']['total_iter'], gpus) for gpus in _GPUS]
-        gib = step['peak_gib'] + _BYTES_PER_PARAMETER * _PARAMETERS / 2**30
-        at_most = '' if frames == measured_frames else 'up to '
-        yield [file.stem, str(frames), precision, *cells, f'{at_most}{gib:.1f}']
+        memory = _gib(step['peak_gib'], is_bound=frames != measured_frames)
+        yield [file.stem, str(frames), precision, *cells, memory]
+
+
+def _gib(measured: float | None, is_bound: bool) -> str:
+    """Memory of a training, where the record has that of a step."""
+    if measured is None:
+        return '?'
+    return f'{"up to " if is_bound else ""}{measured + _BYTES_PER_PARAMETER * _PARAMETERS / 2**30:.1f}'
 
 
 def _days(seconds: float, steps: int, gpus: int) -> str:

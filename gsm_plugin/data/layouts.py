@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.evaluation.protocols import PROTOCOLS
 
 # BasicSR's val_partition: clips of the REDS folder that its REDS sets leave out of training.
 REDS_HELD_OUT = {
-    'REDS4': ('000', '011', '015', '020'),
+    'REDS4': tuple(clip for clip, _ in PROTOCOLS['reds4'].clips),
     'official': tuple(f'{clip:03d}' for clip in range(240, 270)),
 }
 
@@ -54,15 +55,12 @@ def _vimeo_frame(number: int) -> str:
 
 
 _REDS_CLIP = ClipFacts(100, (720, 1280))
-_VID4 = {
-    'calendar': ClipFacts(41, (576, 720)),
-    'city': ClipFacts(34, (576, 704)),
-    'foliage': ClipFacts(49, (480, 720)),
-    'walk': ClipFacts(47, (480, 720)),
-}
-_UDM10 = ('archpeople', 'archwall', 'auditorium', 'band', 'caffe', 'camera', 'clap', 'lake', 'photography', 'polyflow')
+_VIMEO = PROTOCOLS['vimeo90k-t']
+_VID4_SIZES = {'calendar': (576, 720), 'city': (576, 704), 'foliage': (480, 720), 'walk': (480, 720)}
+_VID4 = {clip: ClipFacts(frames, _VID4_SIZES[clip]) for clip, frames in PROTOCOLS['vid4'].clips}
 # Copies of it differ in the number of pixels that were cut from the sides, so no size is given.
-_UDM10_CLIP = ClipFacts(32)
+_UDM10 = {clip: ClipFacts(frames) for clip, frames in PROTOCOLS['udm10'].clips}
+_UDM10_CLIP = next(iter(_UDM10.values()))
 
 LAYOUTS = (
     Layout(
@@ -88,12 +86,12 @@ LAYOUTS = (
         clip_pattern=r'\d{5}/\d{4}',
         clip_form='00001/0001',
         frame_name=_vimeo_frame,
-        any_clip=ClipFacts(7, (256, 448)),
+        any_clip=ClipFacts(_VIMEO.clip_frames, _VIMEO.gt_size),
     ),
     Layout('vid4', editions=(_VID4,), clip_pattern=r'[^/]+', clip_form='calendar'),
     Layout(
         'udm10',
-        editions=(dict.fromkeys(_UDM10, _UDM10_CLIP), {f'{clip:03d}': _UDM10_CLIP for clip in range(10)}),
+        editions=(_UDM10, {f'{clip:03d}': _UDM10_CLIP for clip in range(10)}),
         clip_pattern=r'[^/]+',
         clip_form='archpeople',
         any_clip=_UDM10_CLIP,

@@ -134,9 +134,20 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny(), clip(1, 5, 3, 33, 34)
     monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * 33 * 34 * 4)
     monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
+    monkeypatch.setattr('gsm_plugin.layers.checkpointing._TOKENS_AT_ONCE', 2 * 33 * 34)
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('options', [{'attn_depth': 0}, {'pa_frame': 3}, {'scatter': 'anchor'}])
+def test_without_gradients_frames_are_overwritten_but_results_are_the_same(options):
+    net, x = tiny(**options), clip(2, 4, 3, 17, 18)
+    before = x.clone()
+    with torch.no_grad():
+        in_place = net(x)
+    torch.testing.assert_close(in_place, net(x), atol=1e-5, rtol=0)
+    assert torch.equal(x, before)
 
 
 def test_checkpointing_changes_memory_but_no_number():

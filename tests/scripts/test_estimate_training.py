@@ -39,6 +39,11 @@ def test_days_follow_from_the_step(script, tmp_path):
     assert row == ['train_gsm_reds', '16', 'bf16', '8, 48.0', '2, 12.0', '1, 6.0', '4.2']
 
 
+def test_a_record_without_memory_leaves_it_open(script):
+    table = script.table(ROOT / 'scripts/benchmark/records/h100_graphs.json', [ROOT / 'options/train_gsm_reds.yml'])
+    assert table.splitlines()[2].split('|')[-2].strip() == '?'
+
+
 def test_recipes_that_were_not_measured_are_passed_over(script):
     files = [ROOT / f'options/train_gsm_{name}.yml' for name in ('reds_k3', 'reds_k7', 'demo')]
     assert len(script.table(RECORD, files).splitlines()) == 2
