@@ -21,4 +21,11 @@ def run_in_groups(function: Callable[..., Tensor], *tensors: Tensor, pixels: int
     group = len(tensors[0]) if torch.is_grad_enabled() else max(1, at_once // pixels)
     if group >= len(tensors[0]):
         return function(*tensors)
-    return torch.cat([function(*parts) for parts in zip(*(x.split(group) for x in tensors), strict=True)])
+    whole = None
+    for start in range(0, len(tensors[0]), group):
+        part = function(*(x[start : start + group] for x in tensors))
+        if whole is None:
+            # at once, so that parts and whole are not in memory together
+            whole = part.new_empty(len(tensors[0]), *part.shape[1:])
+        whole[start : start + group] = part
+    return whole

@@ -7,12 +7,16 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from gsm_plugin.layers import checkpointing
+from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.ops import residual_sum, window_attention
 from gsm_plugin.ops.window_attention.naive import pad_to_windows
 
 Size3d = tuple[int, int, int]
+
+# In inference, frames go through the feed-forward networks in groups of at most so many tokens.
+_TOKENS_AT_ONCE = 2**17
 
 
 class WindowAttention(nn.Module):
@@ -122,7 +126,9 @@ class AttentionBlock(nn.Module):
         return x + self.drop_path(checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn))
 
     def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
-        return checkpointing.by_frames(self._feed_tokens, x, attended)
+        frames = (clip.flatten(0, 1) for clip in (x, attended))
+        fed = run_in_groups(self._feed_tokens, *frames, pixels=x.shape[2] * x.shape[3], at_once=_TOKENS_AT_ONCE)
+        return fed.unflatten(0, x.shape[:2])
 
     def _feed_tokens(self, x: Tensor, attended: Tensor) -> Tensor:
         x, normed = self.norm2.of_sum(x, attended)

@@ -134,7 +134,7 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny(), clip(1, 5, 3, 33, 34)
     monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * 33 * 34 * 4)
     monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
-    monkeypatch.setattr('gsm_plugin.layers.checkpointing._TOKENS_AT_ONCE', 2 * 33 * 34)
+    monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', 2 * 33 * 34)
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
