@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -136,21 +137,20 @@ def test_there_must_be_something_to_go_back_to(project, options, monkeypatch):
 
 
 def test_a_full_disk_stops_the_training_and_keeps_what_there_is(project, options, monkeypatch):
-    from gsm_plugin.engine.checkpoints import sealed_file
-
-    write = sealed_file._write_through
+    write = Path.write_bytes
 
     def write_until_full(path, content):
-        if path.name.startswith('.6'):
+        if path.name.startswith('6.'):
             write(path, content[:100])
             raise OSError(28, 'No space left on device')
-        write(path, content)
+        return write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sealed_file, '_write_through', write_until_full)
+        patch.setattr(Path, 'write_bytes', write_until_full)
         with pytest.raises(UserError, match=r'6\.state cannot be written \(No space left on device\)'):
             runs.train(project, options, logger__keep_last=1)
     assert runs.checkpoints_of(project) == [4]
+    assert not list(project.rglob('*.part'))
     runs.train(project, options, auto_resume=True)
     assert runs.checkpoints_of(project) == [4, 6, 8]
 
