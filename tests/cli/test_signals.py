@@ -29,6 +29,8 @@ def project(tmp_path_factory):
     options = deepcopy(tiny_project.OPTIONS)
     options['train']['total_iter'] = 10**6
     options['logger'] |= {'print_freq': 10, 'save_checkpoint_freq': 10**6}
+    # a validation makes a checkpoint first
+    options['val']['val_freq'] = 10**6
     options['datasets']['train'] |= {'num_worker_per_gpu': 2, 'dataset_enlarge_ratio': 100}
     tiny_project.write_options(root / 'options.yml', options)
     return root
