@@ -1,4 +1,4 @@
-"""Measures speed and memory of GSM beside BasicSR's BasicVSR and BasicVSR++: `python scripts/benchmark.py`.
+"""Measures speed and memory of GSM beside BasicVSR, BasicVSR++, VRT and bicubic: `python scripts/benchmark.py table`.
 
 Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ after each
 work, and prints a Markdown table. Networks have random weights, GSM runs with `cuda_graphs`, cuDNN searches for its
@@ -7,6 +7,7 @@ them: its first pass stops early where the state has decayed.
 """
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 
 import gsm_plugin
+from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.evaluation.timing import as_dict, measure, provenance
 
@@ -22,8 +24,27 @@ gsm_plugin.register()
 from basicsr.archs import build_network  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
-RELEASED = {'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
-SMALL = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
+SMALL = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
+NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
+PUBLISHED = ('bicubic', 'basicvsr', 'iconvsr', 'basicvsrpp', 'vrt', 'gsm')
+NETWORKS = {name: KNOWN_NETWORKS[name].options for name in PUBLISHED}
+NETWORKS |= {'gsm-small': SMALL, 'gsm-small-naive': SMALL | NAIVE}
+BESIDE = ('bicubic', 'basicvsr', 'basicvsrpp', 'vrt')
+SETS = {
+    'table': [
+        *(f'infer:gsm:16x180x320:{precision}' for precision in ('bf16', 'fp32')),
+        'infer:gsm:100x144x144:bf16',
+        *(f'train:gsm:16x64x64:{precision}' for precision in ('bf16', 'fp32')),
+        *(f'infer:{network}:16x180x320:{precision}' for network in BESIDE for precision in ('bf16', 'fp32')),
+    ],
+    'frames': [f'infer:gsm:{frames}x180x320:bf16' for frames in (8, 16, 32, 64, 100)],
+    'pixels': [f'infer:gsm:8x{size}:bf16' for size in ('64x64', '128x128', '180x320', '270x480', '360x640', '540x960')],
+    'cpu': [
+        f'{kind}:{network}:{size}:fp32'
+        for kind, size in (('infer', '5x64x64'), ('train', '5x32x32'))
+        for network in ('gsm-small-naive', 'gsm-small')
+    ],
+}
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -37,7 +58,7 @@ def main() -> int:
     path = args.out / f'{args.name}.json'
     record = {**provenance(ROOT), 'rows': []}
     rows = record['rows']
-    for work in args.work:
+    for work in [work for works in args.work for work in works]:
         kind, network, frames, height, width, precision = _split(work)
         try:
             net = build_network(_options(network, kind)).to(device)
@@ -50,7 +71,9 @@ def main() -> int:
         rows.append({'work': work, 'frames_per_second': frames / timing.median, **as_dict(timing)})
         print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
         path.write_text(json.dumps(record, indent=1) + '\n')
+        # a network with CUDA graphs refers to itself, and they hold memory
         del net, call
+        gc.collect()
         torch.cuda.empty_cache()
     print(f'\n{_table(rows)}')
     print(f'{record["device"]}, torch {record["packages"]["torch"]}, commit {record["commit"]}: {path}')
@@ -58,13 +81,11 @@ def main() -> int:
 
 
 def _options(network: str, kind: str) -> dict:
-    if network in ('gsm', 'gsm-small'):
-        recompute = {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
-        sizes = RELEASED if network == 'gsm' else SMALL
-        return {'type': 'GSMamba', 'upscale': 4, 'cuda_graphs': torch.cuda.is_available(), **sizes, **recompute}
-    if network == 'basicvsr':
-        return {'type': 'BasicVSR', 'num_feat': 64, 'num_block': 30}
-    return {'type': 'BasicVSRPlusPlus', 'mid_channels': 64, 'num_blocks': 7}
+    options = dict(NETWORKS[network])
+    if options['type'] == 'GSMamba':
+        options |= {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
+        options['cuda_graphs'] = torch.cuda.is_available()
+    return options
 
 
 def _inference(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: str):
@@ -112,21 +133,26 @@ def _table(rows: list[dict]) -> str:
     return markdown_table(['work', 'median ms', 'range ms', 'fps', 'peak GiB'], cells)
 
 
-def _work(text: str) -> str:
+def _works(text: str) -> list[str]:
+    """The works of a set, or the one that is described."""
+    if text in SETS:
+        return SETS[text]
     try:
         kind, network, *_, precision = _split(text)
     except ValueError:
         kind = network = precision = ''
     if kind not in ('infer', 'train') or precision not in PRECISIONS:
-        raise argparse.ArgumentTypeError(f'{text!r} is not like infer:gsm:16x180x320:bf16 or train:gsm:16x64x64:fp32')
-    if network not in ('gsm', 'gsm-small', 'basicvsr', 'basicvsrpp'):
-        raise argparse.ArgumentTypeError(f'{network!r} is not one of gsm, gsm-small, basicvsr, basicvsrpp')
-    return text
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither one of {", ".join(SETS)} nor like infer:gsm:16x180x320:bf16'
+        )
+    if network not in NETWORKS:
+        raise argparse.ArgumentTypeError(f'{network!r} is not one of {", ".join(NETWORKS)}')
+    return [text]
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('work', nargs='+', type=_work, help='such as infer:gsm:16x180x320:bf16')
+    parser.add_argument('work', nargs='+', type=_works, help=f'{", ".join(SETS)}, or such as infer:gsm:16x180x320:bf16')
     parser.add_argument('--name', default='latest', help='file name of the record')
     parser.add_argument('--out', type=Path, default=ROOT / 'scripts/benchmark/records', help='folder of the record')
     parser.add_argument('--repeats', type=int, default=5, help='timed calls of each work')

@@ -1,19 +1,21 @@
-"""Measures the Triton kernels of the bidirectional scan on a GPU, forward and backward, kernel by kernel.
+"""Measures the bidirectional scan on a GPU, forward and backward, kernel by kernel, and mamba-ssm's where installed.
 
 `python scripts/benchmark_bidirectional_scan.py` prints a table of milliseconds for steps of the published
 initialisation, where states are soon forgotten, and for small steps, where they are carried over the whole sequence.
 """
 
 import argparse
-import statistics
+import itertools
 import sys
 from collections.abc import Callable
 
 import torch
+import triton.testing
 from torch.profiler import ProfilerActivity, profile
 
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
+from gsm_plugin.ops.bidirectional_scan.composed import why_no_mamba_ssm
 
 WIDTH_OF_CONVOLUTION = 4
 
@@ -24,19 +26,20 @@ def main() -> int:
         print('Triton measures on a GPU, and PyTorch sees none here.', file=sys.stderr)
         return 1
     rows = []
-    for steps in ('published', 'small'):
-        for name, run in _passes(_leaves(args, steps)).items():
-            rows.append([f'{name}, {steps} steps', f'{_milliseconds(run):.3f}', _kernels(run)])
+    backends = ['triton'] if why_no_mamba_ssm('cuda') else ['triton', 'mamba_ssm']
+    for backend, steps in itertools.product(backends, ('published', 'small')):
+        for name, run in _passes(_leaves(args, steps), backend).items():
+            rows.append([f'{backend} {name}, {steps} steps', f'{_milliseconds(run):.3f}', _kernels(run)])
     print(markdown_table(['pass', 'ms', 'ms of its kernels'], rows))
     print(f'{torch.cuda.get_device_name()}, torch {torch.__version__}, {vars(args)}')
     return 0
 
 
-def _passes(leaves: list[torch.Tensor]) -> dict[str, Callable[[], object]]:
-    y = _scan(leaves)
+def _passes(leaves: list[torch.Tensor], backend: str) -> dict[str, Callable[[], object]]:
+    y = _scan(leaves, backend)
     cotangent = torch.randn_like(y)
     return {
-        'forward': lambda: _without_gradient(leaves),
+        'forward': lambda: _without_gradient(leaves, backend),
         'backward': lambda: torch.autograd.grad(y, leaves, cotangent, retain_graph=True),
     }
 
@@ -58,26 +61,18 @@ def _leaves(args: argparse.Namespace, steps: str) -> list[torch.Tensor]:
     return [leaf.detach().requires_grad_() for leaf in leaves]
 
 
-def _scan(leaves: list[torch.Tensor]) -> torch.Tensor:
-    return bidirectional_scan(leaves[0], leaves[1], ScanParameters(*leaves[2:]), 'triton')
+def _scan(leaves: list[torch.Tensor], backend: str) -> torch.Tensor:
+    return bidirectional_scan(leaves[0], leaves[1], ScanParameters(*leaves[2:]), backend)
 
 
 @torch.no_grad()
-def _without_gradient(leaves: list[torch.Tensor]) -> torch.Tensor:
-    return _scan(leaves)
+def _without_gradient(leaves: list[torch.Tensor], backend: str) -> torch.Tensor:
+    return _scan(leaves, backend)
 
 
-def _milliseconds(run: Callable[[], object], repeats: int = 9) -> float:
-    """Median, of the GPU's clock."""
-    times = []
-    for _ in range(repeats + 2):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times[2:])
+def _milliseconds(run: Callable[[], object]) -> float:
+    """Median of the GPU's time, with a cold cache; calls wait in its queue, as in a CUDA graph it waits for none."""
+    return triton.testing.do_bench(run, warmup=50, rep=300, return_mode='median')
 
 
 def _kernels(run: Callable[[], object], repeats: int = 3) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -122,8 +123,10 @@ class GSMamba(nn.Module):
         self._enhance = GraphedCall(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
 
+    # tracing hundreds of windows takes minutes, and their kernels and CUDA graphs leave nothing to gain
+    @torch.compiler.disable(reason='GSMamba is made of fused kernels; cuda_graphs: true spares its launches')
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarges a clip.
+        """Enlarges a clip; `torch.compile` leaves it as it is.
 
         Args:
             x: (b, t, in_chans, h, w), in [0, 1], of any length and size.

@@ -23,7 +23,8 @@ class Timing:
         fastest: Seconds.
         slowest: Seconds.
         repeats: Number of timed calls.
-        peak_gib: Peak memory on the GPU during the calls, GiB; None on the CPU.
+        peak_gib: Peak memory on the GPU, GiB, during the calls and those before them, which alone allocate what CUDA
+            graphs use; None on the CPU.
     """
 
     median: float
@@ -42,12 +43,13 @@ def measure(call: Callable[[], object], device: str, repeats: int = 5, warmups: 
         repeats: Timed calls.
         warmups: Calls before them, for compilation, caches and clocks.
     """
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
     for _ in range(warmups):
         call()
     if device == 'cpu':
         return _timing([_clock(call) for _ in range(repeats)], None)
     torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
     seconds = [_events(call) for _ in range(repeats)]
     return _timing(seconds, torch.cuda.max_memory_allocated() / 2**30)
 

@@ -267,3 +267,12 @@ def test_a_wrong_spynet_file_is_named(tmp_path):
     torch.save({'params': {'conv.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=r'other\.pth lacks basic_module.* of SPyNet'):
         tiny(spynet_path=tmp_path / 'other.pth')
+
+
+def test_torch_compile_leaves_the_network_as_it_is():
+    net, x = tiny().eval(), clip(1, 2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(torch.compile(net)(x), net(x))
+        torch.compiler.reset()
+        with pytest.raises(Exception, match='fused kernels'):
+            torch.compile(net, fullgraph=True)(x)

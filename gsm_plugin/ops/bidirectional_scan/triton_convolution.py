@@ -7,7 +7,16 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import UNALIGNED, below, row, sigmoid, with_row
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import below, row, sigmoid, with_row
+
+
+@triton.jit
+def channels_of(i_d, CHANNELS: tl.constexpr):
+    """Channels of a program, two adjacent ones for each thread, which it reads and writes at once.
+
+    Were the compiler not told that no more are adjacent, it would give a thread more, and spread tokens over threads.
+    """
+    return tl.max_contiguous(i_d * CHANNELS + tl.arange(0, CHANNELS), 2)
 
 
 @triton.jit
@@ -29,13 +38,13 @@ def moved(window, rows_window, tile, rows, number: tl.constexpr, STEPS: tl.const
 
 @triton.jit
 def load_tokens(p_x, t_0, rows, length, o_d, m_d, stride_l):
-    """Tokens t_0 + rows, (tokens, channels), zeros outside of the sequence."""
+    """Tokens t_0 + rows, (tokens, channels), of x's type, zeros outside of the sequence."""
     mask = (t_0 + rows >= 0) & (t_0 + rows < length)
     p_tile = p_x + t_0.to(tl.int64) * stride_l + rows[:, None] * stride_l + o_d[None, :]
-    return tl.load(p_tile, mask[:, None] & m_d[None, :], 0.0).to(tl.float32)
+    return tl.load(p_tile, mask[:, None] & m_d[None, :], 0.0)
 
 
-@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+@triton.jit
 def convolve_fwd_kernel(
     p_x, p_weight, p_bias, p_c, p_u, length, padded, group, stride_b, stride_l,
     d: tl.constexpr, width: tl.constexpr, FOR_GRADIENT: tl.constexpr,
@@ -43,24 +52,27 @@ def convolve_fwd_kernel(
 ):  # fmt: skip
     """Grid (groups of token tiles, channel blocks, b): both convolutions and the SiLU, x -> u (2, b, padded, d).
 
-    FOR_GRADIENT: also c, u before the SiLU. Has read width - 1 tokens more than it has written, and keeps as many.
+    FOR_GRADIENT: also c, u before the SiLU. Has read a tile and width - 1 tokens more than it has written.
     """
     i_g, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     rows, taps, kept = tl.arange(0, STEPS), tl.arange(0, TAPS), tl.arange(0, WINDOW)
-    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    o_d = channels_of(i_d, CHANNELS)
     m_d = below(o_d, d, CHANNELS)
     m_taps = (taps < width)[:, None] & m_d[None, :]
     overlap: tl.constexpr = width - 1
     p_x += i_b * stride_b
     t_0 = i_g * group * STEPS
-    window = load_tokens(p_x, t_0 - overlap, kept, length, o_d, m_d, stride_l)
+    window = load_tokens(p_x, t_0 - overlap, kept, length, o_d, m_d, stride_l).to(tl.float32)
+    following = load_tokens(p_x, t_0 + overlap, rows, length, o_d, m_d, stride_l)
     p_weight += o_d[None, :] * width + taps[:, None]
     weight_0 = tl.load(p_weight, m_taps, 0.0).to(tl.float32)
     weight_1 = tl.load(p_weight + width * d, m_taps, 0.0).to(tl.float32)
     bias_0 = tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)
     bias_1 = tl.load(p_bias + d + o_d, m_d, 0.0).to(tl.float32)
     for _ in range(group):
-        x = load_tokens(p_x, t_0 + overlap, rows, length, o_d, m_d, stride_l)
+        # the tile after this one is read while this one is computed
+        x = following.to(tl.float32)
+        following = load_tokens(p_x, t_0 + STEPS + overlap, rows, length, o_d, m_d, stride_l)
         mask = (t_0 + rows < padded)[:, None] & m_d[None, :]
         for i_dir in tl.static_range(2):
             c = tl.zeros([STEPS, CHANNELS], tl.float32)
@@ -91,7 +103,7 @@ def load_dc(p_dc, t_0, rows, padded, o_d, m_d, i_dir, d):
     return tl.load(p_tile, mask[:, None] & m_d[None, :], 0.0).to(tl.float32)
 
 
-@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+@triton.jit
 def convolve_bwd_kernel(
     p_x, p_dc, p_weight, p_dx, p_dparameters, length, padded, group, stride_b, stride_l,
     d: tl.constexpr, width: tl.constexpr, TAPS: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -103,7 +115,7 @@ def convolve_bwd_kernel(
     """
     i_g, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     rows, taps = tl.arange(0, STEPS), tl.arange(0, TAPS)
-    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    o_d = channels_of(i_d, CHANNELS)
     m_d = below(o_d, d, CHANNELS)
     m_taps = (taps < width)[:, None] & m_d[None, :]
     overlap: tl.constexpr = width - 1

@@ -13,8 +13,8 @@ FORGOTTEN = tl.constexpr(32.0)
 # What the kernels that scan read and write in such tiles. Were its alignment known, the compiler would give adjacent
 # channels to a thread and spread the steps or states over threads.
 UNALIGNED = [
-    'p_x', 'p_weight', 'p_bias', 'p_c', 'p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_dc', 'p_dx',
-    'p_A', 'p_D', 'p_end', 'p_total', 'p_entry', 'p_states', 'p_start', 'p_adjoint', 'p_dparameters',
+    'p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_A', 'p_D', 'p_end', 'p_total', 'p_entry', 'p_states',
+    'p_start', 'p_adjoint', 'p_dparameters',
 ]  # fmt: skip
 
 
