@@ -120,7 +120,7 @@ class Perceptual:
 
     @contextmanager
     def _ready(self, device: torch.device) -> Iterator[None]:
-        """The networks are on the device meanwhile only, so that the peak memory of what is scored is its own."""
+        """The networks are on a GPU meanwhile only, so that the peak memory of what is scored is its own."""
         try:
             for network in self._networks.values():
                 network.to(device)
