@@ -10,6 +10,8 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 HOST = 'basicsr==1.4.2'
+# Of the authors of LPIPS and DISTS; pure Python.
+PERCEPTUAL = ['lpips', 'DISTS-pytorch']
 
 
 def read_version() -> str:
@@ -73,7 +75,8 @@ if __name__ == '__main__':
         ],
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
-            'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image'],
+            'perceptual': PERCEPTUAL,
+            'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
     )

@@ -50,6 +50,8 @@ def test_nothing_that_needs_a_compiler_is_required(metadata):
     assert 'mamba' not in always
     assert 'causal' not in always
     assert 'mamba-ssm' in extras
+    assert 'lpips' not in always
+    assert re.search(r'^\[perceptual\]\nlpips\nDISTS-pytorch$', extras, re.MULTILINE)
     assert 'pytest' in extras
 
 

@@ -12,6 +12,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         'place', type=Path, metavar='CLIP_OR_FOLDER', help='ground truth: video, images, or a folder of them'
     )
     add_networks(command)
+    add_metrics(command)
     command.add_argument(
         '--degradation', default='bi', metavar='KIND', help='bi, bd, or bd-duf: how LQ frames are made (default: bi)'
     )
@@ -41,6 +42,17 @@ def add_networks(parser: argparse.ArgumentParser, required: bool = True) -> None
     )
 
 
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Adds `--metrics`."""
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='score by some of lpips, dists, tof, tlp too, besides PSNR and SSIM; all but tof need .[perceptual]',
+    )
+
+
 def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
     from gsm_plugin.compat import UserError
@@ -55,6 +67,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
     reduction = Reduction(arguments.degradation, arguments.scale, arguments.frames, arguments.shrink)
     wanted = Comparison(
-        arguments.place, arguments.networks, reduction, arguments.channel, arguments.clips, arguments.out
+        arguments.place,
+        arguments.networks,
+        arguments.metrics,
+        reduction,
+        arguments.channel,
+        arguments.clips,
+        arguments.out,
     )
     print(compare(wanted), end='')

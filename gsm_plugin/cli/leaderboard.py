@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gsm_plugin.cli.compare import add_networks
+from gsm_plugin.cli.compare import add_metrics, add_networks
 
 _NAMES = ('reds4', 'vid4', 'vimeo90k-t', 'udm10')
 
@@ -15,6 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument('name', choices=_NAMES, help='the leaderboard')
     command.add_argument('--degradation', choices=('bi', 'bd'), help='default: bi, and bd for udm10')
     add_networks(command, required=False)
+    add_metrics(command)
     command.add_argument('--clips', nargs='+', metavar='NAME', help='run these clips, others on another machine')
     command.add_argument(
         '--merge', nargs='+', type=Path, default=[], metavar='PLACE', help='records of other machines, or their folders'
@@ -41,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> None:
         PROTOCOLS[arguments.name],
         degradation,
         arguments.networks,
+        arguments.metrics,
         arguments.clips,
         arguments.merge,
         arguments.datasets,

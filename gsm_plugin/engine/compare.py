@@ -8,8 +8,10 @@ from gsm_plugin.data.degradations import check_degradation
 from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.engine.scoring.choices import parse_choices
 from gsm_plugin.engine.scoring.clips import ReducedClipSet, Reduction, names_of
+from gsm_plugin.engine.scoring.measures import open_measures
 from gsm_plugin.engine.scoring.running import Task
-from gsm_plugin.evaluation.leaderboard_table import comparison_cells, to_markdown
+from gsm_plugin.evaluation.leaderboard_table import comparison_cells, measures_of, to_markdown
+from gsm_plugin.evaluation.measures import describe
 from gsm_plugin.evaluation.records import as_read
 from gsm_plugin.evaluation.report.charts import Point
 from gsm_plugin.evaluation.report.page import Page, render
@@ -22,6 +24,7 @@ class Comparison:
     Attributes:
         place: A video, a folder of images, or a folder of videos or of folders of images.
         networks: See `parse_choices`.
+        metrics: See `open_measures`.
         reduction: How LQ frames are made.
         channel: `rgb` or `y`.
         clips: Names of the wanted clips; None takes all.
@@ -30,6 +33,7 @@ class Comparison:
 
     place: Path
     networks: Sequence[str]
+    metrics: Sequence[str]
     reduction: Reduction
     channel: str
     clips: Sequence[str] | None
@@ -63,7 +67,7 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
         'shrink': reduction.shrink,
         'channel': wanted.channel,
     }
-    task = Task(clips, names, metrics, as_read(protocol))
+    task = Task(clips, names, metrics, open_measures(wanted.metrics, clips, names), as_read(protocol))
     records, pictures = run_networks(task, choices, reduction.scale, wanted.out, say)
     # The files keep clips of earlier comparisons.
     records = [record.only(names) for record in records]
@@ -73,7 +77,7 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     points = [Point(record.network, record.speed()[0], record.mean('psnr'), measured=True) for record in records]
     page = Page(
         f'Comparison on {wanted.place.resolve().name}',
-        _describe(wanted),
+        f'{_describe(wanted)} {describe(measures_of(records))}'.rstrip(),
         header,
         cells,
         points,

@@ -10,8 +10,10 @@ from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_te
 from gsm_plugin.engine.scoring.choices import Choice, parse_choices
 from gsm_plugin.engine.scoring.clips import names_of
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
+from gsm_plugin.engine.scoring.measures import open_measures
 from gsm_plugin.engine.scoring.running import Task
-from gsm_plugin.evaluation.leaderboard_table import join_rows, leaderboard_table, to_markdown
+from gsm_plugin.evaluation.leaderboard_table import join_rows, leaderboard_table, measures_of, to_markdown
+from gsm_plugin.evaluation.measures import describe
 from gsm_plugin.evaluation.protocols import DEGRADATION_TITLES, Protocol
 from gsm_plugin.evaluation.records import Record, as_read, merge_records, read_record, write_record
 from gsm_plugin.evaluation.report.galleries import Gallery
@@ -33,6 +35,7 @@ class Leaderboard:
         protocol: The leaderboard.
         degradation: `bi` or `bd`.
         networks: See `parse_choices`; none where the merged records are enough.
+        metrics: See `open_measures`.
         clips: Names of the wanted clips; None takes all.
         merged: Records of other machines, or folders of them.
         datasets: Folder of data sets.
@@ -43,6 +46,7 @@ class Leaderboard:
     protocol: Protocol
     degradation: str
     networks: Sequence[str]
+    metrics: Sequence[str]
     clips: Sequence[str] | None
     merged: Sequence[Path]
     datasets: Path
@@ -70,6 +74,8 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
     """
     protocol, degradation = wanted.protocol, wanted.degradation
     protocol.lq_of(degradation)
+    if wanted.metrics and not wanted.networks:
+        raise UserError('--metrics is for networks that are run; name some by --networks, or leave it out.')
     conditions = as_read({**asdict(protocol), 'degradation': degradation})
     others = [record for place in wanted.merged for record in _read_records(place, conditions)]
     records, galleries = merge_records(others), []
@@ -79,10 +85,11 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
         raise UserError(f'There are no results for {wanted.title}; name networks by --networks.')
     rows = join_rows(records, TITLES)
     header, cells = leaderboard_table(rows, protocol, degradation)
-    table = f'{wanted.title}\n\n{protocol.describe()}\n\n{to_markdown(header, cells)}'
+    description = f'{protocol.describe()} {describe(measures_of(records))}'.rstrip()
+    table = f'{wanted.title}\n\n{description}\n\n{to_markdown(header, cells)}'
     write_text(wanted.out / 'table.md', table)
     points = points_of(rows, protocol, degradation)
-    page = Page(wanted.title, protocol.describe(), header, cells, points, _SPEEDS, records, galleries)
+    page = Page(wanted.title, description, header, cells, points, _SPEEDS, records, galleries)
     write_text(wanted.out / 'page.html', render(page))
     say(f'Table: {wanted.out / "table.md"}\nPage: {wanted.out / "page.html"}')
     return table
@@ -98,13 +105,14 @@ def _run(
         choices = [_flipped(choice) for choice in choices]
     clips = open_leaderboard(protocol, wanted.degradation, wanted.datasets, wanted.partial)
     names = names_of(clips, wanted.clips)
+    perceptual = open_measures(wanted.metrics, clips, names)
     for choice in choices:
         own = [record for record in others if record.network == choice.label]
         if own:
             path = wanted.out / f'{choice.label}.json'
             before = [read_record(path)] if path.is_file() else []
             write_record(merge_records([*before, *own])[0], path)
-    task = Task(clips, names, protocol.metrics, conditions, protocol.center_frame_only)
+    task = Task(clips, names, protocol.metrics, perceptual, conditions, protocol.center_frame_only)
     run, pictures = run_networks(task, choices, _SCALE, wanted.out, say)
     labels = {choice.label for choice in choices}
     records = run + merge_records(record for record in others if record.network not in labels)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gsm_plugin.evaluation.measures import MEASURES
 from gsm_plugin.evaluation.protocols import Protocol
 from gsm_plugin.evaluation.published import PUBLISHED, SOURCES, Published
 from gsm_plugin.evaluation.records import Record
@@ -70,21 +71,30 @@ def leaderboard_table(rows: Sequence[Row], protocol: Protocol, degradation: str)
     header = ['network']
     for metric in ('PSNR', 'SSIM'):
         header += [f'{metric} published', f'{metric} ours', 'difference']
-    header += [*clips, 'params M', 'multiply-adds T', 'fps', 'peak GiB']
-    return header, [_cells(row, column, clips, protocol) for row in shown]
+    measures = measures_of([row.record for row in shown if row.record])
+    header += [*(MEASURES[name].title for name in measures), *clips, 'params M', 'multiply-adds T', 'fps', 'peak GiB']
+    return header, [_cells(row, column, measures, clips, protocol) for row in shown]
 
 
 def comparison_cells(records: Sequence[Record]) -> tuple[list[str], list[list[Cell]]]:
     """Makes the table of a comparison without a leaderboard: each network's clips, means and cost."""
     clips = list(dict.fromkeys(clip for record in records for clip in record.clips))
-    header = ['network', *clips, 'PSNR', 'SSIM', 'params M', 'multiply-adds T', 'fps', 'peak GiB']
+    measures = measures_of(records)
+    titles = [MEASURES[name].title for name in measures]
+    header = ['network', *clips, 'PSNR', 'SSIM', *titles, 'params M', 'multiply-adds T', 'fps', 'peak GiB']
     rows = []
     for record in records:
         where = _where(record)
         means = [Cell(f'{record.mean("psnr"):.2f}', where), Cell(f'{record.mean("ssim"):.4f}', where)]
+        means += [_measure_cell(record, name, where) for name in measures]
         own = [_clip_cell(record, clip, where) for clip in clips]
         rows.append([Cell(record.network), *own, *means, *_size_cells(record, where)])
     return header, rows
+
+
+def measures_of(records: Sequence[Record]) -> list[str]:
+    """Those of `MEASURES` that records have, in order."""
+    return [name for name in MEASURES if any(record.scored_by(name) for record in records)]
 
 
 def to_markdown(header: Sequence[str], cells: Sequence[Sequence[Cell]]) -> str:
@@ -99,7 +109,9 @@ def _with_number(cell: Cell, sources: Sequence[str]) -> str:
     return f'{cell.text} [{sources.index(cell.source) + 1}]' if cell.source and cell.text else cell.text
 
 
-def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], protocol: Protocol) -> list[Cell]:
+def _cells(
+    row: Row, column: tuple[str, str], measures: Sequence[str], clips: Sequence[str], protocol: Protocol
+) -> list[Cell]:
     figure = row.published.figures.get(column) if row.published else None
     record, where = row.record, _where(row.record)
     comparable = record is not None and record.is_complete(protocol)
@@ -112,12 +124,21 @@ def _cells(row: Row, column: tuple[str, str], clips: Sequence[str], protocol: Pr
         cells.append(Cell() if ours is None else Cell(f'{ours:.{places}f}', where))
         both = known is not None and ours is not None and comparable
         cells.append(Cell(f'{ours - known:+.{places}f}') if both else Cell())
+    cells += [_measure_cell(record, name, where) for name in measures]
     cells += [_clip_cell(record, clip, where) for clip in clips]
     return cells + (_size_cells(record, where) if record else _published_sizes(row.published, column))
 
 
 def _extent(record: Record) -> str:
     return f'{sum(len(clip.frames) for clip in record.clips.values())} frames of {len(record.clips)} clips'
+
+
+def _measure_cell(record: Record | None, name: str, where: str) -> Cell:
+    scored = len(record.scored_by(name)) if record else 0
+    if not scored:
+        return Cell()
+    part = '' if scored == len(record.clips) else f' ({scored} of {len(record.clips)} clips)'
+    return Cell(f'{record.mean(name):.{MEASURES[name].digits}f}{part}', where)
 
 
 def _clip_cell(record: Record | None, clip: str, where: str) -> Cell:

@@ -22,7 +22,7 @@ class ClipResult:
 
     Attributes:
         frames: Names of the scored frames.
-        values: By metric, the value of each of them.
+        values: By metric, the value of each of them; of temporal ones, of each two consecutive ones.
         shown: LQ frames that were restored.
         seconds: Wall clock for them.
         peak_gib: Peak memory, GiB; None where it is not known.
@@ -41,6 +41,10 @@ class ClipResult:
     def mean(self, metric: str) -> float:
         """Mean over the frames."""
         return fmean(self.values[metric])
+
+    def with_values_of(self, other: 'ClipResult') -> 'ClipResult':
+        """The result, with what another one of the same files has beyond its metrics."""
+        return replace(self, values={**other.values, **self.values})
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,13 @@ class Record:
         """Whether all of a leaderboard was scored."""
         return protocol.is_complete({name: len(clip.frames) for name, clip in self.clips.items()})
 
+    def scored_by(self, metric: str) -> list[ClipResult]:
+        """The clips that have a metric; all have PSNR and SSIM."""
+        return [clip for clip in self.clips.values() if metric in clip.values]
+
     def mean(self, metric: str) -> float:
         """Mean over clips of the means over frames."""
-        return fmean(clip.mean(metric) for clip in self.clips.values())
+        return fmean(clip.mean(metric) for clip in self.scored_by(metric))
 
     def speed(self) -> tuple[float, float | None, dict]:
         """Frames per second and peak memory (GiB), of the machine that did most, and that machine."""
@@ -157,6 +165,7 @@ def _join(first: Record, second: Record) -> Record:
     for name, clip in second.clips.items():
         if name in clips:
             _check_same(first.network, name, clips[name], clip)
+            clips[name] = clips[name].with_values_of(clip)
         else:
             clips[name] = replace(clip, machine=clip.machine + offset)
     counted = first.multiply_adds if first.multiply_adds is not None else second.multiply_adds
@@ -166,7 +175,7 @@ def _join(first: Record, second: Record) -> Record:
 def _check_same(network: str, name: str, first: ClipResult, second: ClipResult) -> None:
     if first.data != second.data:
         raise UserError(f'Two records of {network} have clip {name} of other files; check which data set is right.')
-    for metric in first.values:
+    for metric in first.values.keys() & second.values.keys():
         pairs = zip(first.values[metric], second.values[metric], strict=False)
         if first.frames != second.frames or any(abs(a - b) > _SAME for a, b in pairs if a != b):
             raise UserError(

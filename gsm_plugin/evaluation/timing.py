@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-_PACKAGES = ('torch', 'triton', 'basicsr', 'mamba-ssm', 'numpy')
+_PACKAGES = ('torch', 'triton', 'basicsr', 'mamba-ssm', 'numpy', 'opencv-python', 'lpips', 'DISTS-pytorch')
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
-from gsm_plugin.evaluation.leaderboard_table import join_rows, leaderboard_table, to_markdown
+from gsm_plugin.evaluation.leaderboard_table import comparison_cells, join_rows, leaderboard_table, to_markdown
 from gsm_plugin.evaluation.protocols import PROTOCOLS
 from gsm_plugin.evaluation.published import PUBLISHED, SOURCES
 from gsm_plugin.evaluation.records import ClipResult, Record
 
 
-def record(label, psnr, protocol, frames=None):
-    values = {'psnr': (psnr,), 'ssim': (0.9,)}
+def record(label, psnr, protocol, frames=None, **further):
+    values = {'psnr': (psnr,), 'ssim': (0.9,), **further}
     clips = {
         name: ClipResult(('0',) * (frames or count), values, count, 2.0, None, '') for name, count in protocol.clips
     }
@@ -42,6 +44,23 @@ def test_every_figure_says_where_it_comes_from():
             assert bool(cell.source) == bool(cell.text) or number in differences
     assert rows['BasicVSR'][2].source == 'measured: basicvsr (net.pth, sha256 abcdef01)'
     assert rows['BasicVSR'][1].source == SOURCES['RVRT']
+
+
+def test_further_metrics_are_columns_where_a_record_has_them():
+    first = record('basicvsr', 31.5, PROTOCOLS['reds4'], tlp=(1.5,), lpips=(0.123,))
+    second = record('bicubic', 26.1, PROTOCOLS['reds4'])
+    second = replace(second, clips={**second.clips, '000': first.clips['000']})
+    without, _ = table([record('gsm', 32.9, PROTOCOLS['reds4'])])
+    header, rows = table([first, second, record('gsm', 32.9, PROTOCOLS['reds4'])])
+    assert header == [*without[:7], 'LPIPS ↓', 'tLP x100 ↓', *without[7:]]
+    assert [cell.text for cell in rows['BasicVSR'][7:9]] == ['0.1230', '1.500']
+    assert [cell.text for cell in rows['bicubic'][7:9]] == ['0.1230 (1 of 4 clips)', '1.500 (1 of 4 clips)']
+    assert [cell.text for cell in rows['GSM'][7:9]] == ['', '']
+    assert [cell.text for cell in rows['VRT'][7:9]] == ['', '']
+    assert rows['BasicVSR'][7].source == rows['BasicVSR'][2].source
+    header, cells = comparison_cells([first, second])
+    assert header[5:9] == ['PSNR', 'SSIM', 'LPIPS ↓', 'tLP x100 ↓']
+    assert [cell.text for cell in cells[0][7:9]] == ['0.1230', '1.500']
 
 
 def test_what_is_not_published_stays_empty():

@@ -51,6 +51,20 @@ def test_a_clip_of_both_has_to_be_the_same():
         merge_records([record({'a': clip()}), record({'a': clip(data='other')})])
 
 
+def test_records_with_and_without_further_metrics_are_joined():
+    values = {'psnr': (30.0, 32.0), 'ssim': (0.9, 0.8), 'tof': (0.25,)}
+    with_tof = record({'a': clip(values=values), 'b': clip()}, B)
+    for order in ([record({'a': clip()}), with_tof], [with_tof, record({'a': clip()})]):
+        (joined,) = merge_records(order)
+        assert joined.clips['a'].values == values
+        assert joined.clips['b'].values == clip().values
+        # Of the clips that have it.
+        assert joined.mean('tof') == 0.25
+    other = record({'a': clip(values={**values, 'tof': (0.5,)})})
+    with pytest.raises(UserError, match='have different tof for clip a; run it again'):
+        merge_records([with_tof, other])
+
+
 def test_records_of_other_settings_are_not_joined():
     with pytest.raises(UserError, match=r"Two records of net differ in val \({'tile': \[1, 2\]} and {}\); give one"):
         merge_records([record({}), record({}, settings={'val': {}})])

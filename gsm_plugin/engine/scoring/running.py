@@ -17,6 +17,7 @@ from gsm_plugin.engine.scoring.choices import Choice
 from gsm_plugin.engine.scoring.clips import ClipSet
 from gsm_plugin.evaluation.cost import measured
 from gsm_plugin.evaluation.multiply_adds import count_per_pixel
+from gsm_plugin.evaluation.perceptual import Perceptual
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
 from gsm_plugin.evaluation.timing import provenance
 from gsm_plugin.models.gsm_model import GSMModel
@@ -35,6 +36,7 @@ class Task:
         clips: The clips.
         names: Those of them that are wanted.
         metrics: As option files have them.
+        perceptual: What is scored besides.
         protocol: What results depend on besides the network; see `Record`.
         center_frame_only: Whether a clip has one scored frame.
     """
@@ -42,8 +44,14 @@ class Task:
     clips: ClipSet
     names: Sequence[str]
     metrics: dict[str, dict]
+    perceptual: Perceptual
     protocol: dict
     center_frame_only: bool = False
+
+    def is_done(self, result: ClipResult | None, data: str) -> bool:
+        """Whether a result is of a clip's present files and has all that is wanted."""
+        wanted = {*self.metrics, *self.perceptual.names}
+        return result is not None and result.data == data and wanted <= result.values.keys()
 
 
 Show = Callable[[str, Clip, Sequence[np.ndarray]], None]
@@ -79,7 +87,7 @@ def run_task(
     """
     record = _begin(task, choice, model, path, bar)
     prints = {name: task.clips.fingerprint(name) for name in task.names}
-    reused = [name for name in task.names if name in record.clips and record.clips[name].data == prints[name]]
+    reused = [name for name in task.names if task.is_done(record.clips.get(name), prints[name])]
     bar.update(sum(task.clips.lengths[name] for name in reused))
     fresh = [name for name in task.names if name not in set(reused)]
     keeper = _Keeper(path)
@@ -91,8 +99,11 @@ def run_task(
             record = _with_machine(record, clip, model, choice)
             bar.set_postfix_str('')
             _warm_up(model, clip)
-        result, images = _score(model, clip, task.metrics, choice)
+        result, images = _score(model, clip, task, choice)
         result = replace(result, data=prints[name], machine=len(record.machines) - 1)
+        before = record.clips.get(name)
+        if before is not None and before.data == result.data:
+            result = result.with_values_of(before)
         bar.update(len(clip.frames))
         if show is not None:
             show(choice.label, clip, images)
@@ -141,7 +152,7 @@ def _warm_up(model: GSMModel, clip: Clip) -> None:
         model.restore(clip.lq[None, :_WARM_UP_FRAMES])
 
 
-def _score(model: GSMModel, clip: Clip, metrics: dict, choice: Choice) -> tuple[ClipResult, list[np.ndarray]]:
+def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[ClipResult, list[np.ndarray]]:
     least = max(choice.least_frames(), getattr(model.get_bare_model(model.net_g), 'least_frames', 1))
     if len(clip.lq) < least:
         raise UserError(
@@ -156,8 +167,10 @@ def _score(model: GSMModel, clip: Clip, metrics: dict, choice: Choice) -> tuple[
             f'own scale, or another network.'
         )
     images: list[np.ndarray] = []
-    rows = list(score_clip(clip, output, metrics, lambda _, image: images.append(image)))
-    values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(metrics)}
+    rows = list(score_clip(clip, output, task.metrics, lambda _, image: images.append(image)))
+    values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(task.metrics)}
+    gts = (tensor2img([clip.read_gt(frame)]) for frame in clip.frames)
+    values |= task.perceptual.score(images, gts, task.metrics['psnr']['crop_border'], model.device)
     result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, data='')
     return result, images
 

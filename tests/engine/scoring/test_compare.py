@@ -1,12 +1,17 @@
 import json
 import re
+import sys
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from gsm_plugin.cli import main as command
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.degradations import degrade
+from gsm_plugin.evaluation.perceptual import Perceptual
+from tests import backbones
 from tests.engine.scoring.tiny_vsr import moving_frames, restore, scores, write_network
 
 
@@ -60,8 +65,6 @@ def test_figures_are_those_of_a_straightforward_computation(tmp_path, capsys, ki
 
 
 def test_bicubic_is_that_of_matlab(tmp_path):
-    from gsm_plugin.data.bicubic import resize_bicubic
-
     gt = moving_frames(2)
     place = write_frames(tmp_path / 'clip', gt)
     run(place, tmp_path / 'out', '--networks', 'bicubic')
@@ -70,6 +73,59 @@ def test_bicubic_is_that_of_matlab(tmp_path):
     values = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']['clip']['values']
     # Ties of the rounding may fall on the other side.
     np.testing.assert_allclose(values['psnr'], expected, atol=1e-3, rtol=0)
+
+
+ALL_METRICS = ['--metrics', 'lpips,dists', 'tof,tlp']
+
+
+def clip_of(out):
+    return json.loads((out / 'bicubic.json').read_text())['clips']['clip']
+
+
+def test_metrics_that_are_asked_for_are_in_record_table_and_page(tmp_path, monkeypatch):
+    backbones.put_in_place(monkeypatch)
+    gt = moving_frames(3)
+    place = write_frames(tmp_path / 'clip', gt)
+    run(place, tmp_path / 'out', '--networks', 'bicubic', *ALL_METRICS)
+    values = clip_of(tmp_path / 'out')['values']
+    enlarged = [resize_bicubic(degrade(frame, 'bi'), 4) for frame in gt]
+    expected = Perceptual(['lpips', 'dists', 'tof', 'tlp']).score(
+        [image.round().clip(0, 255).astype(np.uint8) for image in enlarged], gt, 0, torch.device('cpu')
+    )
+    assert list(values) == ['psnr', 'ssim', *expected]
+    for name, row in expected.items():
+        # Ties of the rounding may fall on the other side.
+        np.testing.assert_allclose(values[name], row, rtol=1e-2, err_msg=name)
+    row = ' '.join(f'{np.mean(values[name]):.{digits}f} [1] |' for name, digits in (('lpips', 4), ('dists', 4)))
+    table, page = ((tmp_path / 'out' / name).read_text() for name in ('table.md', 'page.html'))
+    assert row in re.sub(' +', ' ', table)
+    for title in ('LPIPS ↓', 'DISTS ↓', 'tOF ↓', 'tLP x100 ↓'):
+        assert f' {title} |' in table
+        assert f'<th>{title}</th>' in page
+    assert 'Lower is better: LPIPS on RGB (AlexNet, version 0.1); DISTS' in page
+
+
+def test_results_that_lack_a_metric_are_run_again_and_lose_none(tmp_path, capsys, monkeypatch):
+    backbones.put_in_place(monkeypatch)
+    place = write_frames(tmp_path / 'clip', moving_frames(3))
+    run(place, tmp_path / 'out', '--networks', 'bicubic')
+    before = clip_of(tmp_path / 'out')
+    assert list(before['values']) == ['psnr', 'ssim']
+    assert '↓' not in (tmp_path / 'out' / 'table.md').read_text()
+    capsys.readouterr()
+    for metric in ('tof', 'lpips'):
+        run(place, tmp_path / 'out', '--networks', 'bicubic', '--metrics', metric)
+        assert 'results of' not in capsys.readouterr().out
+    after = clip_of(tmp_path / 'out')
+    assert set(after['values']) == {'psnr', 'ssim', 'tof', 'lpips'}
+    assert after['values']['psnr'] == before['values']['psnr']
+    for metrics in ([], ['--metrics', 'tof']):
+        run(place, tmp_path / 'out', '--networks', 'bicubic', *metrics)
+        assert 'bicubic: results of 1 of 1 clips' in capsys.readouterr().out
+        assert clip_of(tmp_path / 'out') == after
+    cv2.imwrite(str(place / '1.png'), moving_frames(1, seed=1)[0])
+    run(place, tmp_path / 'out', '--networks', 'bicubic')
+    assert list(clip_of(tmp_path / 'out')['values']) == ['psnr', 'ssim']
 
 
 def test_videos_and_smaller_ground_truth(tmp_path, capsys):
@@ -137,11 +193,22 @@ def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
         (['--networks', 'bicubic', '--clips', 'other'], '--clips has other, which is not there; take some of clip'),
         (['--networks', ','], '--networks names none'),
         (['--networks', 'bicubc'], 'did you mean bicubic'),
+        (['--networks', 'bicubic', '--metrics', 'psnr,tof'], "names 'psnr'; take some of lpips, dists, tof, tlp, PSNR"),
+        (['--networks', 'bicubic', '--metrics', ','], '--metrics names none; take some of lpips'),
+        (['--networks', 'bicubic', '--metrics', 'tof'], 'tof is of consecutive frames, but of clip clip one is scored'),
     ],
 )
 def test_what_is_wrong_is_one_sentence(tmp_path, capsys, arguments, sentence):
     place = write_frames(tmp_path / 'clip', moving_frames(1))
     assert sentence in refusal(capsys, place, tmp_path / 'out', *arguments)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_missing_package_ends_it_before_anything_is_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'lpips', None)
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', 'bicubic', '--metrics', 'tlp')
+    assert '--metrics tlp needs the package lpips' in found
     assert not (tmp_path / 'out').exists()
 
 

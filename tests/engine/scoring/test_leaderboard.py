@@ -173,6 +173,22 @@ def test_records_of_two_machines_make_one_table(home, tmp_path, capsys):
     assert scored == expected
 
 
+def test_records_with_and_without_further_metrics_make_one_table(home, tmp_path, capsys):
+    root, _ = home
+    common = ['reds4', '--partial', *network_arguments(root, 'first'), '--clips']
+    run(root, tmp_path / 'a', *common, '000', '--metrics', 'tof')
+    run(root, tmp_path / 'b', *common, '011')
+    capsys.readouterr()
+    run(root, tmp_path / 'both', 'reds4', '--merge', str(tmp_path / 'a'), str(tmp_path / 'b'))
+    table = (tmp_path / 'both' / 'table.md').read_text()
+    (line,) = (line for line in table.splitlines() if line.startswith('| first'))
+    values = json.loads((tmp_path / 'a' / 'first.json').read_text())['clips']['000']['values']['tof']
+    assert len(values) == 2
+    assert f' {np.mean(values):.3f} (1 of 2 clips) [' in line
+    assert 'mean over frames, then over clips. Published' in table
+    assert 'Lower is better: tOF in pixels, of Farneback flows.\n' in table
+
+
 @pytest.mark.parametrize(
     'arguments, sentence',
     [
@@ -187,6 +203,11 @@ def test_records_of_two_machines_make_one_table(home, tmp_path, capsys):
         (['reds4', '--partial', '--networks', 'bicubic', '--clips', '007'], '--clips has 007, which is not there'),
         (['reds4', '--merge', 'nowhere'], '--merge nowhere does not exist'),
         (['reds4'], 'There are no results for REDS4'),
+        (['reds4', '--metrics', 'tof', '--merge', 'x'], '--metrics is for networks that are run; name some by --netw'),
+        (
+            ['vimeo90k-t', '--partial', '--networks', 'bicubic', '--metrics', 'tlp'],
+            'tlp is of consecutive frames, but of clip 00001/0001 one is scored; leave it out',
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_run(home, tmp_path, capsys, monkeypatch, arguments, sentence):
