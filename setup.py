@@ -73,6 +73,7 @@ if __name__ == '__main__':
         ],
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
+            'wandb': ['wandb'],
             'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image'],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
