@@ -77,6 +77,7 @@ if __name__ == '__main__':
             'cuda': ['mamba-ssm', 'causal-conv1d'],
             'perceptual': PERCEPTUAL,
             'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
+            'wandb': ['wandb'],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
     )

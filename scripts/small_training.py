@@ -76,10 +76,10 @@ def new_project(root: Path, name: str) -> Path:
     return project
 
 
-def make_data(data: Path) -> None:
+def make_data(data: Path, lq_side: int = 12) -> None:
     """A training clip of 100 frames of noise as LMDB, and two short clips for validation."""
     noise = np.random.default_rng(0)
-    for kind, side in (('LQ', 12), ('GT', 48)):
+    for kind, side in (('LQ', lq_side), ('GT', 4 * lq_side)):
         for folder, clip, frames in (('train', '001', 100), ('val', 'a', 2), ('val', 'b', 3)):
             path = data / folder / kind / clip
             path.mkdir(parents=True)
@@ -88,7 +88,7 @@ def make_data(data: Path) -> None:
         source, keys = data / 'train' / kind, [f'001/{frame:08d}' for frame in range(100)]
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(io.StringIO()):
             make_lmdb_from_imgs(str(source), str(data / f'{kind}.lmdb'), [f'{key}.png' for key in keys], keys)
-    (data / 'meta_info.txt').write_text('001 100 (48,48,3)\n')
+    (data / 'meta_info.txt').write_text(f'001 100 ({4 * lq_side},{4 * lq_side},3)\n')
 
 
 def train(project: Path, *forced: str) -> None:

@@ -1,7 +1,8 @@
 """`init_dist` divides by the number of GPUs and starts NCCL, so `--launcher pytorch` dies on a machine without GPU.
 
 It also takes a process's GPU from its rank in the whole job, which is wrong where machines have different numbers of
-GPUs, needs Slurm's `scontrol`, which containers lack, and answers a missing variable by a KeyError.
+GPUs, needs Slurm's `scontrol`, which containers lack, and answers a missing variable by a KeyError. After a restart by
+torchrun, `init_process_group` may meet the addresses of dead processes.
 """
 
 import functools
@@ -15,6 +16,10 @@ from types import ModuleType
 from gsm_plugin.compat.user_error import UserError
 
 _PORT = '29500'
+_MAY_HANG = (
+    'A restart by torchrun on several machines may wait for dead processes; start it with --rdzv_backend=c10d and with '
+    'TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in the environment of every machine.'
+)
 _STARTED_BY = {'pytorch': 'torchrun --nproc_per_node=GPUS -m gsm_plugin ...', 'slurm': 'srun ...'}
 
 
@@ -35,11 +40,36 @@ def mend(dist_util: ModuleType) -> None:
             backend = 'gloo'
             if os.environ['RANK'] == '0':
                 print('No GPU here: distributed training runs on the CPU, over gloo.', flush=True)
+        if os.environ['RANK'] == '0' and restarts_may_hang():
+            print(_MAY_HANG, flush=True)
         if torch.multiprocessing.get_start_method(allow_none=True) is None:
             torch.multiprocessing.set_start_method('spawn')
-        torch.distributed.init_process_group(backend=backend, **kwargs)
+        torch.distributed.init_process_group(backend=backend, **store_after_restart(), **kwargs)
 
     dist_util.init_dist = init_dist
+
+
+def restarts_may_hang() -> bool:
+    """Whether torchrun, on several machines, would start the processes again with the store that they had."""
+    several = os.environ.get('LOCAL_WORLD_SIZE', os.environ['WORLD_SIZE']) != os.environ['WORLD_SIZE']
+    restarts = os.environ.get('TORCHELASTIC_MAX_RESTARTS', '0') != '0'
+    return several and restarts and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
+
+
+def store_after_restart() -> dict[str, object]:
+    """Arguments of `init_process_group` where torchrun has started the processes again, otherwise nothing.
+
+    torchrun keeps its store, so a process that looks for the address of one that has not written it yet finds that of
+    a dead one (PyTorch's issue 135712). Each machine counts its restarts by itself: with several, the count is of no
+    use, and `TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1` helps.
+    """
+    restarts = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    if restarts == '0' or os.environ.get('LOCAL_WORLD_SIZE') != os.environ['WORLD_SIZE']:
+        return {}
+    from torch import distributed
+
+    store, rank, world_size = next(distributed.rendezvous('env://'))
+    return {'store': distributed.PrefixStore(f'restart_{restarts}', store), 'rank': rank, 'world_size': world_size}
 
 
 def gpu_of_this_process(gpus: int) -> int:

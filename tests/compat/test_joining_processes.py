@@ -74,3 +74,30 @@ def test_a_process_that_no_launcher_started_is_told_how(launcher, named):
 
     with pytest.raises(UserError, match=f'--launcher {launcher} needs {named}.* in the environment; start it by'):
         dist_util.init_dist(launcher)
+
+
+def torchruns_variables(monkeypatch, local_world_size, shared, max_restarts, restarts):
+    monkeypatch.setenv('WORLD_SIZE', '4')
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', local_world_size)
+    monkeypatch.setenv('TORCHELASTIC_USE_AGENT_STORE', shared)
+    monkeypatch.setenv('TORCHELASTIC_MAX_RESTARTS', max_restarts)
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', restarts)
+
+
+@pytest.mark.usefixtures('no_launcher')
+@pytest.mark.parametrize(
+    'local_world_size, shared, max_restarts, expected',
+    [('2', 'True', '3', True), ('2', 'False', '3', False), ('2', 'True', '0', False), ('4', 'True', '3', False)],
+)
+def test_restarts_on_several_machines_need_a_store_of_their_own(
+    monkeypatch, local_world_size, shared, max_restarts, expected
+):
+    torchruns_variables(monkeypatch, local_world_size, shared, max_restarts, '0')
+    assert joining_processes.restarts_may_hang() == expected
+
+
+@pytest.mark.usefixtures('no_launcher')
+@pytest.mark.parametrize('local_world_size, restarts', [('4', '0'), ('2', '1')])
+def test_the_store_is_torchs_own_at_the_first_start_and_on_several_machines(monkeypatch, local_world_size, restarts):
+    torchruns_variables(monkeypatch, local_world_size, 'True', '3', restarts)
+    assert joining_processes.store_after_restart() == {}

@@ -1,9 +1,12 @@
 """TensorBoard and Weights & Biases, in the order that works whichever of them the option file names first."""
 
 import os
+import secrets
 from collections.abc import Mapping
 
-from basicsr.utils.logger import init_wandb_logger
+from basicsr.utils import get_root_logger
+
+from gsm_plugin.compat import UserError
 
 
 def open_scalar_loggers(options: dict, iteration: int, before: Mapping) -> tuple[object, str | None]:
@@ -16,6 +19,9 @@ def open_scalar_loggers(options: dict, iteration: int, before: Mapping) -> tuple
 
     Returns:
         TensorBoard's writer and the id of the Weights & Biases run, each None where there is none.
+
+    Raises:
+        UserError: Weights & Biases does not start.
     """
     logger = options['logger']
     if options['rank'] != 0 or not logger.get('use_tb_logger') or 'debug' in options['name']:
@@ -31,9 +37,26 @@ def open_scalar_loggers(options: dict, iteration: int, before: Mapping) -> tuple
 
 
 def _start_wandb(options: dict, saved_id: str | None) -> str:
-    section = options['logger']['wandb']
-    section['resume_id'] = section.get('resume_id') or saved_id
-    init_wandb_logger(options)
+    """Starts what BasicSR's `init_wandb_logger` starts, which calls a function that the package no longer has."""
     import wandb
 
-    return wandb.run.id
+    section = options['logger']['wandb']
+    known = section.get('resume_id') or saved_id
+    try:
+        run = wandb.init(
+            id=known or secrets.token_hex(4),
+            resume='allow' if known else 'never',
+            name=options['name'],
+            config=options,
+            project=section['project'],
+            sync_tensorboard=True,
+        )
+    except wandb.Error as error:
+        reason = ' '.join(str(error).split()).rstrip('.')
+        raise UserError(
+            f'logger:wandb does not start ({reason}); run wandb login, set WANDB_MODE=offline in the environment, or '
+            f'set logger:wandb:project to ~.'
+        ) from error
+    again = 'the same as before' if known else 'new'
+    get_root_logger().info(f'Weights & Biases run {run.id} ({again}) of project {section["project"]}.')
+    return run.id

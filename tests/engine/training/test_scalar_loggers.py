@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.engine.training.scalar_loggers import open_scalar_loggers
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
@@ -14,13 +15,12 @@ def steps(monkeypatch):
     from torch.utils import tensorboard
 
     steps = []
-    wandb = SimpleNamespace(util=SimpleNamespace(generate_id=lambda: 'new'), run=None)
 
     def init(id, resume, **_):
         steps.append(('wandb', id, resume))
-        wandb.run = SimpleNamespace(id=id)
+        return SimpleNamespace(id=id)
 
-    wandb.init = init
+    wandb = SimpleNamespace(init=init, Error=LookupError)
     monkeypatch.setitem(sys.modules, 'wandb', wandb)
     monkeypatch.setattr(tensorboard, 'SummaryWriter', lambda log_dir, purge_step: steps.append(('tb', purge_step)))
     return steps
@@ -34,13 +34,23 @@ def make_options(tmp_path, first, name='tiny'):
 
 @pytest.mark.parametrize('first', ['use_tb_logger', 'wandb'])
 def test_wandb_is_started_before_tensorboard_whichever_is_named_first(steps, tmp_path, first):
-    assert open_scalar_loggers(make_options(tmp_path, first), 0, {})[1] == 'new'
-    assert steps == [('wandb', 'new', 'never'), ('tb', 1)]
+    new = open_scalar_loggers(make_options(tmp_path, first), 0, {})[1]
+    assert len(new) == 8
+    assert steps == [('wandb', new, 'never'), ('tb', 1)]
 
 
 def test_a_resumed_run_is_the_same_one_there(steps, tmp_path):
     assert open_scalar_loggers(make_options(tmp_path, 'wandb'), 7, {'wandb_id': 'old'})[1] == 'old'
     assert steps == [('wandb', 'old', 'allow'), ('tb', 8)]
+
+
+def test_a_refusal_is_one_sentence(steps, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise LookupError('No API key configured.\nUse `wandb login` to log in.')
+
+    monkeypatch.setattr(sys.modules['wandb'], 'init', refuse)
+    with pytest.raises(UserError, match=r'wandb does not start \(No API .* log in\); run wandb login, set WANDB_MODE'):
+        open_scalar_loggers(make_options(tmp_path, 'wandb'), 0, {})
 
 
 def test_nothing_is_started_for_debugging_or_in_other_processes(steps, tmp_path):
