@@ -40,6 +40,10 @@ class GraphedCall:
             with _autocast_without_cache(tensors[0]):
                 self._training = torch.cuda.make_graphed_callables(module, _samples(tensors), allow_unused_input=True)
             self._trained_call = call
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    # the graph writes gradients to the same memory each time, where they would not add up
+                    parameter.register_hook(torch.clone)
         if call != self._trained_call:
             self._tell(f'a training step differs from the first one, whose input was {self._trained_call[0][0]}')
             return self._function(*tensors)

@@ -147,10 +147,9 @@ class GSMamba(nn.Module):
         # contiguous, as everything up to the reconstruction reads and writes
         features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
         deep = self.propagate(features, flows_backward, flows_forward)
-        features = features + self.conv_after_body(self.norm(deep))
-        pairs = features.permute(0, 1, 4, 2, 3).flatten(0, 1), x.flatten(0, 1)
+        clips = (clip.flatten(0, 1) for clip in (features, deep, x))
         pixels = x.shape[3] * x.shape[4] * self.upscale**2
-        return run_in_groups(self._reconstruct, *pairs, pixels=pixels, at_once=_PIXELS_AT_ONCE).unflatten(0, shape)
+        return run_in_groups(self._reconstruct, *clips, pixels=pixels, at_once=_PIXELS_AT_ONCE).unflatten(0, shape)
 
     def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
@@ -165,11 +164,12 @@ class GSMamba(nn.Module):
             for pair in (flows, reversed_flows)
         ]
         for i, layer in enumerate(self.prop_layers):
-            features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align).flip(1)
+            features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align)
         return features
 
-    def _reconstruct(self, features: Tensor, frames: Tensor) -> Tensor:
-        """Makes output frames from features (n, c, h, w) and input frames (n, in_chans, h, w)."""
+    def _reconstruct(self, features: Tensor, deep: Tensor, frames: Tensor) -> Tensor:
+        """Output frames from input frames (n, in_chans, h, w) and features before and after the layers (n, h, w, c)."""
+        features = (features + self.conv_after_body(self.norm(deep))).permute(0, 3, 1, 2)
         details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
         return details + F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
 
@@ -186,7 +186,7 @@ class _PropagationLayer(nn.Module):
 
 
 class _Stage(nn.Module):
-    """`x + sweep(attention(x))`."""
+    """`x + sweep(attention(x))`, from the last frame to the first, as the next layer sweeps."""
 
     def __init__(self, attn_blocks: AttentionGroup, mamba_block: GatherScatterBlock) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class _Stage(nn.Module):
             window = frames.read(positions)
             window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants)
             frames.write(positions, window)
-        return x + frames.clip()
+        return frames.add_and_reverse(x)
 
 
 def _check_sizes(

@@ -37,6 +37,14 @@ class FrameBuffer:
         else:
             self._clip[:, first:last] = inside
 
-    def clip(self) -> Tensor:
-        """All frames, (b, t, h, w, c)."""
-        return torch.stack(self._frames, 1) if self._clip is None else self._clip
+    def add_and_reverse(self, x: Tensor) -> Tensor:
+        """x plus the frames, both (b, t, h, w, c), from the last frame to the first; ends the use of the buffer."""
+        if self._clip is None:
+            return (x + torch.stack(self._frames, 1)).flip(1)
+        self._clip += x
+        for first in range(len(self._frames) // 2):
+            one, other = self._frames[first], self._frames[-1 - first]
+            kept = one.clone()
+            one.copy_(other)
+            other.copy_(kept)
+        return self._clip

@@ -1,6 +1,6 @@
 """Inference in groups: memory that does not grow with the clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -18,14 +18,30 @@ def run_in_groups(function: Callable[..., Tensor], *tensors: Tensor, pixels: int
     Returns:
         What the function gives for all frames.
     """
-    group = len(tensors[0]) if torch.is_grad_enabled() else max(1, at_once // pixels)
-    if group >= len(tensors[0]):
-        return function(*tensors)
-    whole = None
-    for start in range(0, len(tensors[0]), group):
-        part = function(*(x[start : start + group] for x in tensors))
+    number = len(tensors[0])
+    group = number if torch.is_grad_enabled() else max(1, at_once // pixels)
+    groups = [slice(start, min(start + group, number)) for start in range(0, number, group)]
+    return join((function(*(x[frames] for x in tensors)) for frames in groups), groups, 0)
+
+
+def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Tensor | None = None) -> Tensor:
+    """Puts parts together as they are made, so that no two of them are in memory besides the whole.
+
+    Args:
+        parts: Tensors.
+        places: Where each of them belongs along an axis; all places together are the whole, none of them overlap.
+        axis: The axis.
+        whole: What is overwritten by the parts; None makes it.
+
+    Returns:
+        The whole, which is the part itself if there is one alone.
+    """
+    places = list(places)
+    if len(places) == 1:
+        return next(iter(parts))
+    for part, place in zip(parts, places, strict=True):
         if whole is None:
-            # at once, so that parts and whole are not in memory together
-            whole = part.new_empty(len(tensors[0]), *part.shape[1:])
-        whole[start : start + group] = part
+            length = sum(place.stop - place.start for place in places)
+            whole = part.new_empty(*part.shape[:axis], length, *part.shape[axis + 1 :])
+        whole.narrow(axis, place.start, place.stop - place.start).copy_(part)
     return whole

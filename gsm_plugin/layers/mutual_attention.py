@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from gsm_plugin.layers.window_attention import Size3d, WindowAttention
+from gsm_plugin.layers.window_attention import Part, Size3d, WindowAttention
 from gsm_plugin.ops import window_attention
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 from gsm_plugin.ops.window_attention.naive import pad_to_windows
@@ -50,9 +50,13 @@ class MutualWindowAttention(WindowAttention):
         self.qkv_mut = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(2 * dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, part: Part | None = None) -> Tensor:
         """(b, t, h, w, dim) -> the same, t > 1."""
-        return self.proj(torch.cat((self._attend_mutually(x), self.attend(x)), -1))
+        return self.proj(torch.cat((self._attend_mutually(x), self.attend(x, part)), -1))
+
+    def parts(self, sides: Size3d, at_once: int) -> list[Part]:
+        """The whole clip: where windows are shifted in time, its first frame and its last one are a pair."""
+        return [self._whole(sides)]
 
     def _attend_mutually(self, x: Tensor) -> Tensor:
         t, h, w = x.shape[1:4]

@@ -1,13 +1,14 @@
 """Shifted-window attention within frames and their neighbours (Swin, arXiv 2103.14030; VRT, arXiv 2201.12288)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from gsm_plugin.layers import checkpointing
-from gsm_plugin.layers.grouping import run_in_groups
+from gsm_plugin.layers.grouping import join, run_in_groups
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.ops import residual_sum, window_attention
@@ -15,8 +16,24 @@ from gsm_plugin.ops.window_attention.naive import pad_to_windows
 
 Size3d = tuple[int, int, int]
 
-# In inference, frames go through the feed-forward networks in groups of at most so many tokens.
+# In inference, frames go through a block in groups of at most so many tokens, as far as their windows permit.
 _TOKENS_AT_ONCE = 2**17
+
+
+class Part(NamedTuple):
+    """Frames of a clip that do not see the others, and the windows in which they see each other.
+
+    Attributes:
+        frames: The frames.
+        window: Depth, height and width of their windows in tokens.
+        shift: By how much they are shifted.
+        places: Their tokens' places in a window of the whole clip.
+    """
+
+    frames: slice
+    window: Size3d
+    shift: Size3d
+    places: slice
 
 
 class WindowAttention(nn.Module):
@@ -51,17 +68,17 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, t, h, w, dim) -> the same."""
-        return self.proj(self.attend(x))
+    def forward(self, x: Tensor, part: Part | None = None) -> Tensor:
+        """(b, t, h, w, dim) -> the same; x may be a part of a clip."""
+        return self.proj(self.attend(x, part))
 
-    def attend(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor, part: Part | None = None) -> Tensor:
         """What the heads have seen, before it is projected: (b, t, h, w, dim) -> the same."""
         t, h, w = x.shape[1:4]
-        window, shift = self.fit(x.shape[1:4])
+        _, window, shift, places = self._whole(x.shape[1:4]) if part is None else part
         # Without a bias, the zero tokens that pad the windows stay zero, and need not be projected.
         padded = x if self.qkv_self.bias is None else pad_to_windows(x, window)
-        output = window_attention(self.qkv_self(padded), self._bias(window), window, shift, self.backend)
+        output = window_attention(self.qkv_self(padded), self._bias(places), window, shift, self.backend)
         return output[:, :t, :h, :w]
 
     def fit(self, sides: Size3d) -> tuple[Size3d, Size3d]:
@@ -70,10 +87,36 @@ class WindowAttention(nn.Module):
         axes = zip(sides, self.window_size, self.shift_size, strict=True)
         return window, tuple(0 if side <= size else shift for side, size, shift in axes)
 
-    def _bias(self, window: Size3d) -> Tensor:
+    def parts(self, sides: Size3d, at_once: int) -> list[Part]:
+        """Parts of a clip of some sides, of about so many tokens each, but not less than a window's frames.
+
+        Where windows are shifted in time, the last one has the last frames and the first ones, which do not see each
+        other.
+        """
+        whole = self._whole(sides)
+        (length, height, width), (depth, *_), (shift, *_) = sides, whole.window, whole.shift
+        group = depth * max(1, at_once // (depth * height * width))
+        if group >= length:
+            return [whole]
+        tokens, last = whole.places.stop // depth, length + -length % depth - depth + shift
+
+        def part(first: int, end: int, frames_before: int = 0, frames: int = depth) -> Part:
+            places = slice(frames_before * tokens, (frames_before + frames) * tokens)
+            return Part(slice(first, min(end, length)), (frames, *whole.window[1:]), (0, *whole.shift[1:]), places)
+
+        if not shift:
+            return [part(first, first + group) for first in range(0, length, group)]
+        parts = [part(0, shift, depth - shift, shift)]
+        parts += [part(first, min(first + group, last)) for first in range(shift, last, group)]
+        return parts + ([part(last, length, 0, depth - shift)] if last < length else [])
+
+    def _whole(self, sides: Size3d) -> Part:
+        window, shift = self.fit(sides)
+        return Part(slice(0, sides[0]), window, shift, slice(0, window[0] * window[1] * window[2]))
+
+    def _bias(self, places: slice) -> Tensor:
         # As published, the index of a shrunk window is the corner of the full one, not recomputed for its shape.
-        tokens = window[0] * window[1] * window[2]
-        index = self.relative_position_index[:tokens, :tokens]
+        index = self.relative_position_index[places, places]
         return self.relative_position_bias_table[index].permute(2, 0, 1)
 
 
@@ -116,9 +159,16 @@ class AttentionBlock(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.mlp = GatedMlp(dim, int(mlp_ratio * dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, t, h, w, dim) -> the same."""
-        attended = checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
+    def forward(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        """(b, t, h, w, dim) -> the same, which without gradients may be written into a tensor, such as x."""
+        if torch.is_grad_enabled():
+            return self._run(x)
+        parts = self.attn.parts(x.shape[1:4], _TOKENS_AT_ONCE)
+        frames = [part.frames for part in parts]
+        return join((self._run(x[:, part.frames], part) for part in parts), frames, 1, into)
+
+    def _run(self, x: Tensor, part: Part | None = None) -> Tensor:
+        attended = checkpointing.run(lambda y: self.attn(self.norm1(y), part), x, recompute=self.recompute_attn)
         if not (self.training and self.drop_path.p):
             return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
         # What is computed again may not draw random numbers, so it stops short of the sum.
@@ -173,8 +223,10 @@ class AttentionGroup(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
+        own = None
         for block in self.blocks:
-            x = block(x)
+            # the first block leaves its input as it is, the others may write over theirs
+            x = own = block(x, own)
         return x
 
 

@@ -57,6 +57,45 @@ def test_training_steps_are_those_without_graphs(precision, recompute):
             assert (actual_grads[name] - grad).norm() <= 10 * tolerance * grad.norm() + 1e-6 * largest, name
 
 
+def test_gradients_add_up_over_replays_which_write_them_to_the_same_memory(monkeypatch):
+    class Replay(torch.autograd.Function):
+        """What `make_graphed_callables` makes, without a GPU: its backward pass returns views of one buffer."""
+
+        buffer = torch.zeros(3)
+
+        @staticmethod
+        def forward(ctx, x, weight):
+            return x * weight
+
+        @staticmethod
+        def backward(ctx, dy):
+            Replay.buffer.copy_(dy * torch.tensor([1.0, 2.0, 3.0]))
+            return None, Replay.buffer.detach()
+
+    module = torch.nn.Module()
+    module.weight = torch.nn.Parameter(torch.ones(3))
+    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', lambda *_, **__: lambda x: Replay.apply(x, module.weight))
+    call = GraphedCall(lambda x: x * module.weight, [module])
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    for _ in range(3):
+        call(torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert module.weight.grad.tolist() == [3, 6, 9]
+
+
+@gpu
+def test_accumulated_gradients_are_those_without_graphs():
+    plain, graphed = (net.cuda() for net in networks())
+    clips = torch.rand(3, 1, 3, 3, 32, 40, device='cuda')
+    for net in (plain, graphed):
+        for clip in clips:
+            net(clip).square().mean().backward()
+    largest = max(p.grad.norm() for p in plain.parameters() if p.grad is not None)
+    for (name, expected), actual in zip(plain.named_parameters(), graphed.parameters(), strict=True):
+        if expected.grad is not None:
+            error = (actual.grad - expected.grad).norm()
+            assert error <= 1e-4 * expected.grad.norm() + 1e-6 * largest, name
+
+
 @gpu
 def test_training_follows_the_weights_and_another_size_is_told(caplog):
     plain, graphed = (net.cuda() for net in networks())

@@ -9,6 +9,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.ops import dispatch
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
+from tests.memory import PeakMemory
 
 TINY = {
     'upscale': 2,
@@ -138,6 +139,22 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
+
+
+def test_inference_keeps_three_feature_maps_of_each_frame_and_no_more(monkeypatch):
+    channels, side, peaks = 32, 32, {}
+    monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * side * side * 4)
+    monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
+    monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', 2 * side * side)
+    net = tiny(embed_dims=channels)
+    for frames in (8, 24):
+        with torch.no_grad(), PeakMemory() as memory:
+            net(clip(1, frames, 3, side, side))
+        peaks[frames] = memory.peak
+    of_a_pixel = (peaks[24] - peaks[8]) / (24 - 8) / side**2
+    # those before the layers, before a layer and in it; besides, input, output, and flows between frames and in windows
+    maps, pictures, flows = 3 * channels, 3 + 2**2 * 3, 2 * 2 * (2 + 2 * 3)
+    assert of_a_pixel <= 4 * (maps + pictures + flows)
 
 
 @pytest.mark.parametrize('options', [{'attn_depth': 0}, {'pa_frame': 3}, {'scatter': 'anchor'}])
