@@ -26,6 +26,8 @@ _STAGES, _BWD_STAGES = 3, 2
 # Programs for each multiprocessor: several rounds of them even out their ends, but each one loads the bias, and in the
 # backward pass stores its gradient.
 _PROGRAMS, _BWD_PROGRAMS = 8, 1
+# Of the kernels that spill some: on Ampere, the assembler would otherwise give a thread 32 and spill the rest.
+_REGISTERS = 255
 
 
 def window_attention_triton(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
@@ -43,8 +45,10 @@ class _WindowAttention(torch.autograd.Function):
             call = _plan(qkv, bias, *ctx.geometry, _ROWS, _PROGRAMS)
             constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
             window_attention_fwd_kernel[call.programs,](
-                qkv, _base_2(bias), output, *call.sizes, **constants, num_warps=call.rows // _ROWS_PER_WARP
-            )
+                qkv, _base_2(bias), output, *call.sizes, **constants,
+                num_warps=call.rows // _ROWS_PER_WARP,
+                maxnreg=_REGISTERS if qkv.dtype == torch.float32 else None,
+            )  # fmt: skip
         return output
 
     @staticmethod
@@ -58,7 +62,7 @@ class _WindowAttention(torch.autograd.Function):
         partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
         window_attention_bwd_kernel[call.programs,](
             qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *call.sizes, **call.constants,
-            STAGES=_stages(call, qkv, _BWD_STAGES), num_warps=call.rows // _ROWS_PER_WARP,
+            STAGES=_stages(call, qkv, _BWD_STAGES), num_warps=call.rows // _ROWS_PER_WARP, maxnreg=_REGISTERS,
         )  # fmt: skip
         return grad_qkv, partial.sum(0).to(bias.dtype), None, None
 

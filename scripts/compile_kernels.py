@@ -1,0 +1,152 @@
+"""Compiles every Triton kernel of the released network for a GPU that need not be there.
+
+`python scripts/compile_kernels.py --capability 80` runs inference and a training step on tensors without content, takes
+down which kernels are called with which types and constants, compiles them, and prints a table of their registers,
+spilled bytes and shared memory. Ends with status 1 where one does not compile or needs more shared memory than a block
+may have. It shows that kernels fit a card, not that they are right or fast there.
+"""
+
+import argparse
+import inspect
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import torch
+import triton
+import triton.runtime.jit
+from torch._subclasses.fake_tensor import FakeTensorMode
+from tqdm import tqdm
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.ops.dispatch import Backend
+
+RELEASED = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
+# Multiprocessors, and bytes of shared memory that a block may have, of a card of each capability.
+CARDS = {80: (108, 166912), 86: (84, 101376), 89: (128, 101376), 90: (132, 232448), 100: (148, 232448)}
+TYPES = {torch.float32: 'fp32', torch.bfloat16: 'bf16', torch.float16: 'fp16', torch.int64: 'i64', torch.int32: 'i32'}
+PTXAS = Path(triton.__file__).parent / 'backends/nvidia/bin/ptxas'
+
+
+def main() -> int:
+    args = _parse()
+    processors, most_shared = CARDS[args.capability]
+    calls = {}
+    for precision in args.precision:
+        with _pretended_gpu(processors, most_shared, calls):
+            _run_network(precision)
+    rows, good = [], True
+    target = GPUTarget('cuda', args.capability, 32)
+    wanted = sorted((call for call in calls.values() if args.only in call[0]), key=lambda call: call[:2])
+    for name, types, source, options in tqdm(wanted, desc='kernels', unit='kernel'):
+        try:
+            kernel = triton.compile(source, target=target, options=options)
+        except Exception as error:
+            print(f'{name} ({types}): {error}', file=sys.stderr)
+            good = False
+            continue
+        shared = kernel.metadata.shared
+        good &= shared <= most_shared
+        rows.append([name, types, *_assemble(kernel.asm['ptx'], args.capability), f'{shared}'])
+    print(markdown_table(['kernel', 'types', 'registers', 'spilled bytes', 'shared bytes'], rows))
+    print(
+        f'{len(rows)} kernels of {len(wanted)} for capability {args.capability / 10}, where a block may have '
+        f'{most_shared} shared bytes; Triton {triton.__version__}: {"good" if good else "NOT GOOD"}'
+    )
+    return 0 if good else 1
+
+
+def _run_network(precision: str) -> None:
+    autocast = torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bf16')
+    network = GSMamba(**RELEASED)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        network.to_empty(device='cpu')
+        clip = torch.rand(1, 6, 3, 64, 64)
+        with torch.no_grad(), autocast:
+            network.enhance(clip, *_flows(clip))
+        with autocast:
+            output = network.enhance(clip, *_flows(clip))
+        output.float().mean().backward()
+
+
+def _flows(clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flows as the flow network gives them, which is BasicSR's and has no kernel of ours."""
+    return tuple(torch.rand(1, clip.shape[1] - 1, 2, *clip.shape[3:]).requires_grad_() for _ in range(2))
+
+
+@contextmanager
+def _pretended_gpu(processors: int, most_shared: int, calls: dict) -> Iterator[None]:
+    """There is such a card, and what is to run on it is taken down."""
+    properties = SimpleNamespace(multi_processor_count=processors, shared_memory_per_block_optin=most_shared)
+
+    def take_down(kernel: triton.JITFunction, *args, grid, warmup, **kwargs) -> None:
+        del grid, warmup
+        name, types, source, options = _describe(kernel, args, kwargs)
+        key = str((name, source.signature, source.constants, source.attrs, options))
+        calls[key] = name, types, source, options
+
+    card = mock.patch.object(torch.cuda, 'get_device_properties', return_value=properties)
+    # PyTorch has no gradients of tensors on a GPU that is not there, so they are on the CPU and say otherwise
+    tensors = mock.patch.object(torch.Tensor, 'is_cuda', True)
+    # so the first backend of each op is taken, which is Triton's where there is one
+    choice = mock.patch.object(Backend, 'refuses', return_value=None)
+    run = mock.patch.object(triton.runtime.jit.JITFunction, 'run', take_down)
+    with card, tensors, choice, run:
+        yield
+
+
+def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[str, str, ASTSource, dict]:
+    """A call as Triton would specialise it, all tensors aligned."""
+    names = [parameter.name for parameter in kernel.params]
+    options = {name: value for name, value in kwargs.items() if name not in names}
+    given = {name: value for name, value in kwargs.items() if name in names}
+    bound = inspect.signature(kernel.fn).bind(*args, **given).arguments
+    signature, constants, attributes, types = {}, {}, {}, []
+    for i, parameter in enumerate(kernel.params):
+        value = bound[parameter.name]
+        if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
+            signature[parameter.name] = 'constexpr'
+            constants[(i,)] = value
+            continue
+        aligned = not parameter.do_not_specialize_on_alignment
+        if isinstance(value, torch.Tensor):
+            signature[parameter.name] = f'*{TYPES[value.dtype]}'
+            types.append(TYPES[value.dtype])
+        else:
+            signature[parameter.name] = 'fp32' if isinstance(value, float) else 'i32'
+            aligned &= isinstance(value, int) and value % 16 == 0
+        if aligned:
+            attributes[(i,)] = [['tt.divisibility', 16]]
+    source = ASTSource(kernel, signature, constants, attributes)
+    return kernel.fn.__name__, '/'.join(sorted(set(types))), source, options
+
+
+def _assemble(ptx: str, capability: int) -> tuple[str, str]:
+    """Registers of a thread, and bytes that it spills."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, 'kernel.ptx').write_text(ptx)
+        suffix = 'a' if capability >= 90 else ''
+        command = [PTXAS, '-v', f'--gpu-name=sm_{capability}{suffix}', 'kernel.ptx', '-o', 'kernel.cubin']
+        printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
+    return re.search(r'Used (\d+) registers', printed)[1], re.search(r'(\d+) bytes spill stores', printed)[1]
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--capability', type=int, choices=CARDS, default=80, help='of the GPU, times ten (default: 80)')
+    parser.add_argument('--precision', nargs='+', choices=['bf16', 'fp32'], default=['bf16', 'fp32'])
+    parser.add_argument('--only', default='', metavar='TEXT', help='kernels that have this in their names')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
