@@ -3,7 +3,8 @@
     python scripts/kill_and_resume.py --kills 100 --kills-in-a-run 1
 
 The training is `basicsr train --auto_resume` of a small network with dropout, with an LMDB, two worker processes, an
-average of the weights, accumulated gradients, a flow warm-up and validation. Every kill is SIGKILL.
+average of the weights, accumulated gradients, a flow warm-up and validation. Every kill is SIGKILL. With `--gpu` the
+network is a small GSM with CUDA graphs in bfloat16, trained on a GPU with `deterministic: true`.
 """
 
 import argparse
@@ -24,6 +25,9 @@ from small_training import make_data, new_project, train
 
 from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed
 
+ON_GPU = ['num_gpu=1', 'deterministic=true', 'train:precision=bf16', 'network_g:type=GSMamba']
+ON_GPU += ['network_g:prop_depth=2', 'network_g:attn_depth=2', 'network_g:pa_frame=1', 'network_g:embed_dims=32']
+ON_GPU += ['network_g:num_heads=4', 'network_g:cuda_graphs=true']
 TIMES = {'eta_s', 'it_per_s', 'iter_time_s', 'data_time_s', 'memory_gib'}
 
 
@@ -32,6 +36,7 @@ def main() -> int:
     parser.add_argument('--kills', type=int, default=100, help='how often to kill (default: 100)')
     parser.add_argument('--kills-in-a-run', type=int, default=1, help='how often in one training (default: 1)')
     parser.add_argument('--seed', type=int, default=0, help='of the moments (default: 0)')
+    parser.add_argument('--gpu', action='store_const', const=ON_GPU, default=[], help='train GSM on a GPU')
     args = parser.parse_args()
     # Processes forked from one that has imported everything start in a moment, and are killed like any other.
     context = multiprocessing.get_context('fork')
@@ -39,7 +44,9 @@ def main() -> int:
         root = Path(folder)
         make_data(root / 'data')
         reference = new_project(root, 'never_killed')
-        took = run_to_end(context, reference)
+        run_to_end(context, reference, args.gpu)
+        # On a GPU, the first run compiles kernels.
+        took = run_to_end(context, new_project(root, 'never_killed_either'), args.gpu)
         print(f'A run that nobody kills takes {took:.1f} s.', flush=True)
         return kill_all(context, root, reference, took, args)
 
@@ -51,12 +58,12 @@ def kill_all(context, root: Path, reference: Path, took: float, args: argparse.N
     while kills < args.kills:
         project = new_project(root, f'killed_{endings}')
         for _ in range(args.kills_in_a_run):
-            before, was_killed = kill_after(context, project, moments.uniform(0.05, took))
+            before, was_killed = kill_after(context, project, args.gpu, moments.uniform(0.05, took))
             kills += was_killed
             lost += was_killed and newest_whole(project) < before
             unfinished += len(list(project.glob('experiments/run/*/*.part')))
         # Other work on the machine makes runs slower or faster; the moments are to fall into them.
-        took = run_to_end(context, project) / 2 + took / 2
+        took = run_to_end(context, project, args.gpu) / 2 + took / 2
         differing = list(differences(ending_of(project), ending_of(reference)))
         endings, identical = endings + 1, identical + (not differing)
         print(f'{kills} kills, {identical} of {endings} endings identical, {lost} checkpoints lost', flush=True)
@@ -66,9 +73,9 @@ def kill_all(context, root: Path, reference: Path, took: float, args: argparse.N
     return 0 if identical == endings and not lost else 1
 
 
-def kill_after(context, project: Path, seconds: float) -> tuple[int, bool]:
+def kill_after(context, project: Path, forced: list[str], seconds: float) -> tuple[int, bool]:
     """Starts a run and kills it; gives the newest checkpoint that was there before, and whether it was still alive."""
-    process = context.Process(target=train, args=(project,))
+    process = context.Process(target=train, args=(project, *forced))
     process.start()
     process.join(seconds)
     before = max(iterations(project), default=0)
@@ -79,10 +86,10 @@ def kill_after(context, project: Path, seconds: float) -> tuple[int, bool]:
     return before, is_alive
 
 
-def run_to_end(context, project: Path) -> float:
+def run_to_end(context, project: Path, forced: list[str]) -> float:
     """Runs a training to its end and gives the seconds that it took."""
     started = time.monotonic()
-    process = context.Process(target=train, args=(project,))
+    process = context.Process(target=train, args=(project, *forced))
     process.start()
     process.join()
     if process.exitcode != 0:
