@@ -13,6 +13,8 @@ in float32 is so too, or two equal deterministic steps differ.
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # cuBLAS is deterministic with this alone
@@ -35,7 +37,6 @@ ZERO = 1e-9
 
 def main() -> int:
     args = _parse()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     size = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': args.channels, 'num_heads': 4}
     torch.manual_seed(0)
@@ -45,7 +46,7 @@ def main() -> int:
 
     def step(network: GSMamba, dtype: torch.dtype, autocast: bool) -> tuple[Tensor, dict[str, Tensor]]:
         network.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        with _precision(device, autocast):
             output = network(clip.to(dtype))
         (output.double() * weighting).mean().backward()
         return output.detach().double(), {
@@ -86,6 +87,14 @@ def main() -> int:
     return 0 if good else 1
 
 
+@contextmanager
+def _precision(device: str, autocast: bool) -> Iterator[None]:
+    """Autocast to bfloat16, where PyTorch lets cuDNN compute by TF32 what is left in float32; or float32 alone."""
+    torch.backends.cudnn.allow_tf32 = autocast
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        yield
+
+
 def _errors(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
     largest = max(gradient.norm() for gradient in expected.values())
     return {
@@ -117,8 +126,9 @@ def _compare_clips(weights: Path, clips: Path, device: str) -> None:
     rows = []
     for folder in sorted((clips / 'LQ').iterdir()):
         lq, gt = (_read(clips / kind / folder.name).to(device) for kind in ('LQ', 'GT'))
-        full = network(lq)
-        with torch.autocast(device, torch.bfloat16):
+        with _precision(device, autocast=False):
+            full = network(lq)
+        with _precision(device, autocast=True):
             half = network(lq).float()
         scores = [_score(output, gt) for output in (full, half)]
         rows.append([folder.name, *(f'{score:.4f}' for score in scores), f'{_psnr(half, full):.1f}'])

@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+# Steps before a capture, as PyTorch advises.
+_WARM_UPS = 3
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 
@@ -14,7 +17,8 @@ class GraphedCall:
 
     With gradients, its graphs are captured at the first call, which takes a few steps' time. Calls that differ from it
     in shape, type, precision or in what is trained run as they are, which is said once. Without gradients, the second
-    of two equal calls is captured, and the graph is kept until two others are equal. Results are the same.
+    of two equal calls is captured, and the graph is kept until two others are equal. Results are the same. Other
+    threads, which pin memory or watch NCCL, may use the GPU during a capture.
 
     Args:
         function: From tensors to a tensor, without a decision that depends on values.
@@ -35,19 +39,13 @@ class GraphedCall:
         return self._train(call, tensors) if torch.is_grad_enabled() else self._infer(call, tensors)
 
     def _train(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
+        leaves = *tensors, *self._parameters()
         if self._training is None:
-            module = _Graphed(self._function, self._modules)
-            with _autocast_without_cache(tensors[0]):
-                self._training = torch.cuda.make_graphed_callables(module, _samples(tensors), allow_unused_input=True)
-            self._trained_call = call
-            for parameter in module.parameters():
-                if parameter.requires_grad:
-                    # the graph writes gradients to the same memory each time, where they would not add up
-                    parameter.register_hook(torch.clone)
+            self._training, self._trained_call = _TrainingGraphs(self._function, tensors, leaves), call
         if call != self._trained_call:
             self._tell(f'a training step differs from the first one, whose input was {self._trained_call[0][0]}')
             return self._function(*tensors)
-        return self._training(*tensors)
+        return Replay.apply(self._training, *leaves)
 
     def _infer(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
         if call != self._inferred_call:
@@ -62,14 +60,16 @@ class GraphedCall:
     def _describe(self, tensors: tuple[Tensor, ...]) -> tuple:
         """What must be the same for a graph to be valid; the addresses tell modules that were moved."""
         kind = tensors[0].device.type
-        parameters = [parameter for module in self._modules for parameter in module.parameters()]
         return (
             tuple(tuple(tensor.shape) for tensor in tensors),
             tuple((tensor.dtype, tensor.requires_grad) for tensor in tensors),
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
             torch.are_deterministic_algorithms_enabled(),
-            tuple((parameter.requires_grad, parameter.data_ptr()) for parameter in parameters),
+            tuple((parameter.requires_grad, parameter.data_ptr()) for parameter in self._parameters()),
         )
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for module in self._modules for parameter in module.parameters()]
 
     def _tell(self, reason: str) -> None:
         if not self._has_told:
@@ -77,22 +77,86 @@ class GraphedCall:
             self._has_told = True
 
 
-class _Graphed(nn.Module):
-    """A function as a module with the parameters that it reads."""
+class Replay(torch.autograd.Function):
+    """A function by its graphs, and its gradient by theirs: `apply(graphs, *tensors of which gradients are wanted)`."""
 
-    def __init__(self, function: Callable[..., Tensor], modules: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.reads = nn.ModuleList(modules)
-        self._function = function
+    @staticmethod
+    def forward(ctx, graphs: '_TrainingGraphs', *leaves: Tensor) -> Tensor:
+        output = graphs.replay_forward(*leaves)
+        ctx.graphs, ctx.step = graphs, graphs.step
+        return output.clone()
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self._function(*tensors)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.step != ctx.graphs.step:
+            raise RuntimeError(
+                'cuda_graphs: the activations of this step are gone, for another step ran before its backward pass; '
+                'call backward after each forward pass, or set cuda_graphs: false.'
+            )
+        gradients = ctx.graphs.replay_backward(grad_output)
+        # the next replay writes to the same memory, where gradients would not add up
+        return None, *(None if gradient is None else gradient.clone() for gradient in gradients)
+
+
+class _TrainingGraphs:
+    """Graphs of a function of the first of the leaves, and of the gradients to all of them.
+
+    Attributes:
+        step: Number of forward passes.
+    """
+
+    def __init__(
+        self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], leaves: tuple[Tensor, ...]
+    ) -> None:
+        self.step = 0
+        self._inputs = _samples(tensors)
+        own_leaves = *self._inputs, *leaves[len(tensors) :]
+        wanted = [i for i, leaf in enumerate(own_leaves) if leaf.requires_grad]
+        self._gradients = [None] * len(own_leaves)
+
+        def gradients(output: Tensor, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+            return torch.autograd.grad(output, [own_leaves[i] for i in wanted], cotangent, allow_unused=True)
+
+        with _autocast_without_cache(tensors[0]):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                # compiles kernels and searches for convolutions
+                for _ in range(_WARM_UPS):
+                    output = function(*self._inputs)
+                    gradients(output, torch.zeros_like(output))
+            torch.cuda.current_stream().wait_stream(stream)
+            del output
+            self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+            with _capture(self._forward):
+                self._output = function(*self._inputs)
+            self._cotangent = torch.zeros_like(self._output)
+            with _capture(self._backward, self._forward.pool()):
+                captured = gradients(self._output, self._cotangent)
+        self._output = self._output.detach()
+        for i, gradient in zip(wanted, captured, strict=True):
+            self._gradients[i] = gradient
+
+    def replay_forward(self, *leaves: Tensor) -> Tensor:
+        """The output, in memory that the next replay overwrites."""
+        self.step += 1
+        for own, tensor in zip(self._inputs, leaves, strict=False):
+            own.detach().copy_(tensor)
+        self._forward.replay()
+        return self._output
+
+    def replay_backward(self, grad_output: Tensor) -> list[Tensor | None]:
+        """The gradients to all leaves, in memory that the next replay overwrites."""
+        self._cotangent.copy_(grad_output)
+        self._backward.replay()
+        return self._gradients
 
 
 class _InferenceGraph:
     def __init__(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> None:
         self._inputs, self._graph = _samples(tensors), torch.cuda.CUDAGraph()
-        with _autocast_without_cache(tensors[0]), torch.cuda.graph(self._graph):
+        with _autocast_without_cache(tensors[0]), _capture(self._graph):
             self._output = function(*self._inputs)
 
     def __call__(self, *tensors: Tensor) -> Tensor:
@@ -100,6 +164,11 @@ class _InferenceGraph:
             own.copy_(tensor)
         self._graph.replay()
         return self._output.clone()
+
+
+def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -> torch.cuda.graph:
+    """Captures what this thread does; elsewhere, memory may be pinned and events may be asked for meanwhile."""
+    return torch.cuda.graph(graph, pool=pool, capture_error_mode='thread_local')
 
 
 def _samples(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

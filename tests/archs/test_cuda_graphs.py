@@ -1,9 +1,10 @@
 import logging
+import threading
 
 import pytest
 import torch
 
-from gsm_plugin.archs.cuda_graphs import GraphedCall
+from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 SIZES = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
@@ -57,29 +58,72 @@ def test_training_steps_are_those_without_graphs(precision, recompute):
             assert (actual_grads[name] - grad).norm() <= 10 * tolerance * grad.norm() + 1e-6 * largest, name
 
 
-def test_gradients_add_up_over_replays_which_write_them_to_the_same_memory(monkeypatch):
-    class Replay(torch.autograd.Function):
-        """What `make_graphed_callables` makes, without a GPU: its backward pass returns views of one buffer."""
+class GraphsOnCpu:
+    """What `Replay` needs of graphs of a product, without a GPU: results are written to the same memory each time."""
 
-        buffer = torch.zeros(3)
+    def __init__(self):
+        self.step, self.output, self.gradients = 0, torch.zeros(3), [None, torch.zeros(3)]
 
-        @staticmethod
-        def forward(ctx, x, weight):
-            return x * weight
+    def replay_forward(self, x, weight):
+        self.step += 1
+        return self.output.copy_(x * weight)
 
-        @staticmethod
-        def backward(ctx, dy):
-            Replay.buffer.copy_(dy * torch.tensor([1.0, 2.0, 3.0]))
-            return None, Replay.buffer.detach()
+    def replay_backward(self, grad_output):
+        self.gradients[1].copy_(grad_output * torch.tensor([1.0, 2.0, 3.0]))
+        return self.gradients
 
-    module = torch.nn.Module()
-    module.weight = torch.nn.Parameter(torch.ones(3))
-    monkeypatch.setattr(torch.cuda, 'make_graphed_callables', lambda *_, **__: lambda x: Replay.apply(x, module.weight))
-    call = GraphedCall(lambda x: x * module.weight, [module])
-    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
-    for _ in range(3):
-        call(torch.tensor([1.0, 2.0, 3.0])).sum().backward()
-    assert module.weight.grad.tolist() == [3, 6, 9]
+
+def test_outputs_stay_and_gradients_add_up_over_replays_which_write_to_the_same_memory():
+    graphs, weight, x = GraphsOnCpu(), torch.ones(3, requires_grad=True), torch.tensor([1.0, 2.0, 3.0])
+    outputs = []
+    for factor in (1, 2, 3):
+        outputs.append(Replay.apply(graphs, factor * x, weight))
+        outputs[-1].sum().backward()
+    assert weight.grad.tolist() == [3, 6, 9]
+    assert [output[0].item() for output in outputs] == [1, 2, 3]
+
+
+def test_a_backward_pass_after_another_step_is_refused():
+    graphs, weight = GraphsOnCpu(), torch.ones(3, requires_grad=True)
+    first, _ = (Replay.apply(graphs, torch.ones(3), weight) for _ in range(2))
+    with pytest.raises(RuntimeError, match='another step ran before its backward pass; call backward after each'):
+        first.sum().backward()
+
+
+@gpu
+@pytest.mark.parametrize('trains', [True, False])
+def test_other_threads_may_pin_memory_during_a_capture(trains):
+    """The threads of data loaders do, with `pin_memory: true`."""
+    stop, failures, rounds = threading.Event(), [], []
+
+    def pin():
+        kept = []
+        try:
+            while not stop.is_set():
+                # another size each time, so that memory is really asked for
+                kept.append(torch.zeros(2**20 + 2**16 * len(kept)).pin_memory())
+                kept[-1].cuda(non_blocking=True)
+                torch.cuda.Event().record()
+                rounds.append(None)
+                kept = kept[-20:]
+        except RuntimeError as error:
+            failures.append(error)
+
+    net = networks()[1].cuda().train(trains)
+    clip = torch.rand(1, 3, 3, 32, 40, device='cuda')
+    thread = threading.Thread(target=pin)
+    thread.start()
+    try:
+        with torch.set_grad_enabled(trains):
+            for _ in range(3):
+                output = net(clip)
+                if trains:
+                    output.square().mean().backward()
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+    assert len(rounds) > 1
 
 
 @gpu

@@ -33,7 +33,7 @@ def inputs(m, h, w, c, flows=2):
     return [target, 3 * flow.mul(64).round().div(64)]
 
 
-def assert_matches_naive(function, tensors, dtype):
+def assert_matches_naive(function, tensors, dtype, slack=1):
     """Compares with targets and results in a precision; half precision has its flow in float32."""
 
     def of(encode, precision):
@@ -42,7 +42,7 @@ def assert_matches_naive(function, tensors, dtype):
 
         return encoded
 
-    assert_same_function(of(function, dtype), of(fraction_encoding_naive, torch.float64), tensors, dtype)
+    assert_same_function(of(function, dtype), of(fraction_encoding_naive, torch.float64), tensors, dtype, slack)
 
 
 @ALL
@@ -92,7 +92,8 @@ def test_triton_gives_nothing_for_images_without_pixels():
 
 @pytest.mark.skipif(DEVICE == 'cpu', reason='sizes for a GPU')
 def test_triton_matches_naive_at_the_size_of_a_window():
-    assert_matches_naive(triton_backend, inputs(1, 90, 161, 192, flows=5), torch.float32)
+    # gradients of angles of up to 50 turns, which float32 rounds, add up over the channels
+    assert_matches_naive(triton_backend, inputs(1, 90, 161, 192, flows=5), torch.float32, slack=4)
 
 
 def test_wrong_shapes_are_named():

@@ -90,11 +90,11 @@ def implicit_warp_fwd_kernel(
     stride_query,
     stride_key,
     stride_value,
-    scale,
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
     PADDED: tl.constexpr,
     ROWS: tl.constexpr,
+    SCALE: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
     """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (pixels, c)."""
@@ -103,7 +103,7 @@ def implicit_warp_fwd_kernel(
     mask = m_pixel[:, None] & m_c
     c: tl.constexpr = HEADS * DIM
     s_0, s_1, s_2, s_3 = cell(p_flow, i_pixel, m_pixel, height, width)
-    query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * scale
+    query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
     w_0, w_1, w_2, w_3 = softmax(
         tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, m_c, DTYPE), 1),
         tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, m_c, DTYPE), 1),
@@ -149,12 +149,12 @@ def implicit_warp_bwd_kernel(
     stride_query,
     stride_key,
     stride_value,
-    scale,
     ATOMIC: tl.constexpr,
     HEADS: tl.constexpr,
     DIM: tl.constexpr,
     PADDED: tl.constexpr,
     ROWS: tl.constexpr,
+    SCALE: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
     """Grid (programs,), each on every so many blocks of pixels; layouts as in the forward pass.
@@ -180,10 +180,10 @@ def implicit_warp_bwd_kernel(
         key_2 = load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, m_c, DTYPE)
         key_3 = load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, m_c, DTYPE)
         w_0, w_1, w_2, w_3 = softmax(
-            tl.sum(query * key_0, 1) * scale,
-            tl.sum(query * key_1, 1) * scale,
-            tl.sum(query * key_2, 1) * scale,
-            tl.sum(query * key_3, 1) * scale,
+            tl.sum(query * key_0, 1) * SCALE,
+            tl.sum(query * key_1, 1) * SCALE,
+            tl.sum(query * key_2, 1) * SCALE,
+            tl.sum(query * key_3, 1) * SCALE,
         )
         g_0 = tl.sum(grad * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, m_c, DTYPE), 1)
         g_1 = tl.sum(grad * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, m_c, DTYPE), 1)
@@ -191,10 +191,10 @@ def implicit_warp_bwd_kernel(
         g_3 = tl.sum(grad * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, m_c, DTYPE), 1)
         mean = (w_0 * g_0 + w_1 * g_1) + (w_2 * g_2 + w_3 * g_3)
         # from here on, gradients to the logits
-        g_0 = w_0 * (g_0 - mean) * scale
-        g_1 = w_1 * (g_1 - mean) * scale
-        g_2 = w_2 * (g_2 - mean) * scale
-        g_3 = w_3 * (g_3 - mean) * scale
+        g_0 = w_0 * (g_0 - mean) * SCALE
+        g_1 = w_1 * (g_1 - mean) * SCALE
+        g_2 = w_2 * (g_2 - mean) * SCALE
+        g_3 = w_3 * (g_3 - mean) * SCALE
         grad_query = g_0[:, None] * key_0 + g_1[:, None] * key_1 + g_2[:, None] * key_2 + g_3[:, None] * key_3
         p_row = p_grad_query + (i_pixel.to(tl.int64) * c)[:, None]
         tl.store(p_row + o_c, grad_query.to(p_grad_query.dtype.element_ty), mask)
@@ -236,7 +236,7 @@ class _ImplicitWarp(torch.autograd.Function):
         ctx.heads = heads
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
         if out.numel():
-            sizes, settings = _sizes(query, key, value, flow, heads), _settings(query, heads, _ROWS)
+            sizes, settings = _sizes(query, key, value, flow), _settings(query, heads, _ROWS)
             grid = (triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),)
             implicit_warp_fwd_kernel[grid](query, key, value, flow, positions, out, *sizes, **settings)
         return out
@@ -263,7 +263,7 @@ class _ImplicitWarp(torch.autograd.Function):
             *sums,
             *weights,
             grad_positions,
-            *_sizes(query, key, value, flow, ctx.heads),
+            *_sizes(query, key, value, flow),
             ATOMIC=atomic,
             **settings,
         )
@@ -282,9 +282,8 @@ def _rows(x: Tensor) -> Tensor:
     return rows if rows.stride(1) == 1 else rows.contiguous()
 
 
-def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor, heads: int) -> tuple[float, ...]:
-    scale = (query.shape[1] // heads) ** -0.5
-    return len(query), *flow.shape[2:], query.stride(0), key.stride(0), value.stride(0), scale
+def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor) -> tuple[int, ...]:
+    return len(query), *flow.shape[2:], query.stride(0), key.stride(0), value.stride(0)
 
 
 def _settings(query: Tensor, heads: int, rows: int) -> dict:
@@ -294,5 +293,7 @@ def _settings(query: Tensor, heads: int, rows: int) -> dict:
         'DIM': query.shape[1] // heads,
         'PADDED': padded,
         'ROWS': max(rows, padded),
+        # a constant, since arguments of kernels are float32
+        'SCALE': (query.shape[1] // heads) ** -0.5,
         'DTYPE': tl.float64 if query.dtype == torch.float64 else tl.float32,
     }
