@@ -1,7 +1,8 @@
 """A function and its gradient as CUDA graphs: one launch each, where the GPU waits for thousands of them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +40,13 @@ class GraphedCall:
         return self._train(call, tensors) if torch.is_grad_enabled() else self._infer(call, tensors)
 
     def _train(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
-        leaves = *tensors, *self._parameters()
         if self._training is None:
-            self._training, self._trained_call = _TrainingGraphs(self._function, tensors, leaves), call
+            graphs = _TrainingGraphs(self._function, self._modules, tensors)
+            self._training, self._trained_call = graphs, call
         if call != self._trained_call:
             self._tell(f'a training step differs from the first one, whose input was {self._trained_call[0][0]}')
             return self._function(*tensors)
-        return Replay.apply(self._training, *leaves)
+        return Replay.apply(self._training, *tensors, *self._parameters())
 
     def _infer(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
         if call != self._inferred_call:
@@ -60,16 +61,17 @@ class GraphedCall:
     def _describe(self, tensors: tuple[Tensor, ...]) -> tuple:
         """What must be the same for a graph to be valid; the addresses tell modules that were moved."""
         kind = tensors[0].device.type
+        state = tuple((parameter.requires_grad, parameter.data_ptr()) for parameter in self._parameters())
         return (
             tuple(tuple(tensor.shape) for tensor in tensors),
             tuple((tensor.dtype, tensor.requires_grad) for tensor in tensors),
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
             torch.are_deterministic_algorithms_enabled(),
-            tuple((parameter.requires_grad, parameter.data_ptr()) for parameter in self._parameters()),
+            state,
         )
 
     def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for module in self._modules for parameter in module.parameters()]
+        return list(nn.ModuleList(self._modules).parameters())
 
     def _tell(self, reason: str) -> None:
         if not self._has_told:
@@ -100,43 +102,37 @@ class Replay(torch.autograd.Function):
 
 
 class _TrainingGraphs:
-    """Graphs of a function of the first of the leaves, and of the gradients to all of them.
+    """Graphs of a function, and of its gradients to its inputs and to the parameters of modules.
 
     Attributes:
         step: Number of forward passes.
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...], leaves: tuple[Tensor, ...]
+        self, function: Callable[..., Tensor], modules: Sequence[nn.Module], tensors: tuple[Tensor, ...]
     ) -> None:
         self.step = 0
         self._inputs = _samples(tensors)
-        own_leaves = *self._inputs, *leaves[len(tensors) :]
-        wanted = [i for i, leaf in enumerate(own_leaves) if leaf.requires_grad]
-        self._gradients = [None] * len(own_leaves)
-
-        def gradients(output: Tensor, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-            return torch.autograd.grad(output, [own_leaves[i] for i in wanted], cotangent, allow_unused=True)
-
-        with _autocast_without_cache(tensors[0]):
+        with _autocast_without_cache(tensors[0]), stand_ins(modules) as parameters:
+            leaves = *self._inputs, *parameters
+            wanted = [leaf for leaf in leaves if leaf.requires_grad]
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 # compiles kernels and searches for convolutions
                 for _ in range(_WARM_UPS):
                     output = function(*self._inputs)
-                    gradients(output, torch.zeros_like(output))
+                    torch.autograd.grad(output, wanted, torch.zeros_like(output), allow_unused=True)
             torch.cuda.current_stream().wait_stream(stream)
             del output
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with _capture(self._forward):
-                self._output = function(*self._inputs)
-            self._cotangent = torch.zeros_like(self._output)
+                output = function(*self._inputs)
+            self._cotangent = torch.zeros_like(output)
             with _capture(self._backward, self._forward.pool()):
-                captured = gradients(self._output, self._cotangent)
-        self._output = self._output.detach()
-        for i, gradient in zip(wanted, captured, strict=True):
-            self._gradients[i] = gradient
+                gradients = iter(torch.autograd.grad(output, wanted, self._cotangent, allow_unused=True))
+        self._output = output.detach()
+        self._gradients = [next(gradients) if leaf.requires_grad else None for leaf in leaves]
 
     def replay_forward(self, *leaves: Tensor) -> Tensor:
         """The output, in memory that the next replay overwrites."""
@@ -164,6 +160,25 @@ class _InferenceGraph:
             own.copy_(tensor)
         self._graph.replay()
         return self._output.clone()
+
+
+@contextmanager
+def stand_ins(modules: Sequence[nn.Module]) -> Iterator[list[nn.Parameter]]:
+    """Lets modules use other parameters in the same memory, which it gives.
+
+    DistributedDataParallel holds the ends of autograd's graph for the parameters themselves, which belong to the stream
+    that it was made on; a capture would have to wait for that stream, and CUDA forbids it.
+    """
+    own = nn.ModuleList(modules)
+    others = {p: nn.Parameter(p.detach(), p.requires_grad) for p in own.parameters()}
+    places = [(m._parameters, name, p) for m in own.modules() for name, p in m._parameters.items() if p is not None]
+    try:
+        for where, name, parameter in places:
+            where[name] = others[parameter]
+        yield list(others.values())
+    finally:
+        for where, name, parameter in places:
+            where[name] = parameter
 
 
 def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -> torch.cuda.graph:

@@ -1,7 +1,6 @@
 """Optical flow between the frames of a clip by BasicSR's SPyNet (arXiv 1611.00850), for clips of any size."""
 
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.compat.weight_names import to_basicsr_names
+from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.ops import extend_by_reflection
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -51,8 +51,8 @@ def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
         flows_backward, on the grid of frame i and pointing into frame i + 1, and flows_forward, on the grid of frame
         i + 1 and pointing into frame i, both (b, t - 1, 2, h, w), pixels, x then y.
     """
-    backward, forward = _estimate_both_ways(lambda *pair: [spynet(*pair)], clip, 1)
-    return backward[0], forward[0]
+    (backward,), (forward,) = estimate_flow_pyramids(spynet, clip, 1)
+    return backward, forward
 
 
 def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -68,13 +68,6 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
         As of `estimate_flows`, for each level i from fine to coarse: (b, t - 1, 2, h / 2**i, w / 2**i), in pixels of
         that level.
     """
-    return _estimate_both_ways(lambda *pair: _coarse_to_fine(spynet, *pair, levels), clip, levels)
-
-
-def _estimate_both_ways(
-    network: Callable[[Tensor, Tensor], Sequence[Tensor]], clip: Tensor, levels: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Runs a network (n, 3, h, w), (n, 3, h, w) -> for each level (n, 2, h / 2**i, w / 2**i) on all pairs."""
     b, t, c, h, w = clip.shape
     sizes = [(h >> i, w >> i) for i in range(levels)]
     if t == 1:
@@ -85,14 +78,15 @@ def _estimate_both_ways(
         first, second = (frames.reshape(-1, c, *padded.shape[-2:]) for frames in (padded[:, :-1], padded[:, 1:]))
         ref, supp = torch.cat((first, second)), torch.cat((second, first))
         group = len(ref) if torch.is_grad_enabled() else max(1, _PIXELS_AT_ONCE // padded[0, 0, 0].numel())
-        groups = [network(*pair) for pair in zip(ref.split(group), supp.split(group), strict=True)]
+        pairs = zip(ref.split(group), supp.split(group), strict=True)
+        groups = [_coarse_to_fine(spynet, *pair, levels) for pair in pairs]
     flows = [torch.cat(parts) for parts in zip(*groups, strict=True)]
     cut = [flow[..., :h, :w].reshape(2, b, t - 1, 2, h, w) for flow, (h, w) in zip(flows, sizes, strict=True)]
     return [flow[0] for flow in cut], [flow[1] for flow in cut]
 
 
 def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> list[Tensor]:
-    """SPyNet as in BasicSR, which keeps the finest of its flows alone."""
+    """SPyNet as in BasicSR, which keeps the finest of its flows alone: (n, 3, h, w) twice, a flow for each level."""
     h, w = ref.shape[-2:]
     rounded = [32 * math.ceil(side / 32) for side in (h, w)]
     pyramids = []
@@ -108,7 +102,7 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> l
         else:
             flow = torch.zeros_like(ref_level[:, :2])
         warped = flow_warp(supp_level, flow.permute(0, 2, 3, 1), padding_mode='border')
-        flows.insert(0, flow + module(torch.cat((ref_level, warped, flow), 1)))
+        flows.insert(0, flow + module(for_convolutions(torch.cat((ref_level, warped, flow), 1))))
     return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
 
 

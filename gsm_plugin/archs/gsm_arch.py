@@ -171,7 +171,8 @@ class GSMamba(nn.Module):
         """Output frames from input frames (n, in_chans, h, w) and features before and after the layers (n, h, w, c)."""
         features = (features + self.conv_after_body(self.norm(deep))).permute(0, 3, 1, 2)
         details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
-        return details + F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
+        # the first addend decides on the order of memory
+        return F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False) + details
 
 
 class _PropagationLayer(nn.Module):

@@ -5,6 +5,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.layers.memory_format import runs_on_tensor_cores
+
 SCALES = (1, 2, 3, 4, 8)
 
 
@@ -49,5 +51,14 @@ class Upsample(nn.Module):
         """(n, dim, h, w) -> (n, dim, h * scale, w * scale)."""
         *steps, last = self.children()
         for conv, factor in zip(steps, self.factors, strict=True):
-            x = F.leaky_relu(F.pixel_shuffle(conv(x), factor), 0.1)
+            x = F.leaky_relu(_pixel_shuffle(conv(x), factor), 0.1)
         return last(x)
+
+
+def _pixel_shuffle(x: Tensor, factor: int) -> Tensor:
+    """A pixel shuffle that leaves channels last for the next convolution where they are."""
+    if not runs_on_tensor_cores(x):
+        return F.pixel_shuffle(x, factor)
+    n, c, h, w = x.shape
+    cells = x.permute(0, 2, 3, 1).reshape(n, h, w, c // factor**2, factor, factor)
+    return cells.permute(0, 1, 4, 2, 5, 3).reshape(n, h * factor, w * factor, -1).permute(0, 3, 1, 2)

@@ -4,7 +4,7 @@ import threading
 import pytest
 import torch
 
-from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay
+from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay, stand_ins
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 SIZES = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
@@ -88,6 +88,40 @@ def test_a_backward_pass_after_another_step_is_refused():
     first, _ = (Replay.apply(graphs, torch.ones(3), weight) for _ in range(2))
     with pytest.raises(RuntimeError, match='another step ran before its backward pass; call backward after each'):
         first.sum().backward()
+
+
+def teststand_ins_share_memory_and_leave_the_parameters_alone():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, bias=False))
+    module[1].weight = module[0].weight
+    module[0].bias.requires_grad_(False)
+    own = list(module.parameters())
+    with stand_ins([module]) as others:
+        module(torch.ones(1, 2)).sum().backward()
+    assert [other.requires_grad for other in others] == [True, False]
+    assert [other.data_ptr() for other in others] == [parameter.data_ptr() for parameter in own]
+    assert others[0].grad is not None
+    assert own[0].grad is None
+    assert [id(parameter) for parameter in module.parameters()] == [id(parameter) for parameter in own]
+
+
+@gpu
+def test_training_goes_through_distributed_data_parallel():
+    """A single process is enough: DDP holds on to the stream that it was made on."""
+    plain, graphed = (net.cuda() for net in networks())
+    torch.distributed.init_process_group('nccl', store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(graphed, device_ids=[0])
+        clips = torch.rand(3, 1, 3, 3, 32, 40, device='cuda')
+        for clip in clips:
+            plain(clip).square().mean().backward()
+            wrapped(clip).square().mean().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    largest = max(p.grad.norm() for p in plain.parameters() if p.grad is not None)
+    for (name, expected), actual in zip(plain.named_parameters(), graphed.parameters(), strict=True):
+        if expected.grad is not None:
+            error = (actual.grad - expected.grad).norm()
+            assert error <= 1e-4 * expected.grad.norm() + 1e-6 * largest, name
 
 
 @gpu

@@ -20,6 +20,7 @@ from gsm_plugin.evaluation.multiply_adds import count_per_pixel
 from gsm_plugin.evaluation.perceptual import Perceptual
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
 from gsm_plugin.evaluation.timing import provenance
+from gsm_plugin.layers.memory_format import convolves_by_tf32
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import Clip, score_clip
 
@@ -137,7 +138,7 @@ def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -
 
 
 def _allows_tf32() -> bool:
-    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    return convolves_by_tf32() or torch.get_float32_matmul_precision() != 'highest'
 
 
 def _open(task: Task, name: str) -> Clip:

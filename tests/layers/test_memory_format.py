@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
+from gsm_plugin.layers.upsample import Upsample
+
+
+@pytest.fixture
+def tensor_cores(monkeypatch):
+    """Lets the CPU go the way of a GPU's tensor cores."""
+    for module in ('layers.memory_format', 'layers.upsample'):
+        monkeypatch.setattr(f'gsm_plugin.{module}.runs_on_tensor_cores', lambda _: True)
+
+
+@pytest.mark.parametrize('scale', [1, 2, 3, 4])
+def test_pixels_are_shuffled_the_same_with_channels_last(scale, request):
+    upsample, x = Upsample(scale, 8), torch.rand(2, 8, 3, 5)
+    expected = upsample(x)
+    request.getfixturevalue('tensor_cores')
+    actual = upsample(x.contiguous(memory_format=torch.channels_last))
+    assert actual.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_the_network_gives_the_same_with_channels_last(request):
+    net, clip = GSMamba(prop_depth=2, attn_depth=1, pa_frame=1, embed_dims=8, num_heads=2), torch.rand(1, 2, 3, 34, 9)
+    expected = net(clip)
+    request.getfixturevalue('tensor_cores')
+    actual = net(clip)
+    assert actual.is_contiguous()
+    torch.testing.assert_close(actual, expected)
+
+
+def test_the_cpu_keeps_its_order():
+    x = torch.rand(1, 2, 3, 4)
+    assert for_convolutions(x) is x
+
+
+def test_tf32_is_asked_for_whichever_way_it_was_set():
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        assert not convolves_by_tf32()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        assert convolves_by_tf32()
