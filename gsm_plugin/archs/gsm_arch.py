@@ -202,12 +202,13 @@ class _Stage(nn.Module):
         # without attention blocks, x itself would be overwritten
         frames = FrameBuffer(attended.clone() if attended is x else attended, self.mamba_block.skip_scale.dtype)
         constants = self.mamba_block.constants(implicit_warp)
+        in_place = not torch.is_grad_enabled()
         reach = gather_flows.shape[2] // 2
         for i in range(x.shape[1]):
             positions = range(i - reach, i + reach + 1)
             # the next window reads what this one wrote
             window = frames.read(positions)
-            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants)
+            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants, in_place)
             frames.write(positions, window)
         return frames.add_and_reverse(x)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 
-def run(function: Callable[..., Tensor], *args: Tensor, recompute: bool) -> Tensor:
+def run(function: Callable[..., Tensor], *args: Tensor | None, recompute: bool) -> Tensor:
     """Calls a function; with `recompute` and gradients on, its activations are not kept but computed again."""
     if recompute and torch.is_grad_enabled():
         # nothing here draws random numbers

@@ -22,7 +22,10 @@ class FrameBuffer:
         self._frames = list((clip if self._clip is None else self._clip).unbind(1))
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """Frames at consecutive positions, (b, k, h, w, c); the first or last frame stands for those outside."""
+        """Frames at consecutive positions, (b, k, h, w, c); the first or last frame stands for those outside.
+
+        Without gradients they may be those of the buffer itself, and be overwritten in the place of `write`.
+        """
         if self._clip is not None and positions[0] >= 0 and positions[-1] < len(self._frames):
             return self._clip[:, positions[0] : positions[-1] + 1]
         last = len(self._frames) - 1
@@ -34,17 +37,16 @@ class FrameBuffer:
         inside = window[:, first - positions[0] : last - positions[0]]
         if self._clip is None:
             self._frames[first:last] = inside.unbind(1)
-        else:
+        elif inside.data_ptr() != self._frames[first].data_ptr():
             self._clip[:, first:last] = inside
 
     def add_and_reverse(self, x: Tensor) -> Tensor:
         """x plus the frames, both (b, t, h, w, c), from the last frame to the first; ends the use of the buffer."""
         if self._clip is None:
             return (x + torch.stack(self._frames, 1)).flip(1)
-        self._clip += x
-        for first in range(len(self._frames) // 2):
-            one, other = self._frames[first], self._frames[-1 - first]
-            kept = one.clone()
-            one.copy_(other)
-            other.copy_(kept)
+        for i in range((len(self._frames) + 1) // 2):
+            one, other = self._frames[i], self._frames[-1 - i]
+            last = one + x[:, i]
+            torch.add(other, x[:, -1 - i], out=one)
+            other.copy_(last)
         return self._clip

@@ -70,7 +70,13 @@ class GatherScatterBlock(nn.Module):
         return SweepConstants(implicit_warp, implicit_warp.projections(), self.mamba.scan_parameters())
 
     def forward(
-        self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, constants: SweepConstants
+        self,
+        window: Tensor,
+        gather_flow: Tensor,
+        scatter_flow: Tensor,
+        anchor: int,
+        constants: SweepConstants,
+        in_place: bool = False,
     ) -> Tensor:
         """Updates a window.
 
@@ -80,6 +86,7 @@ class GatherScatterBlock(nn.Module):
             scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w).
             anchor: Position of the anchor in the window.
             constants: Result of `constants`.
+            in_place: Without gradients, and where every frame is updated, overwrite the window.
 
         Returns:
             (b, k, h, w, dim); with `scatter: anchor`, only the anchor differs from the input.
@@ -90,7 +97,8 @@ class GatherScatterBlock(nn.Module):
             return self.carry_back(self._scan(gathered, constants), scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
-        x = checkpointing.run(self._feed_forward, window, scattered, recompute=self.recompute_ffn)
+        into = window if in_place and self.scatter == 'all' else None
+        x = checkpointing.run(self._feed_forward, window, scattered, into, recompute=self.recompute_ffn)
         if self.scatter == 'anchor':
             x = torch.cat((window[:, :anchor], x[:, anchor : anchor + 1], window[:, anchor + 1 :]), 1)
         return x
@@ -109,9 +117,9 @@ class GatherScatterBlock(nn.Module):
         frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 
-    def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
-        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
-        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
+    def _feed_forward(self, window: Tensor, scattered: Tensor, into: Tensor | None) -> Tensor:
+        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten(), into)
+        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten(), into=into)
 
     def _scan(self, aligned: Tensor, constants: SweepConstants) -> Tensor:
         """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""

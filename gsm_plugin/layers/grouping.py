@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def run_in_groups(function: Callable[..., Tensor], *tensors: Tensor, pixels: int, at_once: int) -> Tensor:
+def run_in_groups(
+    function: Callable[..., Tensor], *tensors: Tensor, pixels: int, at_once: int, into: Tensor | None = None
+) -> Tensor:
     """Calls a function on the frames of some tensors; without gradients, on groups of them, one after the other.
 
     Args:
@@ -14,14 +16,20 @@ def run_in_groups(function: Callable[..., Tensor], *tensors: Tensor, pixels: int
         *tensors: Its arguments, of one length n.
         pixels: Pixels of a frame.
         at_once: A group has at most so many pixels, but at least a frame.
+        into: Without gradients, what the results are written to; the function gets its part as `into` and may do so.
 
     Returns:
-        What the function gives for all frames.
+        What the function gives for all frames; if there is one group alone, it may not be in `into`.
     """
     number = len(tensors[0])
     group = number if torch.is_grad_enabled() else max(1, at_once // pixels)
     groups = [slice(start, min(start + group, number)) for start in range(0, number, group)]
-    return join((function(*(x[frames] for x in tensors)) for frames in groups), groups, 0)
+
+    def run(frames: slice) -> Tensor:
+        arguments = [x[frames] for x in tensors]
+        return function(*arguments) if into is None else function(*arguments, into=into[frames])
+
+    return join(map(run, groups), groups, 0, into)
 
 
 def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Tensor | None = None) -> Tensor:
@@ -31,7 +39,7 @@ def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Ten
         parts: Tensors.
         places: Where each of them belongs along an axis; all places together are the whole, none of them overlap.
         axis: The axis.
-        whole: What is overwritten by the parts; None makes it.
+        whole: What is overwritten by the parts, unless they are in it already; None makes it.
 
     Returns:
         The whole, which is the part itself if there is one alone.
@@ -43,5 +51,7 @@ def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Ten
         if whole is None:
             length = sum(place.stop - place.start for place in places)
             whole = part.new_empty(*part.shape[:axis], length, *part.shape[axis + 1 :])
-        whole.narrow(axis, place.start, place.stop - place.start).copy_(part)
+        own = whole.narrow(axis, place.start, place.stop - place.start)
+        if own.data_ptr() != part.data_ptr():
+            own.copy_(part)
     return whole

@@ -164,25 +164,29 @@ class AttentionBlock(nn.Module):
         if torch.is_grad_enabled():
             return self._run(x)
         parts = self.attn.parts(x.shape[1:4], _TOKENS_AT_ONCE)
-        frames = [part.frames for part in parts]
-        return join((self._run(x[:, part.frames], part) for part in parts), frames, 1, into)
 
-    def _run(self, x: Tensor, part: Part | None = None) -> Tensor:
+        def run(part: Part) -> Tensor:
+            return self._run(x[:, part.frames], part, None if into is None else into[:, part.frames])
+
+        return join(map(run, parts), [part.frames for part in parts], 1, into)
+
+    def _run(self, x: Tensor, part: Part | None = None, into: Tensor | None = None) -> Tensor:
         attended = checkpointing.run(lambda y: self.attn(self.norm1(y), part), x, recompute=self.recompute_attn)
         if not (self.training and self.drop_path.p):
-            return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
+            return checkpointing.run(self._feed_forward, x, attended, into, recompute=self.recompute_ffn)
         # What is computed again may not draw random numbers, so it stops short of the sum.
         x = x + self.drop_path(attended)
         return x + self.drop_path(checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn))
 
-    def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
-        frames = (clip.flatten(0, 1) for clip in (x, attended))
-        fed = run_in_groups(self._feed_tokens, *frames, pixels=x.shape[2] * x.shape[3], at_once=_TOKENS_AT_ONCE)
+    def _feed_forward(self, x: Tensor, attended: Tensor, into: Tensor | None) -> Tensor:
+        *frames, into = (None if clip is None else clip.flatten(0, 1) for clip in (x, attended, into))
+        pixels = x.shape[2] * x.shape[3]
+        fed = run_in_groups(self._feed_tokens, *frames, pixels=pixels, at_once=_TOKENS_AT_ONCE, into=into)
         return fed.unflatten(0, x.shape[:2])
 
-    def _feed_tokens(self, x: Tensor, attended: Tensor) -> Tensor:
-        x, normed = self.norm2.of_sum(x, attended)
-        return residual_sum(x, self.mlp(normed), None)
+    def _feed_tokens(self, x: Tensor, attended: Tensor, into: Tensor | None = None) -> Tensor:
+        x, normed = self.norm2.of_sum(x, attended, into=into)
+        return residual_sum(x, self.mlp(normed), None, into=into)
 
 
 class AttentionGroup(nn.Module):

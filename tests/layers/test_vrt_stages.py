@@ -155,3 +155,12 @@ def test_groups_have_as_many_frames_as_their_pixels_allow(gradients, sizes):
     with torch.set_grad_enabled(gradients):
         assert torch.equal(run_in_groups(double, x, x, pixels=10, at_once=25), 2 * x)
     assert seen == sizes
+
+
+def test_groups_may_write_where_the_result_belongs():
+    x = random(5, 3)
+    expected = 3 * x
+    with torch.no_grad():
+        result = run_in_groups(lambda y, into: torch.mul(y, 3, out=into), x, pixels=10, at_once=25, into=x)
+    assert result is x
+    assert torch.equal(x, expected)

@@ -121,6 +121,26 @@ def test_no_rows_give_no_rows_and_zero_gradients():
         assert_matches_naive(triton_backend(), inputs, torch.float32)
 
 
+@pytest.mark.parametrize('backend', ['naive', 'torch', 'triton'])
+@pytest.mark.parametrize('kind', ['sum', 'scaled sum and norm'])
+@pytest.mark.parametrize('step', [1, 2])
+def test_without_gradients_the_sum_overwrites_x(kind, backend, step):
+    function = {'naive': residual_norm_naive, 'torch': residual_norm_torch}.get(backend)
+    if function is None:
+        pytest.importorskip('triton')
+        from gsm_plugin.ops.residual_norm.triton_impl import residual_norm_triton as function
+    inputs = [x if x is None else x.to(DEVICE) for x in tensors((3, 4, 6), torch.float32, kind)]
+    expected = residual_norm_naive(*inputs, EPS, torch.float32)
+    wide = torch.full((3, 4 * step, 6), torch.nan, device=DEVICE)
+    x = wide[:, ::step].copy_(inputs[0])
+    with torch.no_grad():
+        total, normed = function(x, *inputs[1:], EPS, torch.float32, x)
+    assert total.data_ptr() == wide.data_ptr()
+    torch.testing.assert_close(wide[:, ::step], expected[0])
+    torch.testing.assert_close(normed, expected[1])
+    assert wide.isnan().sum() == (step - 1) * 72
+
+
 def test_the_three_functions_share_the_op():
     x, update, scale, weight, bias = tensors((4, 6), torch.float64, 'scaled sum and norm')
     total, normed = residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64)
@@ -132,5 +152,9 @@ def test_sizes_that_do_not_fit_are_named():
     x, update, scale, weight, bias = tensors((4, 6), torch.float64, 'scaled sum and norm')
     with pytest.raises(ValueError, match=r'scale has the shape \(3,\); x \(4, 6\) needs \(6,\)'):
         residual_sum(x, update, scale[:3])
+    with pytest.raises(ValueError, match=r'into has the shape \(3, 6\); give that of x, \(4, 6\)'), torch.no_grad():
+        residual_sum(x, update, scale, into=x[:3])
+    with pytest.raises(ValueError, match=r'into keeps no gradients; leave it out, or call within torch.no_grad'):
+        residual_sum(x, update, scale, into=x)
     with pytest.raises(ValueError, match=r'update has the shape \(2, 6\); give that of x, \(4, 6\)'):
         residual_layer_norm(x, update[:2], scale, weight, bias, EPS, torch.float64)

@@ -60,6 +60,7 @@ def residual_layer_norm(
     eps: float,
     dtype: torch.dtype,
     backend: str = 'auto',
+    into: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Computes `scale * x + update` and its layer norm.
 
@@ -72,24 +73,27 @@ def residual_layer_norm(
         eps: See `layer_norm`.
         dtype: See `layer_norm`.
         backend: See `layer_norm`.
+        into: Without gradients, what the sum is written to, such as x itself.
 
     Returns:
-        The sum, of the type to which PyTorch promotes its terms, and its norm; both as large as x.
+        The sum, which is `into` or of the type to which PyTorch promotes its terms, and its norm; both as large as x.
 
     Raises:
-        ValueError: Sizes do not fit each other.
+        ValueError: Sizes do not fit each other, or there is `into` with gradients.
         RuntimeError: The named backend cannot run here.
     """
     _check_channels(x, weight=weight, bias=bias, scale=scale)
-    _check_update(x, update)
-    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype)
+    _check_update(x, update, into)
+    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype, into)
 
 
-def residual_sum(x: Tensor, update: Tensor, scale: Tensor | None, backend: str = 'auto') -> Tensor:
+def residual_sum(
+    x: Tensor, update: Tensor, scale: Tensor | None, backend: str = 'auto', into: Tensor | None = None
+) -> Tensor:
     """Computes `scale * x + update`; arguments, result and errors as in `residual_layer_norm`."""
     _check_channels(x, scale=scale)
-    _check_update(x, update)
-    return _choose(backend, x)(x, update, scale, None, None, 0.0, x.dtype)[0]
+    _check_update(x, update, into)
+    return _choose(backend, x)(x, update, scale, None, None, 0.0, x.dtype, into)[0]
 
 
 def _choose(backend: str, x: Tensor):
@@ -104,6 +108,9 @@ def _check_channels(x: Tensor, **parameters: Tensor | None) -> None:
             )
 
 
-def _check_update(x: Tensor, update: Tensor) -> None:
-    if update.shape != x.shape:
-        raise ValueError(f'update has the shape {tuple(update.shape)}; give that of x, {tuple(x.shape)}.')
+def _check_update(x: Tensor, update: Tensor, into: Tensor | None) -> None:
+    for name, tensor in (('update', update), ('into', into)):
+        if tensor is not None and tensor.shape != x.shape:
+            raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; give that of x, {tuple(x.shape)}.')
+    if into is not None and torch.is_grad_enabled():
+        raise ValueError('into keeps no gradients; leave it out, or call within torch.no_grad().')

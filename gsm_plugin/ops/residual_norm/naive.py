@@ -12,11 +12,12 @@ def residual_norm_naive(
     bias: Tensor | None,
     eps: float,
     dtype: torch.dtype,
+    into: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     total = x
     if update is not None:
-        total = (x if scale is None else scale * x) + update
+        total = torch.add(x if scale is None else scale * x, update, out=into)
     if weight is None:
         return total, None
     wide = total.to(torch.promote_types(total.dtype, torch.float32))

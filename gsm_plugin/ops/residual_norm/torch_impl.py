@@ -13,11 +13,12 @@ def residual_norm_torch(
     bias: Tensor | None,
     eps: float,
     dtype: torch.dtype,
+    into: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     total = x
     if update is not None:
-        total = x + update if scale is None else scale * x + update
+        total = torch.add(x if scale is None else scale * x, update, out=into)
     if weight is None:
         return total, None
     wide = total.to(weight.dtype) if total.dtype.itemsize < weight.dtype.itemsize else total

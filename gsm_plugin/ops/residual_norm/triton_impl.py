@@ -22,11 +22,17 @@ def residual_norm_triton(
     bias: Tensor | None,
     eps: float,
     dtype: torch.dtype,
+    into: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     if update is None:
         return x, _Norm.apply(x, weight, bias, eps, dtype)
     update = update.contiguous()
+    if into is not None:
+        total = into if into.is_contiguous() else torch.empty(x.shape, dtype=into.dtype, device=x.device)
+        normed = None if weight is None else torch.empty(x.shape, dtype=dtype, device=x.device)
+        _forward(x, update, scale, weight, bias, total, normed, eps)
+        return total if total is into else into.copy_(total), normed
     if weight is None:
         return _Sum.apply(x, update, scale), None
     return _SumAndNorm.apply(x, update, scale, weight, bias, eps, dtype)
