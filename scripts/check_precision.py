@@ -69,10 +69,12 @@ def main() -> int:
             output, gradients = step(copy(**options), torch.float32, precision == 'bf16')
             errors[name] = _errors(gradients, expected[1])
             worst = max(errors[name], key=errors[name].get)
-            above = sum(error > LARGEST_ERROR for error in errors[name].values())
+            above = [parameter for parameter, error in errors[name].items() if error > LARGEST_ERROR]
+            places = ', '.join(sorted({parameter.split('.')[0] for parameter in above})) if precision == 'fp32' else ''
+            count = f'{len(above)} of {len(errors[name])} {places}'
             numbers = f'{sorted(errors[name].values())[len(errors[name]) // 2]:.1e}', f'{errors[name][worst]:.1e}'
             psnr = _psnr(output, expected[0])
-            rows.append([precision, name, f'{psnr:.1f}', *numbers, worst, f'{above} of {len(errors[name])}'])
+            rows.append([precision, name, f'{psnr:.1f}', *numbers, worst, count])
             good &= precision == 'bf16' or name == 'naive' or psnr >= LEAST_PSNR
         if precision == 'fp32':
             limit = {name: max(LARGEST_ERROR, 2 * error) for name, error in errors['naive'].items()}

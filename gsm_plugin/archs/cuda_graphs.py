@@ -41,8 +41,9 @@ class GraphedCall:
 
     def _train(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
         if self._training is None:
-            graphs = _TrainingGraphs(self._function, self._modules, tensors)
-            self._training, self._trained_call = graphs, call
+            with _explained():
+                self._training = _TrainingGraphs(self._function, self._modules, tensors)
+            self._trained_call = call
         if call != self._trained_call:
             self._tell(f'a training step differs from the first one, whose input was {self._trained_call[0][0]}')
             return self._function(*tensors)
@@ -55,7 +56,9 @@ class GraphedCall:
                 self._previous_call = call
                 return self._function(*tensors)
             self._inference = None
-            self._inference, self._inferred_call = _InferenceGraph(self._function, tensors), call
+            with _explained():
+                self._inference = _InferenceGraph(self._function, tensors)
+            self._inferred_call = call
         return self._inference(*tensors)
 
     def _describe(self, tensors: tuple[Tensor, ...]) -> tuple:
@@ -179,6 +182,18 @@ def stand_ins(modules: Sequence[nn.Module]) -> Iterator[list[nn.Parameter]]:
     finally:
         for where, name, parameter in places:
             where[name] = parameter
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Says what to do where a capture fails; the CUDA context may be of no use afterwards, so nothing else is tried."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise RuntimeError(f'cuda_graphs: the capture failed ({reason}); set cuda_graphs: false.') from error
 
 
 def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -> torch.cuda.graph:

@@ -104,6 +104,18 @@ def teststand_ins_share_memory_and_leave_the_parameters_alone():
     assert [id(parameter) for parameter in module.parameters()] == [id(parameter) for parameter in own]
 
 
+def test_a_capture_that_fails_is_explained(monkeypatch):
+    def fail(*_):
+        raise RuntimeError('operation not permitted\nand more')
+
+    monkeypatch.setattr('gsm_plugin.archs.cuda_graphs._TrainingGraphs', fail)
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    call = GraphedCall(lambda x: x, [])
+    message = r'cuda_graphs: the capture failed \(operation not permitted\); set cuda_graphs: false'
+    with pytest.raises(RuntimeError, match=message):
+        call(torch.ones(1))
+
+
 @gpu
 def test_training_goes_through_distributed_data_parallel():
     """A single process is enough: DDP holds on to the stream that it was made on."""
