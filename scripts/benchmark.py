@@ -10,14 +10,16 @@ import argparse
 import gc
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 import gsm_plugin
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
+from gsm_plugin.evaluation.cost import time_calls
+from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.evaluation.timing import as_dict, measure, provenance
 
 gsm_plugin.register()
 
@@ -64,11 +66,11 @@ def main() -> int:
             net = build_network(_options(network, kind)).to(device)
             make_call = _inference if kind == 'infer' else _training
             call = make_call(net, (1, frames, 3, height, width), precision, device)
-            timing = measure(call, device, args.repeats)
+            timing = time_calls(call, device, args.repeats)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
             continue
-        rows.append({'work': work, 'frames_per_second': frames / timing.median, **as_dict(timing)})
+        rows.append({'work': work, 'frames_per_second': frames / timing.median, **asdict(timing)})
         print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
         path.write_text(json.dumps(record, indent=1) + '\n')
         # a network with CUDA graphs refers to itself, and they hold memory

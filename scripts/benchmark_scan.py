@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.evaluation.timing import provenance
 from gsm_plugin.ops import selective_scan
 
 ROOT = Path(__file__).parents[1]

@@ -33,8 +33,8 @@ import yaml
 from small_training import make_data, new_project
 
 from gsm_plugin.engine.options.reading import read_options
+from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.evaluation.timing import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / 'options/train_gsm_reds.yml'

@@ -1,7 +1,8 @@
-"""Time and peak memory of a piece of work, on a GPU or on the CPU."""
+"""Time and peak memory of a piece of work, or of a call that is repeated, on a GPU or on the CPU."""
 
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,26 @@ class Cost:
     peak_gib: float | None = None
 
 
+@dataclass(frozen=True)
+class Timing:
+    """What repeated calls cost.
+
+    Attributes:
+        median: Seconds.
+        fastest: Seconds.
+        slowest: Seconds.
+        repeats: Number of timed calls.
+        peak_gib: Peak memory on the GPU, GiB, during the calls and those before them, which alone allocate what CUDA
+            graphs use; None on the CPU.
+    """
+
+    median: float
+    fastest: float
+    slowest: float
+    repeats: int
+    peak_gib: float | None
+
+
 @contextmanager
 def measured(device: torch.device) -> Iterator[Cost]:
     """Measures what is done inside."""
@@ -41,6 +62,45 @@ def measured(device: torch.device) -> Iterator[Cost]:
         torch.cuda.synchronize(device)
     cost.seconds = time.perf_counter() - start
     cost.peak_gib = torch.cuda.max_memory_allocated(device) / 2**30 if on_gpu else _peak_of_process()
+
+
+def time_calls(call: Callable[[], object], device: str, repeats: int = 5, warmups: int = 2) -> Timing:
+    """Times a call: device events on a GPU, the clock on a CPU.
+
+    Args:
+        call: What is timed; its result is dropped.
+        device: `cuda` or `cpu`.
+        repeats: Timed calls.
+        warmups: Calls before them, for compilation, caches and clocks.
+    """
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats()
+    for _ in range(warmups):
+        call()
+    if device == 'cpu':
+        return _timing([_clock(call) for _ in range(repeats)], None)
+    torch.cuda.synchronize()
+    seconds = [_events(call) for _ in range(repeats)]
+    return _timing(seconds, torch.cuda.max_memory_allocated() / 2**30)
+
+
+def _timing(seconds: list[float], peak_gib: float | None) -> Timing:
+    return Timing(statistics.median(seconds), min(seconds), max(seconds), len(seconds), peak_gib)
+
+
+def _clock(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _events(call: Callable[[], object]) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
 
 
 def _forget_peak() -> None:

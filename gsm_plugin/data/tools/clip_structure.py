@@ -8,7 +8,7 @@ from pathlib import Path
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import ClipFacts
 from gsm_plugin.data.layouts import Layout
-from gsm_plugin.data.pairs import check_same_names
+from gsm_plugin.data.lq_gt_checks import check_same_names
 from gsm_plugin.data.tools.clip_folders import ClipFolder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import ClipFacts
-from gsm_plugin.data.pairs import compare_sizes
+from gsm_plugin.data.lq_gt_checks import compare_sizes
 from gsm_plugin.data.tools.images import ImageFacts
 
 # Facts of the frames that can be read: clip -> file name -> facts.

@@ -2,7 +2,7 @@
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.lmdb_list import read_lmdb_list
-from gsm_plugin.data.pairs import check_same_names, compare_sizes
+from gsm_plugin.data.lq_gt_checks import check_same_names, compare_sizes
 
 
 def read_lines(path: str, form: str) -> list[list[str]]:

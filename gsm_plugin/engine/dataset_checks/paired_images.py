@@ -4,7 +4,7 @@ from copy import deepcopy
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 
-from gsm_plugin.data.pairs import check_size
+from gsm_plugin.data.lq_gt_checks import check_size
 
 
 def check_paired_images(section: dict) -> None:

@@ -4,7 +4,7 @@ import os
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.layouts import REDS_HELD_OUT
-from gsm_plugin.data.pairs import check_size, visible_names
+from gsm_plugin.data.lq_gt_checks import check_size, visible_names
 from gsm_plugin.engine.dataset_checks.meta_info import check_lmdbs, read_lines
 
 _LENGTH = 100

@@ -3,7 +3,7 @@
 import os
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.pairs import check_frames, check_same_names, check_size, visible_names
+from gsm_plugin.data.lq_gt_checks import check_frames, check_same_names, check_size, visible_names
 from gsm_plugin.engine.dataset_checks.meta_info import read_lines
 from gsm_plugin.engine.dataset_checks.vimeo import check_sequences
 

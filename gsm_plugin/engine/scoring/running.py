@@ -18,8 +18,8 @@ from gsm_plugin.engine.scoring.clips import ClipSet
 from gsm_plugin.evaluation.cost import measured
 from gsm_plugin.evaluation.multiply_adds import count_per_pixel
 from gsm_plugin.evaluation.perceptual import Perceptual
+from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
-from gsm_plugin.evaluation.timing import provenance
 from gsm_plugin.layers.memory_format import convolves_by_tf32
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import Clip, score_clip
