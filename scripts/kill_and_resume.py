@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from small_training import make_data, new_project, train
 
 from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed
@@ -38,6 +39,8 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0, help='of the moments (default: 0)')
     parser.add_argument('--gpu', action='store_const', const=ON_GPU, default=[], help='train GSM on a GPU')
     args = parser.parse_args()
+    if args.gpu and not torch.cuda.device_count():
+        parser.error('--gpu needs a GPU, and PyTorch sees none; leave it out.')
     # Processes forked from one that has imported everything start in a moment, and are killed like any other.
     context = multiprocessing.get_context('fork')
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +48,8 @@ def main() -> int:
         make_data(root / 'data')
         reference = new_project(root, 'never_killed')
         run_to_end(context, reference, args.gpu)
+        if args.gpu and ' on cuda: backend ' not in (reference / 'output.txt').read_text():
+            sys.exit('The run was to be on the GPU, and its log does not say so.')
         # On a GPU, the first run compiles kernels.
         took = run_to_end(context, new_project(root, 'never_killed_either'), args.gpu)
         print(f'A run that nobody kills takes {took:.1f} s.', flush=True)
