@@ -27,6 +27,14 @@ def step(net, clip, precision=None):
     return output, {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
+def assert_same_gradients(plain, graphed):
+    largest = max(p.grad.norm() for p in plain.parameters() if p.grad is not None)
+    for (name, expected), actual in zip(plain.named_parameters(), graphed.parameters(), strict=True):
+        if expected.grad is not None:
+            error = (actual.grad - expected.grad).norm()
+            assert error <= 1e-4 * expected.grad.norm() + 1e-6 * largest, name
+
+
 def test_without_a_gpu_it_says_so_once_and_computes_the_same(caplog):
     plain, graphed = networks()
     assert plain.state_dict().keys() == graphed.state_dict().keys()
@@ -129,11 +137,7 @@ def test_training_goes_through_distributed_data_parallel():
             wrapped(clip).square().mean().backward()
     finally:
         torch.distributed.destroy_process_group()
-    largest = max(p.grad.norm() for p in plain.parameters() if p.grad is not None)
-    for (name, expected), actual in zip(plain.named_parameters(), graphed.parameters(), strict=True):
-        if expected.grad is not None:
-            error = (actual.grad - expected.grad).norm()
-            assert error <= 1e-4 * expected.grad.norm() + 1e-6 * largest, name
+    assert_same_gradients(plain, graphed)
 
 
 @gpu
@@ -179,11 +183,7 @@ def test_accumulated_gradients_are_those_without_graphs():
     for net in (plain, graphed):
         for clip in clips:
             net(clip).square().mean().backward()
-    largest = max(p.grad.norm() for p in plain.parameters() if p.grad is not None)
-    for (name, expected), actual in zip(plain.named_parameters(), graphed.parameters(), strict=True):
-        if expected.grad is not None:
-            error = (actual.grad - expected.grad).norm()
-            assert error <= 1e-4 * expected.grad.norm() + 1e-6 * largest, name
+    assert_same_gradients(plain, graphed)
 
 
 @gpu
