@@ -56,7 +56,7 @@ def torchrun(folder, device, dying_rank, workers, *flags):
     return subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', *flags,
          'train.py', 'train', '-opt', 'options.yml', '--launcher', 'pytorch', '--auto_resume'],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=100,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=80,
     )  # fmt: skip
 
 

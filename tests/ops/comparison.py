@@ -29,11 +29,8 @@ def poisoned_memory():
             torch.use_deterministic_algorithms(False)
 
 
-def assert_same_function(actual_function, expected_function, inputs, dtype=torch.float64, slack=1):
-    """Compares outputs and all gradients; the expected ones are computed in float64 from the rounded inputs.
-
-    Differences may be `slack` times as large as they are elsewhere.
-    """
+def assert_same_function(actual_function, expected_function, inputs, dtype=torch.float64):
+    """Compares outputs and all gradients; the expected ones are computed in float64 from the rounded inputs."""
     results = []
     for function, kind in ((actual_function, dtype), (expected_function, torch.float64)):
         leaves = [x.to(dtype).to(kind).requires_grad_() for x in inputs]
@@ -42,7 +39,7 @@ def assert_same_function(actual_function, expected_function, inputs, dtype=torch
             cotangent = random_tensors(output.shape, seed=1)[0].to(dtype).to(kind)
             gradients = torch.autograd.grad(output, leaves, cotangent)
         results.append([output, *gradients])
-    absolute, relative = (slack * tolerance for tolerance in TOLERANCES[dtype])
+    absolute, relative = TOLERANCES[dtype]
     for actual, expected in zip(*results, strict=True):
         scale = max(1.0, expected.abs().max().item() if expected.numel() else 1.0)
         torch.testing.assert_close(actual.double(), expected, atol=absolute * scale, rtol=relative)

@@ -27,13 +27,18 @@ def triton_backend(target, flow, dtype):
     return on_device(lambda *tensors: fraction_encoding_triton(*tensors, dtype))(target, flow)
 
 
+def law(target, flow, dtype):
+    """The naive backend on the device of the others, for powers of float32, the wavelengths, differ between devices."""
+    return on_device(lambda *tensors: fraction_encoding_naive(*tensors, dtype))(target, flow)
+
+
 def inputs(m, h, w, c, flows=2):
     """Targets, and flows with fractions that are the same in float32."""
     target, flow = random_tensors((m, h, w, c), (m * flows, 2, h, w))
     return [target, 3 * flow.mul(64).round().div(64)]
 
 
-def assert_matches_naive(function, tensors, dtype, slack=1):
+def assert_matches_naive(function, tensors, dtype):
     """Compares with targets and results in a precision; half precision has its flow in float32."""
 
     def of(encode, precision):
@@ -42,7 +47,7 @@ def assert_matches_naive(function, tensors, dtype, slack=1):
 
         return encoded
 
-    assert_same_function(of(function, dtype), of(fraction_encoding_naive, torch.float64), tensors, dtype, slack)
+    assert_same_function(of(function, dtype), of(law, torch.float64), tensors, dtype)
 
 
 @ALL
@@ -92,8 +97,7 @@ def test_triton_gives_nothing_for_images_without_pixels():
 
 @pytest.mark.skipif(DEVICE == 'cpu', reason='sizes for a GPU')
 def test_triton_matches_naive_at_the_size_of_a_window():
-    # gradients of angles of up to 50 turns, which float32 rounds, add up over the channels
-    assert_matches_naive(triton_backend, inputs(1, 90, 161, 192, flows=5), torch.float32, slack=4)
+    assert_matches_naive(triton_backend, inputs(1, 90, 161, 192, flows=5), torch.float32)
 
 
 def test_wrong_shapes_are_named():
