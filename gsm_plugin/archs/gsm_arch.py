@@ -13,6 +13,7 @@ from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -144,12 +145,12 @@ class GSMamba(nn.Module):
     def enhance(self, x: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""
         shape = x.shape[:2]
+        frames = x.flatten(0, 1)
         # contiguous, as everything up to the reconstruction reads and writes
-        features = self.conv_first(x.flatten(0, 1)).unflatten(0, shape).permute(0, 1, 3, 4, 2).contiguous()
-        deep = self.propagate(features, flows_backward, flows_forward)
-        clips = (clip.flatten(0, 1) for clip in (features, deep, x))
+        deep = self.propagate(self._embed(frames).contiguous().unflatten(0, shape), flows_backward, flows_forward)
         pixels = x.shape[3] * x.shape[4] * self.upscale**2
-        return run_in_groups(self._reconstruct, *clips, pixels=pixels, at_once=_PIXELS_AT_ONCE).unflatten(0, shape)
+        output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=_PIXELS_AT_ONCE)
+        return output.unflatten(0, shape)
 
     def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
@@ -167,11 +168,16 @@ class GSMamba(nn.Module):
             features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align)
         return features
 
-    def _reconstruct(self, features: Tensor, deep: Tensor, frames: Tensor) -> Tensor:
-        """Output frames from input frames (n, in_chans, h, w) and features before and after the layers (n, h, w, c)."""
-        features = (features + self.conv_after_body(self.norm(deep))).permute(0, 3, 1, 2)
+    def _embed(self, frames: Tensor) -> Tensor:
+        """Features before the layers, (n, in_chans, h, w) -> (n, h, w, c)."""
+        return self.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
+
+    def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
+        """Output frames from input frames (n, in_chans, h, w) and features after the layers (n, h, w, c)."""
+        # computed again, since to keep features of all frames costs more than this convolution of three colours; here
+        # and below, the first addend decides on the order of memory
+        features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
         details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
-        # the first addend decides on the order of memory
         return F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False) + details
 
 

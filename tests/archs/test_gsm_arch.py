@@ -141,7 +141,7 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
 
 
-def test_inference_keeps_three_feature_maps_of_each_frame_and_no_more(monkeypatch):
+def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(monkeypatch):
     channels, side, peaks = 32, 32, {}
     monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * side * side * 4)
     monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
@@ -152,8 +152,8 @@ def test_inference_keeps_three_feature_maps_of_each_frame_and_no_more(monkeypatc
             net(clip(1, frames, 3, side, side))
         peaks[frames] = memory.peak
     of_a_pixel = (peaks[24] - peaks[8]) / (24 - 8) / side**2
-    # those before the layers, before a layer and in it; besides, input, output, and flows between frames and in windows
-    maps, pictures, flows = 3 * channels, 3 + 2**2 * 3, 2 * 2 * (2 + 2 * 3)
+    # those before a layer and in it; besides, input, output, and flows between frames and in windows
+    maps, pictures, flows = 2 * channels, 3 + 2**2 * 3, 2 * 2 * (2 + 2 * 3)
     assert of_a_pixel <= 4 * (maps + pictures + flows)
 
 
