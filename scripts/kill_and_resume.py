@@ -37,9 +37,11 @@ def main() -> int:
     parser.add_argument('--kills', type=int, default=100, help='how often to kill (default: 100)')
     parser.add_argument('--kills-in-a-run', type=int, default=1, help='how often in one training (default: 1)')
     parser.add_argument('--seed', type=int, default=0, help='of the moments (default: 0)')
-    parser.add_argument('--gpu', action='store_const', const=ON_GPU, default=[], help='train GSM on a GPU')
+    parser.add_argument(
+        '--gpu', dest='forced', action='store_const', const=ON_GPU, default=[], help='train GSM on a GPU'
+    )
     args = parser.parse_args()
-    if args.gpu and not torch.cuda.device_count():
+    if args.forced and not torch.cuda.device_count():
         parser.error('--gpu needs a GPU, and PyTorch sees none; leave it out.')
     # Processes forked from one that has imported everything start in a moment, and are killed like any other.
     context = multiprocessing.get_context('fork')
@@ -47,11 +49,11 @@ def main() -> int:
         root = Path(folder)
         make_data(root / 'data')
         reference = new_project(root, 'never_killed')
-        run_to_end(context, reference, args.gpu)
-        if args.gpu and ' on cuda: backend ' not in (reference / 'output.txt').read_text():
+        run_to_end(context, reference, args.forced)
+        if args.forced and ' on cuda: backend ' not in (reference / 'output.txt').read_text():
             sys.exit('The run was to be on the GPU, and its log does not say so.')
         # On a GPU, the first run compiles kernels.
-        took = run_to_end(context, new_project(root, 'never_killed_either'), args.gpu)
+        took = run_to_end(context, new_project(root, 'never_killed_either'), args.forced)
         print(f'A run that nobody kills takes {took:.1f} s.', flush=True)
         return kill_all(context, root, reference, took, args)
 
@@ -63,12 +65,12 @@ def kill_all(context, root: Path, reference: Path, took: float, args: argparse.N
     while kills < args.kills:
         project = new_project(root, f'killed_{endings}')
         for _ in range(args.kills_in_a_run):
-            before, was_killed = kill_after(context, project, args.gpu, moments.uniform(0.05, took))
+            before, was_killed = kill_after(context, project, args.forced, moments.uniform(0.05, took))
             kills += was_killed
             lost += was_killed and newest_whole(project) < before
             unfinished += len(list(project.glob('experiments/run/*/*.part')))
         # Other work on the machine makes runs slower or faster; the moments are to fall into them.
-        took = run_to_end(context, project, args.gpu) / 2 + took / 2
+        took = run_to_end(context, project, args.forced) / 2 + took / 2
         differing = list(differences(ending_of(project), ending_of(reference)))
         endings, identical = endings + 1, identical + (not differing)
         print(f'{kills} kills, {identical} of {endings} endings identical, {lost} checkpoints lost', flush=True)

@@ -2,64 +2,16 @@ import multiprocessing
 import os
 import pickle
 import random
-import zlib
 
 import cv2
 import lmdb
-import numpy as np
 import pytest
 import torch
 from basicsr.data.reds_dataset import REDSRecurrentDataset
-from basicsr.utils.lmdb_util import LmdbMaker
 
 from gsm_plugin.data import frame_sources
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
-
-SCALE = 2
-
-
-def images_of(seed, size=(8, 12)):
-    """An LQ image and the GT that repeats each of its pixels, BGR."""
-    lq = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-    return {'LQ': lq, 'GT': lq.repeat(SCALE, 0).repeat(SCALE, 1)}
-
-
-def write_clip(root, clip, names, size=(8, 12), kinds=('LQ', 'GT')):
-    for i, name in enumerate(names):
-        images = images_of(zlib.crc32(f'{clip}/{i}'.encode()), size)
-        for kind in kinds:
-            path = root / kind / clip / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            assert cv2.imwrite(str(path), images[kind])
-
-
-def write_lmdb(root, clips):
-    for kind in ('LQ', 'GT'):
-        maker = LmdbMaker(str(root / f'{kind}.lmdb'), map_size=2**24)
-        for clip, count in clips.items():
-            for i in range(count):
-                image = images_of(i)[kind]
-                maker.put(cv2.imencode('.png', image)[1].tobytes(), f'{clip}/{i:08d}', image.shape)
-        maker.close()
-
-
-def options(root, phase='train', suffix='', **changes):
-    opt = {
-        'name': 'set',
-        'type': 'VideoFoldersDataset',
-        'phase': phase,
-        'scale': SCALE,
-        'dataroot_lq': str(root / f'LQ{suffix}'),
-        'dataroot_gt': str(root / f'GT{suffix}'),
-        'io_backend': {'type': 'lmdb' if suffix else 'disk'},
-    }
-    if phase == 'train':
-        opt.update(num_frame=3, gt_size=8)
-    return {**opt, **changes}
-
-
-def frame_names(count):
-    return [f'{i:08d}.png' for i in range(count)]
+from tests.data_room.video_folders import SCALE, frame_names, images_of, options, write_clip, write_lmdb
 
 
 def lies_in(crop, image):
@@ -119,13 +71,6 @@ def test_a_clip_in_an_lmdb_can_be_validated_like_one_of_folders(tmp_path):
     torch.testing.assert_close(item['lq'], expected, atol=1e-6, rtol=0)
     assert item['frame_names'] == ['00000000', '00000001', '00000002']
     torch.testing.assert_close(dataset.read_gt(0, 2), to_tensor(images_of(2)['GT']), atol=1e-6, rtol=0)
-
-
-def test_images_beside_clip_folders_are_refused(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(1))
-    write_clip(tmp_path, '.', ['preview.png'])
-    with pytest.raises(ValueError, match=r'preview\.png.*beside folders \(a\)'):
-        VideoFoldersDataset(options(tmp_path, 'val'))
 
 
 def test_hidden_files_and_other_files_are_passed_over(tmp_path):
@@ -257,166 +202,6 @@ def test_lmdb_is_not_opened_before_the_first_read(tmp_path):
     lmdb.open(str(tmp_path / 'LQ.lmdb'), readonly=True).close()
 
 
-def remove(root, *parts):
-    os.remove(root.joinpath(*parts))
-
-
-def test_a_missing_frame_is_named_with_its_clip_and_the_cure(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(4))
-    remove(tmp_path, 'GT', 'a', '00000002.png')
-    with pytest.raises(ValueError, match=r'clip a has no frame 00000002 in dataroot_gt.*add, remove or rename'):
-        VideoFoldersDataset(options(tmp_path))
-
-
-def test_frames_with_other_names_are_not_matched_by_position(tmp_path):
-    write_clip(tmp_path, 'a', ['0.png', '1.png', '2.png'], kinds=['LQ'])
-    write_clip(tmp_path, 'a', ['1.png', '2.png', '3.png'], kinds=['GT'])
-    with pytest.raises(ValueError, match='clip a has no frame 0 in dataroot_gt'):
-        VideoFoldersDataset(options(tmp_path))
-
-
-@pytest.mark.parametrize('kind, key', [('GT', 'dataroot_gt'), ('LQ', 'dataroot_lq')])
-def test_a_missing_clip_is_named(tmp_path, kind, key):
-    write_clip(tmp_path, 'a', frame_names(3))
-    write_clip(tmp_path, 'b', frame_names(3), kinds=[{'GT': 'LQ', 'LQ': 'GT'}[kind]])
-    with pytest.raises(ValueError, match=f'clip b is missing in {key}'):
-        VideoFoldersDataset(options(tmp_path))
-
-
-def test_a_wrong_scale_is_found_at_the_start(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    with pytest.raises(ValueError, match='16x24 pixels, which is not 3 times the 8x12'):
-        VideoFoldersDataset(options(tmp_path, scale=3, gt_size=9))
-
-
-def test_a_short_clip_is_named_at_the_start(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(4))
-    VideoFoldersDataset(options(tmp_path, num_frame=4))
-    with pytest.raises(ValueError, match=r'clip a has 4 frames, .* need 5; lower num_frame'):
-        VideoFoldersDataset(options(tmp_path, interval_list=[1, 2]))
-
-
-def test_a_crop_larger_than_the_clip_is_found_at_the_start(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    with pytest.raises(ValueError, match='GT of clip a has 16x24 pixels, less than gt_size 18'):
-        VideoFoldersDataset(options(tmp_path, gt_size=18))
-
-
-@pytest.mark.parametrize('phase', ['train', 'val'])
-@pytest.mark.parametrize('content', [b'', b'not an image', 'truncated'])
-def test_a_damaged_image_is_named(tmp_path, phase, content):
-    write_clip(tmp_path, 'a', frame_names(3))
-    path = tmp_path / 'LQ' / 'a' / '00000001.png'
-    path.write_bytes(path.read_bytes()[:60] if content == 'truncated' else content)
-    with pytest.raises(ValueError, match=r'00000001\.png is not a readable image'):
-        VideoFoldersDataset(options(tmp_path, phase))[0]
-
-
-def test_a_frame_of_another_size_is_named(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    cv2.imwrite(str(tmp_path / 'LQ' / 'a' / '00000001.png'), np.zeros((8, 10, 3), np.uint8))
-    for phase in ('train', 'val'):
-        with pytest.raises(ValueError, match=r'00000001\.png has 8x10 pixels but .*00000000\.png has 8x12'):
-            VideoFoldersDataset(options(tmp_path, phase))[0]
-
-
-def test_gt_of_another_size_within_a_clip_is_named(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    cv2.imwrite(str(tmp_path / 'GT' / 'a' / '00000001.png'), np.zeros((16, 20, 3), np.uint8))
-    with pytest.raises(ValueError, match=r'00000001\.png has 16x20 pixels, which is not 2 times'):
-        VideoFoldersDataset(options(tmp_path, 'val')).read_gt(0, 1)
-
-
-def test_a_missing_lmdb_key_is_named_with_the_database(tmp_path):
-    write_lmdb(tmp_path, {'a': 3})
-    with lmdb.open(str(tmp_path / 'LQ.lmdb'), map_size=2**24) as env, env.begin(write=True) as transaction:
-        transaction.delete(b'a/00000001')
-    with pytest.raises(LookupError, match=r'LQ\.lmdb has no key a/00000001'):
-        VideoFoldersDataset(options(tmp_path, suffix='.lmdb'))[0]
-
-
-def test_an_lmdb_without_meta_info_is_refused(tmp_path):
-    write_lmdb(tmp_path, {'a': 3})
-    remove(tmp_path, 'GT.lmdb', 'meta_info.txt')
-    with pytest.raises(FileNotFoundError, match=r'GT\.lmdb has no meta_info\.txt'):
-        VideoFoldersDataset(options(tmp_path, suffix='.lmdb'))
-
-
-def test_a_wrong_frame_count_in_meta_info_is_refused(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    (tmp_path / 'meta.txt').write_text('a 4 (16,24,3)\n')
-    with pytest.raises(ValueError, match='gives clip a 4 frames, but dataroot_lq has 3'):
-        VideoFoldersDataset(options(tmp_path, meta_info_file=str(tmp_path / 'meta.txt')))
-
-
-@pytest.mark.parametrize('backend', ['', '.lmdb'])
-def test_a_clip_that_only_meta_info_knows_is_refused(tmp_path, backend):
-    write_lmdb(tmp_path, {'a': 3})
-    write_clip(tmp_path, 'a', frame_names(3))
-    (tmp_path / 'meta.txt').write_text('zebra\n')
-    with pytest.raises((FileNotFoundError, ValueError), match='zebra'):
-        VideoFoldersDataset(options(tmp_path, suffix=backend, meta_info_file=str(tmp_path / 'meta.txt')))
-
-
-@pytest.mark.parametrize(
-    'phase, changes, message',
-    [
-        ('training', {}, "phase is 'training'"),
-        ('train', {'io_backend': {'type': 'memcached'}}, "type is 'memcached'; set disk or lmdb"),
-        ('train', {'dataroot_gt': None}, 'lacks dataroot_gt'),
-        ('val', {'dataroot_lq': None}, 'lacks dataroot_lq'),
-        ('val', {'scale': 1.5}, 'scale has 1.5; it needs a whole number'),
-        ('train', {'num_frame': -1}, 'num_frame has -1; it needs a whole number'),
-        ('train', {'num_frame': '7'}, "num_frame has '7'"),
-        ('train', {'gt_size': 0}, 'gt_size has 0'),
-        ('train', {'gt_size': 9}, 'gt_size 9 is not a multiple of scale 2'),
-        ('train', {'interval_list': [1, 0]}, 'interval_list has 0'),
-        ('train', {'interval_list': 2}, r'interval_list is 2; write a list such as \[1\]'),
-        ('val', {'use_hflip': True}, 'use_hflip is read in training only'),
-        ('val', {'num_frame': 7}, 'num_frame is 7, but validation takes whole clips'),
-    ],
-)
-def test_wrong_options_are_named(tmp_path, phase, changes, message):
-    write_clip(tmp_path, 'a', frame_names(3))
-    with pytest.raises(ValueError, match=message):
-        VideoFoldersDataset({**options(tmp_path, phase), **changes})
-
-
-@pytest.mark.parametrize('key', ['dataroot_lq', 'dataroot_gt', 'meta_info_file'])
-def test_a_missing_path_is_named(tmp_path, key):
-    write_clip(tmp_path, 'a', frame_names(3))
-    with pytest.raises(FileNotFoundError, match='nowhere does not exist'):
-        VideoFoldersDataset(options(tmp_path, **{key: str(tmp_path / 'nowhere')}))
-
-
-def test_a_root_without_images_or_folders_is_named(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    (tmp_path / 'nothing').mkdir()
-    with pytest.raises(FileNotFoundError, match='nothing has neither images nor folders of images'):
-        VideoFoldersDataset(options(tmp_path, dataroot_lq=str(tmp_path / 'nothing')))
-
-
-def test_a_frame_that_is_there_twice_is_named(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    write_clip(tmp_path, 'a', ['00000001.bmp'], kinds=['LQ'])
-    with pytest.raises(ValueError, match=r'00000001\.\w+ and 00000001\.\w+ are the same frame twice; remove one'):
-        VideoFoldersDataset(options(tmp_path))
-
-
-def test_lmdb_keys_without_a_clip_are_named(tmp_path):
-    write_lmdb(tmp_path, {'a': 3})
-    (tmp_path / 'LQ.lmdb' / 'meta_info.txt').write_text('0001.png (8,12,3) 1\n')
-    with pytest.raises(ValueError, match=r'LQ\.lmdb.meta_info\.txt lists the key 0001; keys .* must be clip/frame'):
-        VideoFoldersDataset(options(tmp_path, suffix='.lmdb'))
-
-
-def test_an_empty_clip_list_is_refused(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    (tmp_path / 'meta.txt').write_text('\n')
-    with pytest.raises(ValueError, match=r'meta\.txt names no clip; write one folder name per line'):
-        VideoFoldersDataset(options(tmp_path, meta_info_file=str(tmp_path / 'meta.txt')))
-
-
 def test_construction_reads_headers_of_first_frames_only(tmp_path, monkeypatch):
     for clip in ('a', 'b'):
         write_clip(tmp_path, clip, frame_names(5))
@@ -426,13 +211,6 @@ def test_construction_reads_headers_of_first_frames_only(tmp_path, monkeypatch):
     monkeypatch.setattr(frame_sources, 'imfrombytes', None)
     VideoFoldersDataset(options(tmp_path))
     assert set(opened) == {'00000000.png'}
-
-
-def test_a_clip_folder_without_images_is_named(tmp_path):
-    write_clip(tmp_path, 'a', frame_names(3))
-    (tmp_path / 'LQ' / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match=r'empty has no images'):
-        VideoFoldersDataset(options(tmp_path))
 
 
 def test_every_option_that_is_read_is_documented_and_no_other(tmp_path):
