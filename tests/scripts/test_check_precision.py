@@ -2,20 +2,61 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
+
+from gsm_plugin.archs.gsm_arch import GSMamba
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/check_precision.py'
+ROWS = [[p, n] for p in ('fp32', 'bf16', 'fp16') for n in ('fast', 'naive', 'fast against naive')]
 
 
-@pytest.mark.parametrize(('least_psnr', 'status'), [(80.0, 0), (1000.0, 1)])
-def test_the_fast_network_is_as_exact_as_the_naive_one(monkeypatch, capsys, least_psnr, status):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the script with some of its constants changed: status, output, and the first two cells of its tables."""
     spec = importlib.util.spec_from_file_location('check_precision', SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    monkeypatch.setattr(script, 'LEAST_PSNR', least_psnr)
-    monkeypatch.setattr(sys, 'argv', ['check_precision', '--channels', '8', '--height', '3', '--width', '4'])
-    assert script.main() == status
-    printed = capsys.readouterr().out
+
+    def run(*arguments, **constants):
+        for name, value in constants.items():
+            monkeypatch.setattr(script, name, value)
+        words = ['check_precision', '--channels', '8', '--height', '3', '--width', '4', *arguments]
+        monkeypatch.setattr(sys, 'argv', words)
+        status, printed = script.main(), capsys.readouterr().out
+        rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in printed.splitlines() if line[:1] == '|']
+        return status, printed, rows
+
+    return run
+
+
+@pytest.mark.parametrize(('least_psnr', 'status'), [(80.0, 0), (1000.0, 1)])
+def test_the_fast_network_is_as_exact_as_the_naive_one(run, least_psnr, status):
+    found, printed, rows = run(LEAST_PSNR=least_psnr)
+    assert found == status
     assert ('NOT GOOD' in printed) == bool(status)
-    rows = [[cell.strip() for cell in line.split('|')[1:3]] for line in printed.splitlines() if line.startswith('|')]
-    assert rows[2:] == [[p, n] for p in ('fp32', 'bf16') for n in ('fast', 'naive', 'fast against naive')]
+    assert [row[:2] for row in rows[2:]] == ROWS
+
+
+def test_without_jumps_of_derivatives_gradients_in_half_precision_are_near(run):
+    def gradient(rows):
+        return float(next(row for row in rows if row[:2] == ['bf16', 'naive'])[3])
+
+    assert gradient(run()[2]) < gradient(run('--kinks')[2]) / 2
+
+
+def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
+    options = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2}
+    torch.save({'params_ema': GSMamba(**options).state_dict()}, tmp_path / 'net.pth')
+    noise = np.random.default_rng(0)
+    for kind, side in (('LQ', 8), ('GT', 32)):
+        (tmp_path / kind / 'clip').mkdir(parents=True)
+        for i in range(3):
+            cv2.imwrite(str(tmp_path / kind / 'clip' / f'{i}.png'), noise.integers(0, 256, (side, side, 3), np.uint8))
+    status, printed, rows = run('--weights', str(tmp_path / 'net.pth'), '--clips', str(tmp_path), DEMO=options)
+    assert status == 0
+    assert 'the loss of the recipes on a piece of clip' in printed
+    assert [row[:2] for row in rows if row[0] in ('fp32', 'bf16', 'fp16')] == 2 * ROWS
+    assert rows[-1][0] == 'clip'
