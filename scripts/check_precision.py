@@ -267,7 +267,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--kinks', action='store_true', help="leave the jumps of ReLUs' derivatives as they are")
     parser.add_argument('--weights', type=Path, help="the demo's, such as experiments/train_gsm_demo/models/...")
     parser.add_argument('--clips', type=Path, default=Path('datasets/demo/test'), help="the demo's test clips")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.height, args.width) < 1:
+        parser.error(f'--height {args.height} --width {args.width}: give a pixel at least.')
+    if args.weights and not args.weights.is_file():
+        parser.error(f'--weights {args.weights} is no file; `make demo` trains a network and says where it is.')
+    if args.weights and not (args.clips / 'LQ').is_dir():
+        parser.error(f'--clips {args.clips} has no folder LQ; `make demo` makes datasets/demo/test.')
+    return args
 
 
 if __name__ == '__main__':

@@ -60,3 +60,17 @@ def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
     assert 'the loss of the recipes on a piece of clip' in printed
     assert [row[:2] for row in rows if row[0] in ('fp32', 'bf16', 'fp16')] == 2 * ROWS
     assert rows[-1][0] == 'clip'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--weights', 'nothing.pth'], 'nothing.pth is no file; `make demo`'),
+        (['--weights', __file__, '--clips', 'nowhere'], 'nowhere has no folder LQ; `make demo`'),
+        (['--height', '0'], '--height 0 --width 4: give a pixel at least'),
+    ],
+)
+def test_wrong_input_is_a_sentence(run, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run(*arguments)
+    assert message in capsys.readouterr().err
