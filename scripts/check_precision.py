@@ -60,9 +60,7 @@ class Case(NamedTuple):
     weighting: Tensor
 
     def network(self, device: str, **options) -> GSMamba:
-        network = GSMamba(**self.options, **options)
-        network.load_state_dict(self.weights)
-        return network.to(device).train()
+        return _network(self.options | options, self.weights, device).train()
 
 
 class Step(NamedTuple):
@@ -111,11 +109,17 @@ def _trained_cases(args: argparse.Namespace, device: str) -> Iterator[Case]:
     for name, lq, gt in _clips(args, device):
         lq = lq[:, :FRAMES, :, : args.height, : args.width]
         gt = gt[:, :FRAMES, :, : SCALE * args.height, : SCALE * args.width]
-        case = Case(f'Trained weights, the loss of the recipes on a piece of {name}', DEMO, weights, lq, gt)
         with torch.no_grad():
-            error = case.network(device).double()(lq.double()) - gt
+            error = _network(DEMO, weights, device).double()(lq.double()) - gt
         # the derivative of a Charbonnier loss; that of the output itself would jump where rounding changes a sign
-        yield case._replace(weighting=error / (error.square() + 1e-12).sqrt())
+        weighting = error / (error.square() + 1e-12).sqrt()
+        yield Case(f'Trained weights, the loss of the recipes on a piece of {name}', DEMO, weights, lq, weighting)
+
+
+def _network(options: dict[str, int | str | bool], weights: dict[str, Tensor], device: str) -> GSMamba:
+    network = GSMamba(**options)
+    network.load_state_dict(weights)
+    return network.to(device)
 
 
 def _compare(case: Case, device: str) -> bool:
@@ -224,9 +228,7 @@ def _is_deterministic(case: Case, device: str) -> bool:
 
 @torch.no_grad()
 def _compare_clips(args: argparse.Namespace, device: str) -> None:
-    network = GSMamba(**DEMO)
-    network.load_state_dict(_trained_weights(args))
-    network = network.to(device).eval()
+    network = _network(DEMO, _trained_weights(args), device).eval()
     rows = []
     for name, lq, gt in _clips(args, device):
         with _precision('fp32', lq.device):
