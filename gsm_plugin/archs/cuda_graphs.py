@@ -116,7 +116,8 @@ class _TrainingGraphs:
     ) -> None:
         self.step = 0
         self._inputs = _samples(tensors)
-        with _autocast_without_cache(tensors[0]), stand_ins(modules) as parameters:
+        # with a cache of weights in half precision, their gradients would be added up in it
+        with _autocast(tensors[0], cache_enabled=False), stand_ins(modules) as parameters:
             leaves = *self._inputs, *parameters
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
             stream = torch.cuda.Stream()
@@ -155,8 +156,11 @@ class _TrainingGraphs:
 class _InferenceGraph:
     def __init__(self, function: Callable[..., Tensor], tensors: tuple[Tensor, ...]) -> None:
         self._inputs, self._graph = _samples(tensors), torch.cuda.CUDAGraph()
-        with _autocast_without_cache(tensors[0]), _capture(self._graph):
+        # what autocast has kept of weights may be gone at a replay; what it keeps here is the graph's alone
+        torch.clear_autocast_cache()
+        with _autocast(tensors[0], cache_enabled=True), _capture(self._graph):
             self._output = function(*self._inputs)
+        torch.clear_autocast_cache()
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         for own, tensor in zip(self._inputs, tensors, strict=True):
@@ -206,9 +210,8 @@ def _samples(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in tensors)
 
 
-def _autocast_without_cache(x: Tensor) -> torch.autocast:
-    """The autocast that is on, without its cache of weights, which does not outlive it while a graph does."""
+def _autocast(x: Tensor, cache_enabled: bool) -> torch.autocast:
+    """The autocast that is on, with its cache of weights in half precision or without."""
     kind = x.device.type
-    return torch.autocast(
-        kind, torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind), cache_enabled=False
-    )
+    enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+    return torch.autocast(kind, dtype, enabled, cache_enabled)

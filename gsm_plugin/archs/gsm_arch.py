@@ -14,6 +14,7 @@ from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.precision import precision_of_sums
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -204,11 +205,12 @@ class _Stage(nn.Module):
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
         """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        attended = self.attn_blocks(x)
-        # without attention blocks, x itself would be overwritten
-        frames = FrameBuffer(attended.clone() if attended is x else attended, self.mamba_block.skip_scale.dtype)
-        constants = self.mamba_block.constants(implicit_warp)
         in_place = not torch.is_grad_enabled()
+        memory = torch.empty_like(x, dtype=precision_of_sums(x, self.mamba_block.skip_scale)) if in_place else None
+        attended = self.attn_blocks(x, memory)
+        # without attention blocks, x itself would be overwritten
+        frames = FrameBuffer(memory.copy_(x) if in_place and attended is x else attended)
+        constants = self.mamba_block.constants(implicit_warp)
         reach = gather_flows.shape[2] // 2
         for i in range(x.shape[1]):
             positions = range(i - reach, i + reach + 1)

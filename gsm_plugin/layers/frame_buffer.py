@@ -13,13 +13,12 @@ class FrameBuffer:
     that memory does not grow with the number of windows.
 
     Args:
-        clip: (b, t, h, w, c); overwritten where gradients are off and it has the type `dtype`.
-        dtype: Type of the frames that will be written.
+        clip: (b, t, h, w, c); overwritten where gradients are off.
     """
 
-    def __init__(self, clip: Tensor, dtype: torch.dtype) -> None:
-        self._clip = None if torch.is_grad_enabled() else clip.to(torch.promote_types(clip.dtype, dtype))
-        self._frames = list((clip if self._clip is None else self._clip).unbind(1))
+    def __init__(self, clip: Tensor) -> None:
+        self._clip = None if torch.is_grad_enabled() else clip
+        self._frames = list(clip.unbind(1))
 
     def read(self, positions: Sequence[int]) -> Tensor:
         """Frames at consecutive positions, (b, k, h, w, c); the first or last frame stands for those outside.
@@ -29,7 +28,12 @@ class FrameBuffer:
         if self._clip is not None and positions[0] >= 0 and positions[-1] < len(self._frames):
             return self._clip[:, positions[0] : positions[-1] + 1]
         last = len(self._frames) - 1
-        return torch.stack([self._frames[min(max(i, 0), last)] for i in positions], 1)
+        frames = [self._frames[min(max(i, 0), last)] for i in positions]
+        if self._clip is None:
+            return torch.stack(frames, 1)
+        b, _, *sides = self._clip.shape
+        # with its own memory, since autocast refuses to stack frames in a half precision that is not the one it casts to
+        return torch.stack(frames, 1, out=self._clip.new_empty(b, len(frames), *sides))
 
     def write(self, positions: Sequence[int], window: Tensor) -> None:
         """Writes frames (b, k, h, w, c) to consecutive positions; those outside the clip are dropped."""

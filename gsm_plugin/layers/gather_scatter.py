@@ -100,7 +100,9 @@ class GatherScatterBlock(nn.Module):
         into = window if in_place and self.scatter == 'all' else None
         x = checkpointing.run(self._feed_forward, window, scattered, into, recompute=self.recompute_ffn)
         if self.scatter == 'anchor':
-            x = torch.cat((window[:, :anchor], x[:, anchor : anchor + 1], window[:, anchor + 1 :]), 1)
+            updated = window.to(x.dtype, copy=True)
+            updated[:, anchor] = x[:, anchor]
+            return updated
         return x
 
     def gather(self, window: Tensor, flow: Tensor, anchor: int, constants: SweepConstants) -> Tensor:

@@ -1,4 +1,4 @@
-"""Precision of autocast, for ops that write what a product of matrices reads."""
+"""Precision under autocast, of what products of matrices read and of what sums are kept in."""
 
 import torch
 from torch import Tensor
@@ -8,3 +8,14 @@ def precision_of_products(x: Tensor) -> torch.dtype:
     """Type in which a Linear gets x: that of autocast where it is on, else that of x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def precision_of_sums(x: Tensor, parameter: Tensor) -> torch.dtype:
+    """Type in which frames are kept that layers add to: what PyTorch makes of x and a parameter.
+
+    In inference under autocast it is float16, of half the memory and traffic. Its 11 bits cut off less than the products
+    in bfloat16 do, which have 8.
+    """
+    if torch.is_autocast_enabled(x.device.type) and not torch.is_grad_enabled():
+        return torch.float16
+    return torch.promote_types(x.dtype, parameter.dtype)

@@ -225,12 +225,11 @@ class AttentionGroup(nn.Module):
             for i in range(depth)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, t, h, w, dim) -> the same."""
-        own = None
+    def forward(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        """(b, t, h, w, dim) -> the same, which without gradients may be written into a tensor, such as x."""
         for block in self.blocks:
-            # the first block leaves its input as it is, the others may write over theirs
-            x = own = block(x, own)
+            # without a tensor for it, the first block leaves its input as it is, the others may write over theirs
+            x = into = block(x, into)
         return x
 
 

@@ -7,6 +7,7 @@ import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.models.precision import autocast
 from gsm_plugin.ops import dispatch
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
 from tests.memory import PeakMemory
@@ -141,20 +142,37 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
 
 
-def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(monkeypatch):
+@pytest.mark.parametrize('precision, size', [('fp32', 4), ('bf16', 2)])
+def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, size, monkeypatch):
     channels, side, peaks = 32, 32, {}
     monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * side * side * 4)
     monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
     monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', 2 * side * side)
     net = tiny(embed_dims=channels)
     for frames in (8, 24):
-        with torch.no_grad(), PeakMemory() as memory:
+        with torch.no_grad(), autocast(precision, torch.device('cpu')), PeakMemory() as memory:
             net(clip(1, frames, 3, side, side))
         peaks[frames] = memory.peak
     of_a_pixel = (peaks[24] - peaks[8]) / (24 - 8) / side**2
     # those before a layer and in it; besides, input, output, and flows between frames and in windows
     maps, pictures, flows = 2 * channels, 3 + 2**2 * 3, 2 * 2 * (2 + 2 * 3)
-    assert of_a_pixel <= 4 * (maps + pictures + flows)
+    assert of_a_pixel <= size * maps + 4 * (pictures + flows)
+
+
+@pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
+def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_training(options):
+    net, x = tiny(**options), clip(2, 4, 3, 17, 18)
+    types = []
+    net.prop_layers[0].register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    with autocast('bf16', x.device):
+        training = net(x).detach()
+        with torch.no_grad():
+            inference = net(x)
+    with torch.no_grad():
+        expected = net.double()(x.double())
+    error, usual = ((output - expected).norm() for output in (inference, training))
+    assert types == [torch.float32, torch.float16, torch.float64]
+    assert error <= 1.1 * usual
 
 
 @pytest.mark.parametrize('options', [{'attn_depth': 0}, {'pa_frame': 3}, {'scatter': 'anchor'}])
