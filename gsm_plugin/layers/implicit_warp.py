@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.layers.precision import precision_of_products
+from gsm_plugin.layers.precision import autocast_as_kept, precision_of_products
 from gsm_plugin.ops import fraction_encoding, implicit_warp
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
@@ -69,6 +69,7 @@ class ImplicitWarp(nn.Module):
             (n, h, w, dim).
         """
         weight, bias, key_position, value_position = self.projections() if projections is None else projections
-        query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
-        key, value = F.linear(frames, weight, bias).chunk(2, -1)
+        with autocast_as_kept(frames):
+            query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
+            key, value = F.linear(frames, weight, bias).chunk(2, -1)
         return implicit_warp(query, key, value, flow, key_position, value_position, self.num_heads, self.backend)

@@ -162,16 +162,22 @@ def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, s
 @pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
 def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_training(options):
     net, x = tiny(**options), clip(2, 4, 3, 17, 18)
-    types = []
-    net.prop_layers[0].register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    sums, products = set(), set()
+    net.prop_layers[0].register_forward_hook(lambda module, args, output: sums.add(output.dtype))
+    net.implicit_align.q.register_forward_hook(lambda module, args, output: products.add(output.dtype))
     with autocast('bf16', x.device):
         training = net(x).detach()
+        assert sums == {torch.float32}
+        assert products == {torch.bfloat16}
+        sums.clear()
+        products.clear()
         with torch.no_grad():
             inference = net(x)
+    # what is kept in float16 is projected in it too
+    assert sums == products == {torch.float16}
     with torch.no_grad():
         expected = net.double()(x.double())
     error, usual = ((output - expected).norm() for output in (inference, training))
-    assert types == [torch.float32, torch.float16, torch.float64]
     assert error <= 1.1 * usual
 
 

@@ -119,6 +119,17 @@ def test_triton_reads_strided_input_and_gradients(triton_impl):
     assert_same_function(halves(triton_backend), halves(with_backend('naive')), tensors, torch.float32)
 
 
+@pytest.mark.parametrize('batch', [1, 2])
+def test_triton_is_the_same_without_gradients(triton_impl, batch):
+    tensors = inputs(37, batch, 5, n=2, rank=1, step=-5.0)
+    tensors = [x.float() for x in tensors]
+    with poisoned_memory():
+        expected = triton_backend(tensors[0].clone().requires_grad_(), *tensors[1:]).detach()
+        with torch.no_grad():
+            actual = triton_backend(*tensors)
+    assert torch.equal(actual, expected)
+
+
 def test_triton_is_the_same_twice(triton_impl):
     leaves = [x.float().requires_grad_() for x in inputs(5, 1, 3, n=2, rank=1)]
     first, second = (torch.autograd.grad(triton_backend(*leaves).square().sum(), leaves) for _ in range(2))

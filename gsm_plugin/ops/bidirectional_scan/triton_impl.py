@@ -11,16 +11,18 @@ from gsm_plugin.ops.bidirectional_scan import triton_plan as plan
 
 def bidirectional_scan_triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there; sums and states are float32."""
-    return _BidirectionalScan.apply(_rows(x), _rows(z), *parameters)
+    return _BidirectionalScan.apply(_rows(x), _rows(z), torch.is_grad_enabled(), *parameters)
 
 
 class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, z: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, z: Tensor, with_gradient: bool, *parameters: Tensor) -> Tensor:
         sizes, prepared = plan.sizes_of(x, parameters), plan.prepare(parameters, x)
         _, u, delta, _, steps = _inputs(x, prepared, sizes, False)
         entry = _entry_states(u, delta, steps, prepared, sizes)
-        y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        # y may take the place of the first direction's u, each tile after it was read, but would keep the second's
+        in_place = sizes.b == 1 and not with_gradient
+        y = u[0, :, : sizes.length] if in_place else torch.empty(x.shape, dtype=x.dtype, device=x.device)
         _scan(u, delta, z, z, steps, entry, entry, y, prepared, sizes, False)
         ctx.sizes, ctx.dtypes = sizes, [parameter.dtype for parameter in parameters]
         ctx.save_for_backward(x, z, entry, *prepared)
@@ -43,7 +45,7 @@ class _BidirectionalScan(torch.autograd.Function):
         dx_proj, d_dt_proj = _inputs_bwd(c, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
         gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
-        return dx, dz, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
+        return dx, dz, None, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
 
 
 def _inputs(x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, for_gradient: bool) -> tuple[Tensor, ...]:
