@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
 
 # cuBLAS is deterministic with this alone
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
@@ -33,9 +32,9 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.models.precision import autocast
 
@@ -46,8 +45,6 @@ LEAST_PSNR = 80.0
 BOUNDS = {'fp32': 1e-4, 'bf16': 2e-2, 'fp16': 2e-2}
 # Without it, small gradients vanish in fp16, as they would without the scaler in training.
 LOSS_SCALES = {'fp32': 1.0, 'bf16': 1.0, 'fp16': 2.0**16}
-# Smaller gradients, relative to the largest, are rounding errors of zero.
-ZERO = 1e-9
 
 
 class Case(NamedTuple):
@@ -63,20 +60,6 @@ class Case(NamedTuple):
         return _network(self.options | options, self.weights, device).train()
 
 
-class Step(NamedTuple):
-    """Output and gradients, in float64."""
-
-    output: Tensor
-    gradients: dict[str, Tensor]
-
-
-class Errors(NamedTuple):
-    """How far gradients are off, relative to their norm: all together, and each parameter's."""
-
-    whole: float
-    of: dict[str, float]
-
-
 def main() -> int:
     args = _parse()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -84,7 +67,7 @@ def main() -> int:
     cases += _trained_cases(args, device) if args.weights else []
     good = True
     for case in cases:
-        with nullcontext() if args.kinks else _smooth_kinks():
+        with nullcontext() if args.kinks else smooth_derivatives():
             good &= _compare(case, device)
     good &= _is_deterministic(cases[0], device)
     if args.weights:
@@ -130,7 +113,7 @@ def _compare(case: Case, device: str) -> bool:
         fast = _step(case.network(device, cuda_graphs=device == 'cuda'), case, precision)
         naive = _step(case.network(device, **NAIVE), case, precision)
         pairs = {'fast': (fast, expected), 'naive': (naive, expected), 'fast against naive': (fast, naive)}
-        errors = {name: _errors(*pair, expected) for name, pair in pairs.items()}
+        errors = {name: gradient_errors(*pair, expected) for name, pair in pairs.items()}
         for name, (actual, wanted) in pairs.items():
             psnr = f'{_psnr(actual.output, wanted.output):.1f}'
             rows.append([precision, name, psnr, *_summary(errors[name], bound)])
@@ -145,14 +128,11 @@ def _compare(case: Case, device: str) -> bool:
 
 
 def _step(network: GSMamba, case: Case, precision: str) -> Step:
-    """One training step, without the update."""
-    network.zero_grad(set_to_none=True)
-    with _precision(precision, case.clip.device):
-        output = network(case.clip.to(next(network.parameters()).dtype))
-    scale = LOSS_SCALES[precision]
-    ((output.double() * case.weighting).mean() * scale).backward()
-    parameters = [(name, one) for name, one in network.named_parameters() if one.grad is not None]
-    return Step(output.detach().double(), {name: one.grad.double() / scale for name, one in parameters})
+    def run() -> Tensor:
+        with _precision(precision, case.clip.device):
+            return network(case.clip.to(next(network.parameters()).dtype))
+
+    return take_step(network, run, case.weighting, LOSS_SCALES[precision])
 
 
 @contextmanager
@@ -163,52 +143,12 @@ def _precision(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-class _SmoothLeakyReLU(torch.autograd.Function):
-    """A LeakyReLU with a derivative that rises from its slope to one instead of jumping."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, slope: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.slope = slope
-        return x.clamp_min(0) + slope * x.clamp_max(0)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return gradient * (ctx.slope + (1 - ctx.slope) * x.sigmoid()), None
-
-
-@contextmanager
-def _smooth_kinks() -> Iterator[None]:
-    """All ReLUs and LeakyReLUs have smooth derivatives."""
-
-    def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-        return _SmoothLeakyReLU.apply(x, negative_slope)
-
-    def relu(x: Tensor, inplace: bool = False) -> Tensor:
-        return _SmoothLeakyReLU.apply(x, 0.0)
-
-    with patch.object(F, 'leaky_relu', leaky_relu), patch.object(F, 'relu', relu):
-        yield
-
-
-def _errors(actual: Step, wanted: Step, expected: Step) -> Errors:
-    norms = {name: gradient.norm() for name, gradient in expected.gradients.items()}
-    names = [name for name, norm in norms.items() if norm > ZERO * max(norms.values())]
-    off = {name: (actual.gradients[name] - wanted.gradients[name]).norm() for name in names}
-    of = {name: (off[name] / wanted.gradients[name].norm()).item() for name in names}
-    whole = torch.stack(list(off.values())).norm() / torch.stack([norms[name] for name in names]).norm()
-    return Errors(whole.item(), of)
-
-
-def _summary(errors: Errors, bound: float) -> list[str]:
+def _summary(errors: GradientErrors, bound: float) -> list[str]:
     """The whole gradient; median and worst parameter, its name, and how many are off by more than a bound."""
-    worst = max(errors.of, key=errors.of.get)
-    above = [name for name, error in errors.of.items() if error > bound]
+    above = errors.above(bound)
     places = sorted({name.split('.')[0] for name in above})
     count = f'{len(above)} of {len(errors.of)}' + f' ({", ".join(places)})' * (0 < len(places) < 3)
-    median = sorted(errors.of.values())[len(errors.of) // 2]
-    return [f'{errors.whole:.1e}', f'{median:.1e}', f'{errors.of[worst]:.1e}', worst, count]
+    return [*(f'{x:.1e}' for x in (errors.whole, errors.median, errors.of[errors.worst])), errors.worst, count]
 
 
 def _psnr(first: Tensor, second: Tensor) -> float:

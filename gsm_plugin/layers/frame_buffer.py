@@ -32,7 +32,7 @@ class FrameBuffer:
         if self._clip is None:
             return torch.stack(frames, 1)
         b, _, *sides = self._clip.shape
-        # with its own memory, since autocast refuses to stack frames in a half precision that is not the one it casts to
+        # with memory of its own, since autocast refuses to stack frames in a half precision that it does not cast to
         return torch.stack(frames, 1, out=self._clip.new_empty(b, len(frames), *sides))
 
     def write(self, positions: Sequence[int], window: Tensor) -> None:

@@ -22,8 +22,8 @@ def autocast_as_kept(x: Tensor) -> torch.autocast:
 def precision_of_sums(x: Tensor, parameter: Tensor) -> torch.dtype:
     """Type in which frames are kept that layers add to: what PyTorch makes of x and a parameter.
 
-    In inference under autocast it is float16, of half the memory and traffic. Its 11 bits cut off less than the products
-    in bfloat16 do, which have 8.
+    In inference under autocast it is float16, of half the memory and traffic. Its 11 bits cut off less than products in
+    bfloat16 do, which have 8.
     """
     if torch.is_autocast_enabled(x.device.type) and not torch.is_grad_enabled():
         return torch.float16
