@@ -205,11 +205,7 @@ class _Stage(nn.Module):
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
         """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        in_place = not torch.is_grad_enabled()
-        memory = torch.empty_like(x, dtype=precision_of_sums(x, self.mamba_block.skip_scale)) if in_place else None
-        attended = self.attn_blocks(x, memory)
-        # without attention blocks, x itself would be overwritten
-        frames = FrameBuffer(memory.copy_(x) if in_place and attended is x else attended)
+        frames, in_place = FrameBuffer(self._attend(x)), not torch.is_grad_enabled()
         constants = self.mamba_block.constants(implicit_warp)
         reach = gather_flows.shape[2] // 2
         for i in range(x.shape[1]):
@@ -219,6 +215,14 @@ class _Stage(nn.Module):
             window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants, in_place)
             frames.write(positions, window)
         return frames.add_and_reverse(x)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """What the sweep begins with; without gradients, in memory that it may overwrite, in the type of its sums."""
+        if torch.is_grad_enabled():
+            return self.attn_blocks(x)
+        memory = torch.empty_like(x, dtype=precision_of_sums(x, self.mamba_block.skip_scale))
+        attended = self.attn_blocks(x, memory)
+        return memory.copy_(x) if attended is x else attended
 
 
 def _check_sizes(

@@ -154,7 +154,7 @@ def _inputs_bwd(
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
         c, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
         STEPS=plan.TILE, CHANNELS=plan.TILE, ROWS=plan.matrix_side(sizes.rows), RANKS=plan.matrix_side(sizes.rank),
-        FACTOR=plan.factor(c), num_warps=4, num_stages=2, maxnreg=255,
+        FACTOR=plan.factor(c), num_warps=4, num_stages=plan.stages(c), maxnreg=255,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 

@@ -22,6 +22,8 @@ REGISTERS = 168
 CHAIN_TILE = 16, 32
 # Steps and channels of a program of the kernels that multiply matrices.
 TILE = 64
+# What two of their tiles need in float32, in bytes a block; how much exactly depends on Triton.
+SHARED_MEMORY = 120 * 1024
 # Tokens that a program of the kernels that convolve reads at once, or the convolutions' width if that is more.
 TOKENS = 8
 
@@ -125,6 +127,14 @@ def polynomial_every(x: Tensor) -> int:
 def factor(x: Tensor) -> tl.dtype:
     """Type in which matrices are multiplied; Triton's interpreter knows no product of bfloat16."""
     return tl.float32 if x.dtype == torch.float32 or not x.is_cuda else tl.bfloat16
+
+
+def stages(x: Tensor) -> int:
+    """Tiles in shared memory at a time when inputs have gradients; GPUs of capability 8.6 and 8.9 lack it in float32."""
+    if x.dtype != torch.float32 or not x.is_cuda:
+        return 2
+    available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+    return 2 if available >= SHARED_MEMORY else 1
 
 
 def gradient_dtype(x: Tensor) -> torch.dtype:
