@@ -202,15 +202,23 @@ def test_training_follows_the_weights_and_another_size_is_told(caplog):
 
 
 @gpu
-def test_inference_is_captured_at_the_second_equal_call():
-    plain, graphed = (net.cuda().eval() for net in networks())
+@pytest.mark.parametrize('half', [False, True])
+def test_inference_is_captured_at_the_second_equal_call(half):
+    nets = plain, graphed = tuple(net.cuda().eval() for net in networks())
     clips = [torch.rand(1, frames, 3, 24, 40, device='cuda') for frames in (3, 3, 3, 4, 3, 4, 4, 3)]
-    with torch.no_grad():
-        for clip in clips:
+
+    def assert_same(clip):
+        with torch.no_grad(), torch.autocast('cuda', torch.bfloat16, half):
             torch.testing.assert_close(graphed(clip), plain(clip), atol=1e-5, rtol=1e-5)
-        plain.conv_last.bias.add_(1)
-        graphed.conv_last.bias.add_(1)
-        torch.testing.assert_close(graphed(clips[-1]), plain(clips[-1]), atol=1e-5, rtol=1e-5)
+
+    for clip in clips:
+        assert_same(clip)
+    with torch.no_grad():
+        for net in nets:
+            # in half precision, the weight of a linear layer is kept by autocast, the other is not
+            net.conv_after_body.weight.mul_(2)
+            net.conv_last.bias.add_(1)
+    assert_same(clips[-1])
 
 
 @gpu
