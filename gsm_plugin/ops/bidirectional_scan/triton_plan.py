@@ -130,7 +130,7 @@ def factor(x: Tensor) -> tl.dtype:
 
 
 def stages(x: Tensor) -> int:
-    """Tiles in shared memory at a time when inputs have gradients; GPUs of capability 8.6 and 8.9 lack it in float32."""
+    """Tiles that `inputs_bwd` has in shared memory at a time, of which some GPUs have less than two need in float32."""
     if x.dtype != torch.float32 or not x.is_cuda:
         return 2
     available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
