@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.layers.precision import autocast_as_it_is
+
 # Steps before a capture, as PyTorch advises.
 _WARM_UPS = 3
 _logger = logging.getLogger('basicsr.gsm_plugin')
@@ -117,7 +119,7 @@ class _TrainingGraphs:
         self.step = 0
         self._inputs = _samples(tensors)
         # with a cache of weights in half precision, their gradients would be added up in it
-        with _autocast(tensors[0], cache_enabled=False), stand_ins(modules) as parameters:
+        with autocast_as_it_is(tensors[0], cache_enabled=False), stand_ins(modules) as parameters:
             leaves = *self._inputs, *parameters
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
             stream = torch.cuda.Stream()
@@ -158,7 +160,7 @@ class _InferenceGraph:
         self._inputs, self._graph = _samples(tensors), torch.cuda.CUDAGraph()
         # what autocast has kept of weights may be gone at a replay; what it keeps here is the graph's alone
         torch.clear_autocast_cache()
-        with _autocast(tensors[0], cache_enabled=True), _capture(self._graph):
+        with autocast_as_it_is(tensors[0], cache_enabled=True), _capture(self._graph):
             self._output = function(*self._inputs)
         torch.clear_autocast_cache()
 
@@ -208,10 +210,3 @@ def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -
 def _samples(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Copies that a graph can read its inputs from."""
     return tuple(tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in tensors)
-
-
-def _autocast(x: Tensor, cache_enabled: bool) -> torch.autocast:
-    """The autocast that is on, with its cache of weights in half precision or without."""
-    kind = x.device.type
-    enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
-    return torch.autocast(kind, dtype, enabled, cache_enabled)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +78,12 @@ def smooth_derivatives() -> Iterator[None]:
     def relu(x: Tensor, inplace: bool = False) -> Tensor:
         return _SmoothLeakyReLU.apply(x, 0.0)
 
-    with patch.object(F, 'leaky_relu', leaky_relu), patch.object(F, 'relu', relu):
+    originals = F.leaky_relu, F.relu
+    F.leaky_relu, F.relu = leaky_relu, relu
+    try:
         yield
+    finally:
+        F.leaky_relu, F.relu = originals
 
 
 class _SmoothLeakyReLU(torch.autograd.Function):

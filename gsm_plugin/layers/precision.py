@@ -10,13 +10,19 @@ def precision_of_products(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
+def autocast_as_it_is(x: Tensor, cache_enabled: bool, dtype: torch.dtype | None = None) -> torch.autocast:
+    """The autocast that is on where x is, if one is, with its cache of weights or without, if so to another type."""
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if dtype is None else dtype
+    return torch.autocast(device, dtype, torch.is_autocast_enabled(device), cache_enabled)
+
+
 def autocast_as_kept(x: Tensor) -> torch.autocast:
     """Autocast to the half precision that x is kept in, so that products read it as it is; else the one that is on."""
-    device = x.device.type
-    own, dtype = x.dtype.itemsize == 2, torch.get_autocast_dtype(device)
-    # autocast's cache would give weights in the precision in which they were cached
-    cache_enabled = torch.is_autocast_cache_enabled() and not own
-    return torch.autocast(device, x.dtype if own else dtype, torch.is_autocast_enabled(device), cache_enabled)
+    if x.dtype.itemsize > 2:
+        return autocast_as_it_is(x, torch.is_autocast_cache_enabled())
+    # the cache would give weights in the precision in which they were cached
+    return autocast_as_it_is(x, cache_enabled=False, dtype=x.dtype)
 
 
 def precision_of_sums(x: Tensor, parameter: Tensor) -> torch.dtype:

@@ -130,7 +130,7 @@ def factor(x: Tensor) -> tl.dtype:
 
 
 def stages(x: Tensor) -> int:
-    """Tiles that `inputs_bwd` has in shared memory at a time, of which some GPUs have less than two need in float32."""
+    """Tiles that `inputs_bwd` has in shared memory at a time: two, or one where two of float32 do not fit."""
     if x.dtype != torch.float32 or not x.is_cuda:
         return 2
     available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
