@@ -148,12 +148,11 @@ def chain_kernel(
 
 
 @triton.jit
-def gated(y, p_z, p_dy, o_z, o_dy, mask, FOR_GRADIENT: tl.constexpr):
+def gated(y, z, dy, FOR_GRADIENT: tl.constexpr):
     """y silu(z), or, for z's gradient, y dy silu'(z)."""
-    z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
     gate = sigmoid(z)
     if FOR_GRADIENT:
-        return y * tl.load(p_dy + o_dy, mask, 0.0).to(tl.float32) * gate * (1 + z * (1 - gate))
+        return y * dy * gate * (1 + z * (1 - gate))
     return y * z * gate
 
 
@@ -176,7 +175,7 @@ def scan_fwd_kernel(
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     o_tile = rows[:, None] * d + o_d[None, :]
-    for i_dir in range(2):
+    for i_dir in tl.static_range(2):
         sign = 1 - 2 * i_dir
         o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
         A = tl.load(p_A + i_dir * n * d + o_state, m_state, 0.0)
@@ -193,6 +192,19 @@ def scan_fwd_kernel(
                 tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_state)
                 p_block += n * d
             for _ in range(BLOCK // STEPS):
+                t = sign * rows[:, None]
+                mask = (t_0 + t < length) & m_d[None, :]
+                p_tile = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
+                if i_dir == 1:
+                    # read now, for they are needed when the states are computed
+                    first = tl.load(p_tile, mask, 0.0)
+                    t_far = t_0.to(tl.int64)
+                    o_z = i_b * stride_zb + t_far * stride_zl + t * stride_zl + o_d[None, :]
+                    z = tl.load(p_z + o_z, mask, 0.0)
+                    dy = z
+                    if FOR_GRADIENT:
+                        o_dy = i_b * stride_dyb + t_far * stride_dyl + t * stride_dyl + o_d[None, :]
+                        dy = tl.load(p_dy + o_dy, mask, 0.0)
                 delta = tl.load(p_tile_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
                 u = tl.load(p_tile_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
                 x = delta * u
@@ -205,14 +217,8 @@ def scan_fwd_kernel(
                     state = decay * state + row(x, rows, j)[None, :] * B[:, None]
                     y = with_row(y, rows, j, tl.sum(state * C[:, None], 0))
                 y += D[None, :] * u
-                t = sign * rows[:, None]
-                mask = (t_0 + t < length) & m_d[None, :]
-                p_tile = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
                 if i_dir == 1:
-                    y += tl.load(p_tile, mask, 0.0).to(tl.float32)
-                    o_z = i_b * stride_zb + t_0 * stride_zl + t * stride_zl + o_d[None, :]
-                    o_dy = i_b * stride_dyb + t_0 * stride_dyl + t * stride_dyl + o_d[None, :]
-                    y = gated(y, p_z, p_dy, o_z, o_dy, mask, FOR_GRADIENT)
+                    y = gated(y + first.to(tl.float32), z.to(tl.float32), dy.to(tl.float32), FOR_GRADIENT)
                 tl.store(p_tile, y.to(p_y.dtype.element_ty), mask)
                 p_tile_u += STEPS * d
                 p_tile_delta += STEPS * d

@@ -24,8 +24,11 @@ CHAIN_TILE = 16, 32
 TILE = 64
 # What two of their tiles need in float32, in bytes a block; how much exactly depends on Triton.
 SHARED_MEMORY = 120 * 1024
-# Tokens that a program of the kernels that convolve reads at once, or the convolutions' width if that is more.
+# Tokens that a program of the kernels that convolve reads at once, or the convolutions' width if that is more; registers
+# of a thread of theirs, and warps of a multiprocessor, more than run at a time.
 TOKENS = 8
+CONVOLVE_REGISTERS = 128
+CONVOLVE_WARPS = 32
 
 
 class Sizes(NamedTuple):
@@ -102,8 +105,8 @@ def convolve_config(sizes: Sizes) -> tuple[dict[str, int], int, int, int]:
     taps = power_of_two(sizes.width)
     tokens = max(taps, TOKENS)
     config = {'d': sizes.d, 'width': sizes.width, 'TAPS': taps, 'STEPS': tokens, 'CHANNELS': CHANNELS}
-    config |= {'num_warps': 1, 'maxnreg': REGISTERS}
-    return config, *groups(sizes, tokens, CHANNELS, WARPS_PER_MULTIPROCESSOR)
+    config |= {'num_warps': 1, 'maxnreg': CONVOLVE_REGISTERS}
+    return config, *groups(sizes, tokens, CHANNELS, CONVOLVE_WARPS)
 
 
 def groups(sizes: Sizes, steps: int, channels: int, programs: int) -> tuple[int, int, int]:
