@@ -50,9 +50,9 @@ class MutualWindowAttention(WindowAttention):
         self.qkv_mut = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(2 * dim, dim)
 
-    def forward(self, x: Tensor, part: Part | None = None) -> Tensor:
-        """(b, t, h, w, dim) -> the same, t > 1."""
-        return self.proj(torch.cat((self._attend_mutually(x), self.attend(x, part)), -1))
+    def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:
+        """See `WindowAttention`; t > 1, and both results are side by side."""
+        return torch.cat((self._attend_mutually(x), super().attend(x, part, bias)), -1)
 
     def parts(self, sides: Size3d, at_once: int) -> list[Part]:
         """The whole clip: where windows are shifted in time, its first frame and its last one are a pair."""

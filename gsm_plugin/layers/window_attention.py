@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from gsm_plugin.layers import checkpointing
-from gsm_plugin.layers.grouping import join, run_in_groups
+from gsm_plugin.layers.grouping import join
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import GatedMlp
-from gsm_plugin.ops import residual_sum, window_attention
+from gsm_plugin.layers.precision import precision_of_products
+from gsm_plugin.ops import FeedForward, gated_feed_forward, residual_sum, window_attention
 from gsm_plugin.ops.window_attention.naive import pad_to_windows
 
 Size3d = tuple[int, int, int]
@@ -68,18 +69,35 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-    def forward(self, x: Tensor, part: Part | None = None) -> Tensor:
-        """(b, t, h, w, dim) -> the same; x may be a part of a clip."""
-        return self.proj(self.attend(x, part))
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, h, w, dim) -> the same."""
+        return self.proj(self.attend(x))
 
-    def attend(self, x: Tensor, part: Part | None = None) -> Tensor:
-        """What the heads have seen, before it is projected: (b, t, h, w, dim) -> the same."""
+    def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:
+        """What the heads see, before it is projected.
+
+        Args:
+            x: A clip or a part of it, (b, t, h, w, dim).
+            part: Which part it is.
+            bias: Result of `relative_position_bias`, for callers with many parts.
+
+        Returns:
+            (b, t, h, w, channels that are projected).
+        """
         t, h, w = x.shape[1:4]
         _, window, shift, places = self._whole(x.shape[1:4]) if part is None else part
+        bias = self.relative_position_bias() if bias is None else bias
         # Without a bias, the zero tokens that pad the windows stay zero, and need not be projected.
         padded = x if self.qkv_self.bias is None else pad_to_windows(x, window)
-        output = window_attention(self.qkv_self(padded), self._bias(places), window, shift, self.backend)
+        output = window_attention(self.qkv_self(padded), bias[:, places, places], window, shift, self.backend)
         return output[:, :t, :h, :w]
+
+    def relative_position_bias(self) -> Tensor:
+        """What is added to the logits of the tokens of a window, (heads, n, n).
+
+        As published, a shrunk window has the corner of it, and none that is computed for its shape.
+        """
+        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
 
     def fit(self, sides: Size3d) -> tuple[Size3d, Size3d]:
         """The window and the shift for a volume of some sides."""
@@ -113,11 +131,6 @@ class WindowAttention(nn.Module):
     def _whole(self, sides: Size3d) -> Part:
         window, shift = self.fit(sides)
         return Part(slice(0, sides[0]), window, shift, slice(0, window[0] * window[1] * window[2]))
-
-    def _bias(self, places: slice) -> Tensor:
-        # As published, the index of a shrunk window is the corner of the full one, not recomputed for its shape.
-        index = self.relative_position_index[places, places]
-        return self.relative_position_bias_table[index].permute(2, 0, 1)
 
 
 class AttentionBlock(nn.Module):
@@ -161,32 +174,37 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, into: Tensor | None = None) -> Tensor:
         """(b, t, h, w, dim) -> the same, which without gradients may be written into a tensor, such as x."""
-        if torch.is_grad_enabled():
-            return self._run(x)
-        parts = self.attn.parts(x.shape[1:4], _TOKENS_AT_ONCE)
+        if torch.is_grad_enabled() or (self.training and self.drop_path.p):
+            return self._train(x)
+        parts, bias = self.attn.parts(x.shape[1:4], _TOKENS_AT_ONCE), self.attn.relative_position_bias()
+        dtype = precision_of_products(x)
+        parameters = self._behind_the_heads(dtype)
 
         def run(part: Part) -> Tensor:
-            return self._run(x[:, part.frames], part, None if into is None else into[:, part.frames])
+            frames = x[:, part.frames]
+            attended = self.attn.attend(self.norm1(frames), part, bias)
+            own = None if into is None else into[:, part.frames]
+            return gated_feed_forward(frames, attended, parameters, self.norm2.eps, dtype, into=own)
 
         return join(map(run, parts), [part.frames for part in parts], 1, into)
 
-    def _run(self, x: Tensor, part: Part | None = None, into: Tensor | None = None) -> Tensor:
-        attended = checkpointing.run(lambda y: self.attn(self.norm1(y), part), x, recompute=self.recompute_attn)
+    def _behind_the_heads(self, dtype: torch.dtype) -> FeedForward:
+        """Parameters of all that comes behind the heads, matrices in the type in which they are multiplied."""
+        layers = self.attn.proj, self.norm2, self.mlp.fc11, self.mlp.fc12, self.mlp.fc2
+        pairs = [(layer.weight.to(dtype) if layer.weight.ndim == 2 else layer.weight, layer.bias) for layer in layers]
+        return FeedForward(*(parameter for pair in pairs for parameter in pair))
+
+    def _train(self, x: Tensor) -> Tensor:
+        attended = checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
         if not (self.training and self.drop_path.p):
-            return checkpointing.run(self._feed_forward, x, attended, into, recompute=self.recompute_ffn)
+            return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
         # What is computed again may not draw random numbers, so it stops short of the sum.
         x = x + self.drop_path(attended)
         return x + self.drop_path(checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn))
 
-    def _feed_forward(self, x: Tensor, attended: Tensor, into: Tensor | None) -> Tensor:
-        *frames, into = (None if clip is None else clip.flatten(0, 1) for clip in (x, attended, into))
-        pixels = x.shape[2] * x.shape[3]
-        fed = run_in_groups(self._feed_tokens, *frames, pixels=pixels, at_once=_TOKENS_AT_ONCE, into=into)
-        return fed.unflatten(0, x.shape[:2])
-
-    def _feed_tokens(self, x: Tensor, attended: Tensor, into: Tensor | None = None) -> Tensor:
-        x, normed = self.norm2.of_sum(x, attended, into=into)
-        return residual_sum(x, self.mlp(normed), None, into=into)
+    def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(x, attended)
+        return residual_sum(x, self.mlp(normed), None)
 
 
 class AttentionGroup(nn.Module):

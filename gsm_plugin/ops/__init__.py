@@ -6,6 +6,7 @@ from gsm_plugin.ops.dispatch import describe_backends
 from gsm_plugin.ops.flow import compose_reaching_flows, compose_window_flows
 from gsm_plugin.ops.flow_warp.interface import flow_warp
 from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
+from gsm_plugin.ops.gated_feed_forward.interface import FeedForward, gated_feed_forward
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
 from gsm_plugin.ops.padding import extend_by_reflection
@@ -15,6 +16,7 @@ from gsm_plugin.ops.surrounding_pixels import surrounding_pixels
 from gsm_plugin.ops.window_attention.interface import window_attention
 
 __all__ = [
+    'FeedForward',
     'ScanParameters',
     'bidirectional_scan',
     'compose_reaching_flows',
@@ -24,6 +26,7 @@ __all__ = [
     'extend_by_reflection',
     'flow_warp',
     'fraction_encoding',
+    'gated_feed_forward',
     'gated_gelu',
     'implicit_warp',
     'layer_norm',

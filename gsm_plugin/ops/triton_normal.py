@@ -22,3 +22,18 @@ def normal_distribution(b_x):
         b_tail = (b_tail * b_t + 0.319381530) * b_t * b_density
         b_distribution = tl.where(b_x > 0, 1.0 - b_tail, b_tail)
     return b_distribution, b_density
+
+
+@triton.jit
+def distribution_in_half_precision(b_x):
+    """Distribution of the standard normal distribution, for results in half precision, in half as many instructions.
+
+    A logistic function of a polynomial that was fitted to it: off by 7e-6 at most, x times it by 3e-6 at most and, for
+    |x| < 3, by 5e-4 of itself.
+    """
+    b_square = tl.minimum(b_x * b_x, 20.25)
+    b_exponent = b_square * (3.6489897e-4 + b_square * (8.7386843e-5 - b_square * 3.1810129e-6))
+    b_exponent = b_x * (-2.3020412 + b_square * (b_exponent - 0.1052352747))
+    # the square of a reciprocal root is two instructions, a division a dozen
+    b_root = tl.rsqrt(1.0 + tl.exp2(b_exponent))
+    return b_root * b_root

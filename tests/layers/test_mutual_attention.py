@@ -70,13 +70,13 @@ def mutual_naive(net, x, window, shift):
 @pytest.mark.parametrize('sides', [(4, 8, 8), (6, 8, 12)])
 def test_matches_the_definition(sides, shift, backend):
     net, x = module(shift=shift, backend=backend), clip(*sides, 8)
-    seen = torch.cat((mutual_naive(net, x, (2, 4, 4), shift)[None], net.attend(x[None])), -1)
+    seen = torch.cat((mutual_naive(net, x, (2, 4, 4), shift)[None], WindowAttention.attend(net, x[None])), -1)
     torch.testing.assert_close(net(x[None]), net.proj(seen))
 
 
 def test_a_side_no_longer_than_the_window_shrinks_it_and_is_not_shifted():
     net, x = module(shift=(1, 2, 2)), clip(2, 3, 8, 8)
-    seen = torch.cat((mutual_naive(net, x, (2, 3, 4), (0, 0, 2))[None], net.attend(x[None])), -1)
+    seen = torch.cat((mutual_naive(net, x, (2, 3, 4), (0, 0, 2))[None], WindowAttention.attend(net, x[None])), -1)
     torch.testing.assert_close(net(x[None]), net.proj(seen))
 
 

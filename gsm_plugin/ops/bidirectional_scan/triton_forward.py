@@ -8,7 +8,8 @@ see `triton_tiles`.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, UNALIGNED, below, row, sigmoid, softplus, with_row
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, UNALIGNED, row, sigmoid, softplus, with_row
+from gsm_plugin.ops.triton_masks import below
 
 
 @triton.jit

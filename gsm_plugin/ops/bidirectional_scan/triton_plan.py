@@ -24,8 +24,8 @@ CHAIN_TILE = 16, 32
 TILE = 64
 # What two of their tiles need in float32, in bytes a block; how much exactly depends on Triton.
 SHARED_MEMORY = 120 * 1024
-# Tokens that a program of the kernels that convolve reads at once, or the convolutions' width if that is more; registers
-# of a thread of theirs, and warps of a multiprocessor, more than run at a time.
+# Of a program of the kernels that convolve, tokens that it reads at once (the convolutions' width if that is more), and
+# registers of its threads; and such programs for a multiprocessor, more than run at a time.
 TOKENS = 8
 CONVOLVE_REGISTERS = 128
 CONVOLVE_WARPS = 32

@@ -35,14 +35,6 @@ def softplus(x):
 
 
 @triton.jit
-def below(indices, size: tl.constexpr, number: tl.constexpr):
-    """Mask of the indices below a size, known to be all of them where the size is a multiple of their number."""
-    if size % number == 0:
-        return tl.full(indices.shape, True, tl.int1)
-    return indices < size
-
-
-@triton.jit
 def row(tile, rows, i):
     """Row i of a tile; the sum of integers folds away, since each thread has whole columns."""
     bits = tl.where((rows == i)[:, None], tile.to(tl.int32, bitcast=True), 0)

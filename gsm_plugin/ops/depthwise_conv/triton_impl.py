@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_normal import normal_distribution
+from gsm_plugin.ops.triton_normal import distribution_in_half_precision, normal_distribution
 
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
 _FRAMES_AT_ONCE = 7
@@ -126,11 +126,14 @@ def depthwise_conv_fwd_kernel(
         for f in tl.static_range(FRAMES):
             o_done = o_row - W * C + f * tl.cast(H, tl.int64) * (W * C)
             m_done = masks[1] & (i_row > i_first) & (WHOLE or i_frame + f < T)
-            b_distribution, b_density = normal_distribution(done[f])
             if BACKWARD:
+                b_distribution, b_density = normal_distribution(done[f])
                 b_grad = tl.load(p_grad + o_done, mask=m_done, other=0).to(DTYPE)
                 b_result = b_grad * (b_distribution + done[f] * b_density)
+            elif p_output.dtype.element_ty.primitive_bitwidth == 16:
+                b_result = done[f] * distribution_in_half_precision(done[f])
             else:
+                b_distribution, _ = normal_distribution(done[f])
                 b_result = done[f] * b_distribution
             tl.store(p_output + o_done, b_result.to(p_output.dtype.element_ty), mask=m_done)
 

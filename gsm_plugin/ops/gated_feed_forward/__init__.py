@@ -1,0 +1,1 @@
+"""What follows the heads of an attention block: projection, residual sum, layer norm, GEGLU, residual sum."""

@@ -1,0 +1,59 @@
+"""The rest of an attention block put together from products of matrices and other ops: the law, and a fast form."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gsm_plugin.ops.gated_gelu.interface import gated_gelu
+from gsm_plugin.ops.residual_norm.interface import residual_layer_norm, residual_sum
+
+# What is between is in memory for so many rows at a time.
+_ROWS_AT_ONCE = 2**17
+
+
+def gated_feed_forward_naive(
+    x: Tensor, attended: Tensor, parameters: tuple[Tensor, ...], eps: float, dtype: torch.dtype, into: Tensor | None
+) -> Tensor:
+    """Computes `gated_feed_forward`, arguments and result as described there, by the definitions of the other ops."""
+    return _composed(x, attended, parameters, eps, dtype, into, 'naive')
+
+
+def gated_feed_forward_composed(
+    x: Tensor, attended: Tensor, parameters: tuple[Tensor, ...], eps: float, dtype: torch.dtype, into: Tensor | None
+) -> Tensor:
+    """Computes `gated_feed_forward` by the fastest form of each of the other ops."""
+    return _composed(x, attended, parameters, eps, dtype, into, 'auto')
+
+
+def _composed(
+    x: Tensor,
+    attended: Tensor,
+    parameters: tuple[Tensor, ...],
+    eps: float,
+    dtype: torch.dtype,
+    into: Tensor | None,
+    backend: str,
+) -> Tensor:
+    proj, proj_bias, norm, norm_bias, gate, gate_bias, value, value_bias, out, out_bias = parameters
+    gate_and_value, their_bias = torch.cat((gate, value)), torch.cat((gate_bias, value_bias))
+    output = into if into is not None and into.is_contiguous() else empty_output(x, dtype)
+    rows = [tensor.reshape(-1, tensor.shape[-1]).split(_ROWS_AT_ONCE) for tensor in (x, attended, output)]
+    for x_rows, attended_rows, output_rows in zip(*rows, strict=True):
+        update = _product(attended_rows, proj, proj_bias, dtype)
+        total, normed = residual_layer_norm(
+            x_rows, update, None, norm, norm_bias, eps, dtype, backend, into=output_rows
+        )
+        # one product of matrices reads the norm once, and leaves what the gate needs side by side
+        gated = gated_gelu(_product(normed, gate_and_value, their_bias, dtype), backend)
+        residual_sum(total, _product(gated, out, out_bias, dtype), None, backend, into=output_rows)
+    return output if into is None or output is into else into.copy_(output)
+
+
+def empty_output(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory for a result in the type of sums."""
+    return torch.empty(x.shape, dtype=torch.promote_types(x.dtype, dtype), device=x.device)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return F.linear(x.to(dtype), weight.to(dtype), bias.to(dtype))

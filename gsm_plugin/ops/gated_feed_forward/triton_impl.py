@@ -1,0 +1,103 @@
+"""The rest of an attention block by one Triton kernel, which keeps what is between in registers."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from gsm_plugin.ops.gated_feed_forward.composed import empty_output
+from gsm_plugin.ops.triton_masks import below
+from gsm_plugin.ops.triton_normal import distribution_in_half_precision
+
+# Rows of a program and its warps, and channels that it multiplies at once.
+_ROWS, _WARPS, _AT_ONCE = 128, 8, 32
+# Weights of how many steps are in shared memory at a time, and what that takes, in bytes a block.
+_STAGES, _SHARED_MEMORY = 3, 156 * 1024
+
+
+def gated_feed_forward_triton(
+    x: Tensor, attended: Tensor, parameters: tuple[Tensor, ...], eps: float, dtype: torch.dtype, into: Tensor | None
+) -> Tensor:
+    """Computes `gated_feed_forward`, arguments and result as described there; sums are float32."""
+    output = into if into is not None and into.is_contiguous() else empty_output(x, dtype)
+    if x.numel():
+        c, k, n = x.shape[-1], attended.shape[-1], len(parameters[4])
+        matrices = [(t.to(dtype) if t.ndim == 2 else t).contiguous() for t in parameters]
+        first = max(16, triton.next_power_of_2(c) // 2)
+        gated_feed_forward_kernel[triton.cdiv(x.numel() // c, _ROWS),](
+            x.contiguous(), attended.contiguous(), *matrices, output, x.numel() // c, eps,
+            C=c, K=k, N=n, FIRST=first, SECOND=max(16, triton.next_power_of_2(c - first)),
+            ROWS=_ROWS, AT_ONCE=_AT_ONCE, STAGES=_stages(x),
+            # Triton's interpreter knows no product of bfloat16
+            FACTOR=(tl.bfloat16 if dtype == torch.bfloat16 else tl.float16) if x.is_cuda else tl.float32,
+            num_warps=_WARPS,
+        )  # fmt: skip
+    return output if into is None or output is into else into.copy_(output)
+
+
+def _stages(x: Tensor) -> int:
+    if not x.is_cuda:
+        return _STAGES
+    available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+    return _STAGES if available >= _SHARED_MEMORY else 1
+
+
+@triton.jit
+def gated_feed_forward_kernel(
+    p_x, p_attended, p_proj, p_proj_bias, p_norm, p_norm_bias, p_gate, p_gate_bias, p_value, p_value_bias,
+    p_out, p_out_bias, p_output, count, eps, C: tl.constexpr, K: tl.constexpr, N: tl.constexpr,
+    FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr, AT_ONCE: tl.constexpr, STAGES: tl.constexpr,
+    FACTOR: tl.constexpr,
+):  # fmt: skip
+    """Grid (blocks of rows,); x, output (count, c), attended (count, k), parameters as in `FeedForward`.
+
+    Tiles have sides that are powers of two, so channels are in two parts, of 192 the first 128 and the last 64.
+    """
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    m_row, o_row = (rows < count)[:, None], rows.to(tl.int64)[:, None]
+    c_0, c_1, some = tl.arange(0, FIRST), FIRST + tl.arange(0, SECOND), tl.arange(0, AT_ONCE)
+    m_0, m_1 = below(c_0, C, FIRST + SECOND), below(c_1, C, FIRST + SECOND)
+    sum_0 = tl.load(p_x + o_row * C + c_0[None, :], m_row & m_0[None, :], 0.0).to(tl.float32)
+    sum_1 = tl.load(p_x + o_row * C + c_1[None, :], m_row & m_1[None, :], 0.0).to(tl.float32)
+    sum_0 += tl.load(p_proj_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
+    sum_1 += tl.load(p_proj_bias + c_1, m_1, 0.0).to(tl.float32)[None, :]
+    for i in tl.range(0, K, AT_ONCE, num_stages=STAGES):
+        k, m_k = i + some, below(i + some, K, AT_ONCE)
+        b_attended = tl.load(p_attended + o_row * K + k[None, :], m_row & m_k[None, :], 0.0).to(FACTOR)
+        sum_0 = tl.dot(b_attended, _transposed(p_proj, k, m_k, K, c_0, m_0).to(FACTOR), sum_0)
+        sum_1 = tl.dot(b_attended, _transposed(p_proj, k, m_k, K, c_1, m_1).to(FACTOR), sum_1)
+    mean = (tl.sum(sum_0, 1) + tl.sum(sum_1, 1)) / C
+    centred_0 = tl.where(m_0[None, :], sum_0 - mean[:, None], 0.0)
+    centred_1 = tl.where(m_1[None, :], sum_1 - mean[:, None], 0.0)
+    variance = (tl.sum(centred_0 * centred_0, 1) + tl.sum(centred_1 * centred_1, 1)) / C
+    scale = tl.rsqrt(variance + eps)[:, None]
+    normed_0 = _affine(centred_0 * scale, p_norm, p_norm_bias, c_0, m_0).to(FACTOR)
+    normed_1 = _affine(centred_1 * scale, p_norm, p_norm_bias, c_1, m_1).to(FACTOR)
+    for i in tl.range(0, N, AT_ONCE, num_stages=STAGES):
+        n, m_n = i + some, below(i + some, N, AT_ONCE)
+        gate = tl.dot(normed_0, _transposed(p_gate, c_0, m_0, C, n, m_n).to(FACTOR))
+        gate = tl.dot(normed_1, _transposed(p_gate, c_1, m_1, C, n, m_n).to(FACTOR), gate)
+        value = tl.dot(normed_0, _transposed(p_value, c_0, m_0, C, n, m_n).to(FACTOR))
+        value = tl.dot(normed_1, _transposed(p_value, c_1, m_1, C, n, m_n).to(FACTOR), value)
+        gate += tl.load(p_gate_bias + n, m_n, 0.0).to(tl.float32)[None, :]
+        value += tl.load(p_value_bias + n, m_n, 0.0).to(tl.float32)[None, :]
+        gated = (gate * distribution_in_half_precision(gate) * value).to(FACTOR)
+        sum_0 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_0, m_0).to(FACTOR), sum_0)
+        sum_1 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_1, m_1).to(FACTOR), sum_1)
+    sum_0 += tl.load(p_out_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
+    sum_1 += tl.load(p_out_bias + c_1, m_1, 0.0).to(tl.float32)[None, :]
+    p_row = p_output + o_row * C
+    tl.store(p_row + c_0[None, :], sum_0.to(p_output.dtype.element_ty), m_row & m_0[None, :])
+    tl.store(p_row + c_1[None, :], sum_1.to(p_output.dtype.element_ty), m_row & m_1[None, :])
+
+
+@triton.jit
+def _transposed(p_weight, i_in, m_in, stride, i_out, m_out):
+    """Part of a matrix (channels out, channels in), as (in, out)."""
+    return tl.load(p_weight + i_out[None, :] * stride + i_in[:, None], m_in[:, None] & m_out[None, :], 0.0)
+
+
+@triton.jit
+def _affine(x, p_weight, p_bias, columns, mask):
+    weight = tl.load(p_weight + columns, mask, 0.0).to(tl.float32)
+    return x * weight[None, :] + tl.load(p_bias + columns, mask, 0.0).to(tl.float32)[None, :]
