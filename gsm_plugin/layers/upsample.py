@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.layers.memory_format import runs_on_tensor_cores
+from gsm_plugin.ops import shuffle_leaky_relu
 
 SCALES = (1, 2, 3, 4, 8)
 
@@ -21,9 +21,9 @@ class FrameConv(nn.Conv3d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (1, 3, 3), padding=(0, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
-        return F.conv2d(x, self.weight.squeeze(2), self.bias, padding=1)
+    def forward(self, x: Tensor, factor: int = 1, slope: float = 1.0) -> Tensor:
+        """(n, in_channels, h, w) -> (n, out_channels, h, w), then a pixel shuffle and a LeakyReLU of that slope."""
+        return shuffle_leaky_relu(F.conv2d(x, self.weight.squeeze(2), padding=1), self.bias, factor, slope)
 
 
 class Upsample(nn.Module):
@@ -51,14 +51,5 @@ class Upsample(nn.Module):
         """(n, dim, h, w) -> (n, dim, h * scale, w * scale)."""
         *steps, last = self.children()
         for conv, factor in zip(steps, self.factors, strict=True):
-            x = F.leaky_relu(_pixel_shuffle(conv(x), factor), 0.1)
+            x = conv(x, factor, slope=0.1)
         return last(x)
-
-
-def _pixel_shuffle(x: Tensor, factor: int) -> Tensor:
-    """A pixel shuffle that leaves channels last for the next convolution where they are."""
-    if not runs_on_tensor_cores(x):
-        return F.pixel_shuffle(x, factor)
-    n, c, h, w = x.shape
-    cells = x.permute(0, 2, 3, 1).reshape(n, h, w, c // factor**2, factor, factor)
-    return cells.permute(0, 1, 4, 2, 5, 3).reshape(n, h * factor, w * factor, -1).permute(0, 3, 1, 2)

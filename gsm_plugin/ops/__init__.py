@@ -12,6 +12,7 @@ from gsm_plugin.ops.implicit_warp.interface import implicit_warp
 from gsm_plugin.ops.padding import extend_by_reflection
 from gsm_plugin.ops.residual_norm.interface import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.selective_scan.interface import selective_scan
+from gsm_plugin.ops.shuffle_leaky_relu.interface import shuffle_leaky_relu
 from gsm_plugin.ops.surrounding_pixels import surrounding_pixels
 from gsm_plugin.ops.window_attention.interface import window_attention
 
@@ -33,6 +34,7 @@ __all__ = [
     'residual_layer_norm',
     'residual_sum',
     'selective_scan',
+    'shuffle_leaky_relu',
     'surrounding_pixels',
     'window_attention',
 ]

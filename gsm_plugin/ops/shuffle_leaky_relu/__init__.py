@@ -1,0 +1,1 @@
+"""What follows a convolution that enlarges: its bias, the pixel shuffle, a LeakyReLU."""
