@@ -98,10 +98,15 @@ def _pretended_gpu(processors: int, most_shared: int, calls: dict) -> Iterator[N
     # PyTorch has no gradients of tensors on a GPU that is not there, so they are on the CPU and say otherwise
     tensors = mock.patch.object(torch.Tensor, 'is_cuda', True)
     # so the first backend of each op is taken, which is Triton's where there is one
-    choice = mock.patch.object(Backend, 'refuses', return_value=None)
+    choice = mock.patch.object(Backend, 'refuses', _refuses_types)
     run = mock.patch.object(triton.runtime.jit.JITFunction, 'run', take_down)
     with card, tensors, choice, run:
         yield
+
+
+def _refuses_types(backend: Backend, device_type: str, dtype: torch.dtype | None = None) -> str | None:
+    """Why a backend cannot run where all of them can: for a type alone."""
+    return None if dtype is None or backend.types is None or dtype in backend.types else f'not in {dtype}'
 
 
 def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[str, str, ASTSource, dict]:

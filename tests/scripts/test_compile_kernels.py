@@ -13,16 +13,18 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec('triton') is None, reas
 
 
 @pytest.mark.parametrize(
-    ('kernel', 'capability', 'shared', 'status'),
+    ('kernel', 'number', 'capability', 'shared', 'status'),
     [
-        ('implicit_warp_bwd', 80, 166912, 0),
+        ('implicit_warp_bwd', 2, 80, 166912, 0),
+        # twice in each precision: forwards, and for the gradient of what GELU is applied to
+        ('depthwise_conv_fwd', 4, 90, 232448, 0),
         # it is called in two precisions, and needs 2 and 4 kB of shared memory
-        ('implicit_warp_bwd', 90, 1000, 1),
+        ('implicit_warp_bwd', 2, 90, 1000, 1),
         # on an H100 it takes more than this card has
-        ('inputs_bwd', 86, 101376, 0),
+        ('inputs_bwd', 2, 86, 101376, 0),
     ],
 )
-def test_kernels_compile_for_a_gpu_that_is_not_there(kernel, capability, shared, status):
+def test_kernels_compile_for_a_gpu_that_is_not_there(kernel, number, capability, shared, status):
     code = (
         f'import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import compile_kernels as script; '
         f'script.CARDS[{capability}] = 108, {shared}; sys.exit(script.main())'
@@ -34,4 +36,4 @@ def test_kernels_compile_for_a_gpu_that_is_not_there(kernel, capability, shared,
     )
     assert done.returncode == status, done.stderr
     assert re.search(rf'{kernel}_kernel +\| +bf16/fp32', done.stdout)
-    assert '2 kernels of 2' in done.stdout
+    assert f'{number} kernels of {number}' in done.stdout

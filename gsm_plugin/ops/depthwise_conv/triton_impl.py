@@ -133,8 +133,7 @@ def depthwise_conv_fwd_kernel(
             elif p_output.dtype.element_ty.primitive_bitwidth == 16:
                 b_result = done[f] * distribution_in_half_precision(done[f])
             else:
-                b_distribution, _ = normal_distribution(done[f])
-                b_result = done[f] * b_distribution
+                b_result = done[f] * normal_distribution(done[f])[0]
             tl.store(p_output + o_done, b_result.to(p_output.dtype.element_ty), mask=m_done)
 
 

@@ -9,10 +9,9 @@ from gsm_plugin.ops.gated_feed_forward.composed import empty_output
 from gsm_plugin.ops.triton_masks import below
 from gsm_plugin.ops.triton_normal import distribution_in_half_precision
 
-# Rows of a program and its warps, and channels that it multiplies at once.
-_ROWS, _WARPS, _AT_ONCE = 128, 8, 32
-# Weights of how many steps are in shared memory at a time, and what that takes, in bytes a block.
-_STAGES, _SHARED_MEMORY = 3, 156 * 1024
+# Rows of a program and its warps, channels that it multiplies at once, and weights of how many such steps are in shared
+# memory at a time.
+_ROWS, _WARPS, _AT_ONCE, _STAGES = 128, 8, 32, 3
 
 
 def gated_feed_forward_triton(
@@ -27,19 +26,12 @@ def gated_feed_forward_triton(
         gated_feed_forward_kernel[triton.cdiv(x.numel() // c, _ROWS),](
             x.contiguous(), attended.contiguous(), *matrices, output, x.numel() // c, eps,
             C=c, K=k, N=n, FIRST=first, SECOND=max(16, triton.next_power_of_2(c - first)),
-            ROWS=_ROWS, AT_ONCE=_AT_ONCE, STAGES=_stages(x),
+            ROWS=_ROWS, AT_ONCE=_AT_ONCE, STAGES=_STAGES,
             # Triton's interpreter knows no product of bfloat16
             FACTOR=(tl.bfloat16 if dtype == torch.bfloat16 else tl.float16) if x.is_cuda else tl.float32,
             num_warps=_WARPS,
         )  # fmt: skip
     return output if into is None or output is into else into.copy_(output)
-
-
-def _stages(x: Tensor) -> int:
-    if not x.is_cuda:
-        return _STAGES
-    available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
-    return _STAGES if available >= _SHARED_MEMORY else 1
 
 
 @triton.jit

@@ -26,7 +26,7 @@ class _ShuffleLeakyRelu(torch.autograd.Function):
             places, channels = triton.next_power_of_2(factor**2), triton.next_power_of_2(sides[1])
             pixels = max(1, _BLOCK // (places * channels))
             shuffle_leaky_relu_kernel[triton.cdiv(n * h * w, pixels),](
-                x, bias.contiguous(), output, n * h * w, w, sides[1], slope, FACTOR=factor,
+                x, bias.contiguous(), output, n * h * w, w, sides[1], FACTOR=factor, SLOPE=slope,
                 PIXELS=pixels, CHANNELS=channels, PLACES=places,
                 DTYPE=tl.float64 if x.dtype == torch.float64 else tl.float32, num_warps=4,
             )  # fmt: skip
@@ -49,7 +49,7 @@ class _ShuffleLeakyRelu(torch.autograd.Function):
 
 @triton.jit
 def shuffle_leaky_relu_kernel(
-    p_x, p_bias, p_output, count, width, C, slope, FACTOR: tl.constexpr,
+    p_x, p_bias, p_output, count, width, C, FACTOR: tl.constexpr, SLOPE: tl.constexpr,
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr, PLACES: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Grid (blocks of pixels,); x (n * h * w, c, factor**2), output (n * h, factor, w, factor, c)."""
@@ -60,7 +60,7 @@ def shuffle_leaky_relu_kernel(
     o_x = i_pixel.to(tl.int64)[:, None, None] * (C * FACTOR * FACTOR) + o_bias[None, :, :]
     b_x = tl.load(p_x + o_x, (i_pixel < count)[:, None, None] & m_bias[None, :, :], 0.0).to(DTYPE)
     b_x += tl.load(p_bias + o_bias, m_bias, 0.0).to(DTYPE)[None, :, :]
-    b_x = tl.where(b_x > 0, b_x, b_x * slope)
+    b_x = tl.where(b_x > 0, b_x, b_x * SLOPE)
     b_output = tl.permute(b_x.to(p_output.dtype.element_ty), (0, 2, 1))
     i_row, i_column = i_pixel // width, i_pixel % width
     i_y = i_row.to(tl.int64)[:, None] * FACTOR + (i_place // FACTOR)[None, :]
