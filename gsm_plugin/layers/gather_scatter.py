@@ -10,6 +10,7 @@ from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import CellProjections, ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import ConvMlp
+from gsm_plugin.layers.precision import autocast_as_kept
 from gsm_plugin.ops import ScanParameters, flow_warp, residual_sum
 
 SSM_INITS = ('reference', 'mamba')
@@ -120,8 +121,13 @@ class GatherScatterBlock(nn.Module):
         return torch.stack(frames, 1)
 
     def _feed_forward(self, window: Tensor, scattered: Tensor, into: Tensor | None) -> Tensor:
-        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten(), into)
-        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten(), into=into)
+        scale, scale2 = self.skip_scale.flatten(), self.skip_scale2.flatten()
+        if into is None or not into.is_contiguous():
+            x, normed = self.norm2.of_sum(window, scattered, scale, into)
+            return residual_sum(x, self.mlp(normed), scale2, into=into)
+        with autocast_as_kept(window):
+            x, normed = self.norm2.of_sum(window, scattered, scale, into, then=(scale2, self.mlp.fc2.bias))
+            return self.mlp.add_all_but_bias(normed, x)
 
     def _scan(self, aligned: Tensor, constants: SweepConstants) -> Tensor:
         """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""

@@ -48,6 +48,13 @@ class ConvMlp(nn.Module):
         """(b, t, h, w, dim) -> the same."""
         return self.fc2(self.dwconv(self.fc1(x)))
 
+    def add_all_but_bias(self, x: Tensor, total: Tensor) -> Tensor:
+        """Adds its result, without the bias of `fc2`, to a contiguous tensor, which the product of matrices does."""
+        hidden = self.dwconv(self.fc1(x)).flatten(0, -2).to(total.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            total.view(-1, total.shape[-1]).addmm_(hidden, self.fc2.weight.to(total.dtype).t())
+        return total
+
 
 class _DepthwiseConvGelu(nn.Module):
     """The published keys have the convolution one level down: `dwconv.dwconv`."""

@@ -13,13 +13,19 @@ DTYPES = pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.b
 KINDS = ('norm', 'sum', 'scaled sum', 'sum and norm', 'scaled sum and norm')
 
 
-def triton_backend():
+def bare_triton_backend():
     pytest.importorskip('triton')
     from gsm_plugin.ops.residual_norm.triton_impl import residual_norm_triton
 
+    return residual_norm_triton
+
+
+def triton_backend():
+    function = bare_triton_backend()
+
     def on_device(*args):
         args = [x.to(DEVICE) if isinstance(x, torch.Tensor) else x for x in args]
-        return [x if x is None else x.cpu() for x in residual_norm_triton(*args)]
+        return [x if x is None else x.cpu() for x in function(*args)]
 
     return on_device
 
@@ -127,8 +133,7 @@ def test_no_rows_give_no_rows_and_zero_gradients():
 def test_without_gradients_the_sum_overwrites_x(kind, backend, step):
     function = {'naive': residual_norm_naive, 'torch': residual_norm_torch}.get(backend)
     if function is None:
-        pytest.importorskip('triton')
-        from gsm_plugin.ops.residual_norm.triton_impl import residual_norm_triton as function
+        function = bare_triton_backend()
     inputs = [x if x is None else x.to(DEVICE) for x in tensors((3, 4, 6), torch.float32, kind)]
     expected = residual_norm_naive(*inputs, EPS, torch.float32)
     wide = torch.full((3, 4 * step, 6), torch.nan, device=DEVICE)
@@ -139,6 +144,25 @@ def test_without_gradients_the_sum_overwrites_x(kind, backend, step):
     torch.testing.assert_close(wide[:, ::step], expected[0])
     torch.testing.assert_close(normed, expected[1])
     assert wide.isnan().sum() == (step - 1) * 72
+
+
+@pytest.mark.parametrize('backend', ['naive', 'torch', 'triton'])
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.float16, 4e-3)])
+@torch.no_grad()
+def test_what_overwrites_x_may_be_scaled_and_shifted_after_the_norm(backend, dtype, tolerance):
+    x, update, scale, weight, bias = tensors((7, 6), dtype, 'scaled sum and norm')
+    factor, summand = random_tensors((6,), (6,), seed=2, dtype=torch.float32 if dtype == torch.float16 else dtype)
+    wide = [tensor.double() for tensor in (x, update, scale, weight, bias)]
+    total, normed = residual_norm_naive(*wide, EPS, torch.float64)
+    arguments = [tensor.to(DEVICE) for tensor in (x, update, scale, weight, bias)]
+    then = factor.to(DEVICE), summand.to(DEVICE)
+    place = arguments[0]
+    function = {'naive': residual_norm_naive, 'torch': residual_norm_torch}.get(backend) or bare_triton_backend()
+    stored, actual = function(*arguments, EPS, dtype, place, then)
+    assert stored is place
+    expected = factor.double() * total + summand.double()
+    torch.testing.assert_close(stored.cpu().double(), expected, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(actual.cpu().double(), normed, atol=tolerance, rtol=tolerance)
 
 
 def test_the_three_functions_share_the_op():
@@ -158,3 +182,7 @@ def test_sizes_that_do_not_fit_are_named():
         residual_sum(x, update, scale, into=x)
     with pytest.raises(ValueError, match=r'update has the shape \(2, 6\); give that of x, \(4, 6\)'):
         residual_layer_norm(x, update[:2], scale, weight, bias, EPS, torch.float64)
+    with pytest.raises(ValueError, match='then is given without into; give what is to be overwritten'):
+        residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64, then=(weight, bias))
+    with pytest.raises(ValueError, match=r'summand has the shape \(3,\); x \(4, 6\) needs \(6,\)'):
+        residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64, then=(weight, bias[:3]))
