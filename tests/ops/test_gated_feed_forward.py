@@ -34,14 +34,20 @@ def on(device, x, attended, parameters):
     return x.to(device), attended.to(device), FeedForward(*(p.to(device) for p in parameters))
 
 
-def assert_matches_naive(function, inputs, dtype, sums=None, into=None):
-    """Compares with the law in float64 of the same rounded inputs; x may be of a type of its own, `sums`."""
+def assert_matches_naive(function, inputs, dtype, sums=None, every=1):
+    """Compares every so many rows with the law in float64 of the same rounded inputs.
+
+    x may be of a type of its own, `sums`.
+    """
     x, attended, parameters = inputs
     x = x.to(sums or dtype)
-    wide = x.double(), attended.double(), FeedForward(*(p.double() for p in parameters))
+    wide = x[::every].double(), attended[::every].double(), FeedForward(*(p.double() for p in parameters))
     with torch.no_grad(), poisoned_memory():
-        actual = function(*on(DEVICE, x, attended, parameters), EPS, dtype, into)
+        actual = function(*on(DEVICE, x, attended, parameters), EPS, dtype, None)
         expected = gated_feed_forward_naive(*wide, EPS, torch.float64, None)
+    assert actual.shape == x.shape
+    assert actual.isfinite().all()
+    actual = actual[::every]
     absolute, relative = TOLERANCES[dtype]
     scale = max(1.0, expected.abs().max().item())
     torch.testing.assert_close(actual.cpu().double(), expected, atol=absolute * scale, rtol=relative)
@@ -75,7 +81,7 @@ def test_triton_matches_naive(sizes, dtype):
 @pytest.mark.skipif(DEVICE == 'cpu', reason='a size for a GPU')
 @pytest.mark.parametrize('sizes', [(115200, 192, 192, 384), (100001, 192, 192, 384), (70000, 120, 240, 240)])
 def test_triton_matches_naive_at_the_size_of_two_frames(sizes, dtype):
-    assert_matches_naive(triton_backend(), tensors(sizes, dtype), dtype, sums=torch.float16)
+    assert_matches_naive(triton_backend(), tensors(sizes, dtype), dtype, sums=torch.float16, every=29)
 
 
 @pytest.mark.parametrize('sums', [torch.float32, torch.float16])
