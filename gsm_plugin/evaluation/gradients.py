@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.layers import upsample
+
 # Smaller gradients, relative to the largest, are rounding errors of zero.
 _ZERO = 1e-9
 
@@ -78,12 +80,17 @@ def smooth_derivatives() -> Iterator[None]:
     def relu(x: Tensor, inplace: bool = False) -> Tensor:
         return _SmoothLeakyReLU.apply(x, 0.0)
 
-    originals = F.leaky_relu, F.relu
-    F.leaky_relu, F.relu = leaky_relu, relu
+    def shuffle_leaky_relu(x: Tensor, bias: Tensor, factor: int, slope: float) -> Tensor:
+        shuffled = fused(x, bias, factor)
+        return shuffled if slope == 1 else leaky_relu(shuffled, slope)
+
+    # the op has a LeakyReLU inside
+    originals, fused = (F.leaky_relu, F.relu), upsample.shuffle_leaky_relu
+    F.leaky_relu, F.relu, upsample.shuffle_leaky_relu = leaky_relu, relu, shuffle_leaky_relu
     try:
         yield
     finally:
-        F.leaky_relu, F.relu = originals
+        (F.leaky_relu, F.relu), upsample.shuffle_leaky_relu = originals, fused
 
 
 class _SmoothLeakyReLU(torch.autograd.Function):

@@ -4,6 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
+from gsm_plugin.layers import upsample
+from gsm_plugin.ops import shuffle_leaky_relu
 
 
 def step(**gradients):
@@ -47,8 +49,27 @@ def test_smooth_derivatives_leave_results_and_do_not_jump(function, slope):
     torch.testing.assert_close(derivative, torch.tensor([slope, middle, middle, 1.0]))
 
 
+@pytest.mark.parametrize('slope', [0.1, 1.0])
+def test_the_derivative_of_the_op_of_the_reconstruction_does_not_jump(monkeypatch, slope):
+    slopes = []
+
+    def fused(x, bias, factor, slope=1.0):
+        slopes.append(slope)
+        return shuffle_leaky_relu(x, bias, factor, slope)
+
+    monkeypatch.setattr(upsample, 'shuffle_leaky_relu', fused)
+    conv, x = upsample.FrameConv(3, 8), torch.randn(1, 3, 5, 6)
+    plain = conv(x, 2, slope)
+    with smooth_derivatives():
+        smooth = conv(x, 2, slope)
+    torch.testing.assert_close(smooth, plain)
+    # what jumps is left to the smooth one
+    assert slopes == [slope, 1.0]
+    assert (type(smooth.grad_fn).__name__ == '_SmoothLeakyReLUBackward') == (slope != 1)
+
+
 def test_derivatives_jump_again_afterwards():
-    originals = F.leaky_relu, F.relu
+    originals = F.leaky_relu, F.relu, upsample.shuffle_leaky_relu
     with pytest.raises(KeyError), smooth_derivatives():
         raise KeyError
-    assert (F.leaky_relu, F.relu) == originals
+    assert (F.leaky_relu, F.relu, upsample.shuffle_leaky_relu) == originals
