@@ -55,7 +55,9 @@ def require_known_backend(op: str, requested: str) -> None:
         raise ValueError(f'{op} has no backend {requested!r}; set one of auto, {", ".join(known)}.')
 
 
-def choose_backend(op: str, requested: str, device_type: str, dtype: torch.dtype | None = None) -> Backend:
+def choose_backend(
+    op: str, requested: str, device_type: str, dtype: torch.dtype | None = None, not_triton: str | None = None
+) -> Backend:
     """Chooses the backend of an op. `auto` falls back along the list and logs its choice once.
 
     Args:
@@ -63,16 +65,17 @@ def choose_backend(op: str, requested: str, device_type: str, dtype: torch.dtype
         requested: `auto` or the name of a backend.
         device_type: Where the tensors are: `cpu`, `cuda`, ...
         dtype: Type of the tensors, for ops with backends that do not compute every one.
+        not_triton: Why Triton's kernels do not cover this very call, such as its sizes, or None where they do.
 
     Raises:
         ValueError: The op has no backend of that name.
-        RuntimeError: The named backend cannot run on the device, or with the type.
+        RuntimeError: The named backend cannot run on the device, or with the type, or does not cover the call.
     """
     if requested == 'auto':
-        return _choose_automatically(op, device_type, dtype)
+        return _choose_automatically(op, device_type, dtype, not_triton)
     require_known_backend(op, requested)
     backend = next(backend for backend in _OPS[op] if backend.name == requested)
-    reason = backend.refuses(device_type, dtype)
+    reason = _why_not(backend, device_type, dtype, not_triton)
     if reason is not None:
         raise RuntimeError(f'The backend {requested!r} of {op} cannot run here: {reason}; set auto or another one.')
     return backend
@@ -84,17 +87,23 @@ def describe_backends(device_type: str) -> list[tuple[str, str, str]]:
 
 
 @cache
-def _choose_automatically(op: str, device_type: str, dtype: torch.dtype | None) -> Backend:
-    backend, name, reason = _first_that_runs(op, device_type, dtype)
+def _choose_automatically(op: str, device_type: str, dtype: torch.dtype | None, not_triton: str | None) -> Backend:
+    backend, name, reason = _first_that_runs(op, device_type, dtype, not_triton)
     _logger.info(f'{op} on {device_type}: backend {name} ({reason}).')
     return backend
 
 
-def _first_that_runs(op: str, device_type: str, dtype: torch.dtype | None = None) -> tuple[Backend, str, str]:
+def _first_that_runs(
+    op: str, device_type: str, dtype: torch.dtype | None = None, not_triton: str | None = None
+) -> tuple[Backend, str, str]:
     passed_over = []
     for backend in _OPS[op]:
-        reason = backend.refuses(device_type, dtype)
+        reason = _why_not(backend, device_type, dtype, not_triton)
         if reason is None:
             return backend, backend.name, '; '.join([*passed_over, backend.preference])
         passed_over.append(f'not {backend.name}: {reason}')
     raise RuntimeError(f'{op} has no backend for {device_type}: {"; ".join(passed_over)}.')
+
+
+def _why_not(backend: Backend, device_type: str, dtype: torch.dtype | None, not_triton: str | None) -> str | None:
+    return backend.refuses(device_type, dtype) or (not_triton if backend.name == 'triton' else None)

@@ -135,12 +135,14 @@ def test_wrong_sizes_and_gradients_are_named():
 
 
 @torch.no_grad()
-def test_wide_rows_are_composed_and_the_kernel_refuses_them(monkeypatch):
+def test_wide_rows_and_float32_are_composed_and_the_kernel_refuses_them(monkeypatch, triton_anywhere):
     monkeypatch.setattr(interface, '_MOST_CHANNELS', 7)
-    x, attended, p = tensors((3, 8, 8, 16), torch.float32)
-    expected = gated_feed_forward_composed(x, attended, p, EPS, x.dtype, None)
-    assert torch.equal(gated_feed_forward(x, attended, p, EPS, x.dtype), expected)
-    with pytest.raises(RuntimeError, match='there are 8 channels, its kernel takes up to 7; set auto'):
-        interface._triton(x, attended, p, EPS, x.dtype, None)
-    with pytest.raises(RuntimeError, match='it does not compute in float32; set auto'):
-        gated_feed_forward(x, attended, p, EPS, x.dtype, 'triton')
+    for dtype, message in (
+        (torch.bfloat16, 'there are 8 channels, its kernel takes up to 7'),
+        (torch.float32, 'float32'),
+    ):
+        x, attended, p = tensors((3, 8, 8, 16), dtype)
+        expected = gated_feed_forward_composed(x, attended, p, EPS, dtype, None)
+        assert torch.equal(gated_feed_forward(x, attended, p, EPS, dtype), expected)
+        with pytest.raises(RuntimeError, match=f'{message}; set auto'):
+            gated_feed_forward(x, attended, p, EPS, dtype, 'triton')

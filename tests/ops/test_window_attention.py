@@ -1,9 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.ops import dispatch, window_attention
-from gsm_plugin.ops.dispatch import Backend, anywhere
-from gsm_plugin.ops.window_attention import interface
+from gsm_plugin.ops import window_attention
 from gsm_plugin.ops.window_attention.naive import (
     pad_to_windows,
     window_attention_naive,
@@ -181,30 +179,21 @@ def test_triton_gives_nothing_for_an_empty_batch():
     ],
 )
 def test_what_is_too_large_for_the_kernels_is_refused_by_name_and_left_to_torch_by_auto(
-    monkeypatch, shape, window, heads, channels, message
+    triton_anywhere, shape, window, heads, channels, message
 ):
-    asked = []
-
-    def choose(op, requested, *where):
-        asked.append(requested)
-        return Backend('torch', window_attention_torch, anywhere, '')
-
-    monkeypatch.setattr(interface, 'choose_backend', choose)
     qkv, bias = (value.float() for value in inputs(shape, window, heads, channels))
-    window_attention(qkv, bias, window, (0, 0, 0))
-    assert asked == ['torch']
+    expected = window_attention_torch(qkv, bias, window, (0, 0, 0))
+    assert torch.equal(window_attention(qkv, bias, window, (0, 0, 0)), expected)
     with pytest.raises(RuntimeError, match=message):
-        interface._triton(qkv, bias, window, (0, 0, 0))
+        window_attention(qkv, bias, window, (0, 0, 0), 'triton')
 
 
-def test_double_precision_is_left_to_torch(monkeypatch):
-    triton = next(backend for backend in dispatch._OPS[interface.OP] if backend.name == 'triton')
-    assert 'float64' in triton.refuses('cuda', torch.float64)
-    asked = []
-    choose = interface.choose_backend
-    monkeypatch.setattr(interface, 'choose_backend', lambda *arguments: asked.append(arguments) or choose(*arguments))
-    window_attention(*inputs((1, 2, 4, 4), (2, 4, 4)), (2, 4, 4), (0, 0, 0))
-    assert asked == [('window_attention', 'auto', 'cpu', torch.float64)]
+def test_double_precision_is_left_to_torch(triton_anywhere):
+    qkv, bias = inputs((1, 2, 4, 4), (2, 4, 4))
+    expected = window_attention_torch(qkv, bias, (2, 4, 4), (0, 0, 0))
+    assert torch.equal(window_attention(qkv, bias, (2, 4, 4), (0, 0, 0)), expected)
+    with pytest.raises(RuntimeError, match='it does not compute in float64'):
+        window_attention(qkv, bias, (2, 4, 4), (0, 0, 0), 'triton')
 
 
 @pytest.mark.parametrize(

@@ -42,21 +42,18 @@ class FeedForward(NamedTuple):
     out_bias: Tensor
 
 
-def _triton(x: Tensor, *args) -> Tensor:
+def _triton(*args) -> Tensor:
     from gsm_plugin.ops.gated_feed_forward.triton_impl import gated_feed_forward_triton
 
-    reason = _why_no_kernel(x)
-    if reason is not None:
-        raise RuntimeError(f"The backend 'triton' of {OP} cannot run here: {reason}; set auto or another one.")
-    return gated_feed_forward_triton(x, *args)
+    return gated_feed_forward_triton(*args)
 
 
 def _why_no_kernel(x: Tensor) -> str | None:
     """Why the Triton kernel does not cover a call in a type that it has, or None where it does."""
     channels = x.shape[-1]
-    return (
-        f'there are {channels} channels, its kernel takes up to {_MOST_CHANNELS}' if channels > _MOST_CHANNELS else None
-    )
+    if channels > _MOST_CHANNELS:
+        return f'there are {channels} channels, its kernel takes up to {_MOST_CHANNELS}'
+    return None
 
 
 declare(
@@ -100,9 +97,7 @@ def gated_feed_forward(
     if torch.is_grad_enabled():
         raise ValueError('gated_feed_forward keeps no gradients; call it within torch.no_grad().')
     _check_sizes(x, attended, parameters, into)
-    if backend == 'auto' and _why_no_kernel(x) is not None:
-        backend = 'composed'
-    chosen = choose_backend(OP, backend, x.device.type, dtype)
+    chosen = choose_backend(OP, backend, x.device.type, dtype, _why_no_kernel(x))
     return chosen.function(x, attended, parameters, eps, dtype, into)
 
 

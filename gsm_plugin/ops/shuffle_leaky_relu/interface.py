@@ -52,6 +52,6 @@ def shuffle_leaky_relu(x: Tensor, bias: Tensor, factor: int = 1, slope: float = 
         raise ValueError(f'bias has the shape {tuple(bias.shape)}; x {tuple(x.shape)} needs {tuple(x.shape[1:2])}.')
     if slope <= 0:
         raise ValueError(f'slope is {slope}; set a number greater than 0.')
-    if backend == 'auto' and not x.is_contiguous(memory_format=torch.channels_last):
-        backend = 'torch'
-    return choose_backend(OP, backend, x.device.type).function(x, bias, factor, slope)
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    not_triton = None if last else "channels are not last in the images' memory"
+    return choose_backend(OP, backend, x.device.type, not_triton=not_triton).function(x, bias, factor, slope)

@@ -19,9 +19,6 @@ _SHARED_MEMORY = 160 * 1024
 def _triton(qkv: Tensor, bias: Tensor, window_size: tuple[int, int, int], shift_size: tuple[int, int, int]) -> Tensor:
     from gsm_plugin.ops.window_attention.triton_impl import window_attention_triton
 
-    reason = _why_no_kernel(qkv, bias)
-    if reason is not None:
-        raise RuntimeError(f"The backend 'triton' of {OP} cannot run here: {reason}; set auto or another one.")
     return window_attention_triton(qkv, bias, window_size, shift_size)
 
 
@@ -88,6 +85,5 @@ def window_attention(
         raise ValueError(f'bias has the shape {tuple(bias.shape)}; a window of {window_size} needs (heads, n, n).')
     if not all(0 <= shift < size for shift, size in zip(shift_size, window_size, strict=True)):
         raise ValueError(f'shift_size is {shift_size}; it must be smaller than window_size {window_size}.')
-    if backend == 'auto' and _why_no_kernel(qkv, bias) is not None:
-        backend = 'torch'
-    return choose_backend(OP, backend, qkv.device.type, qkv.dtype).function(qkv, bias, window_size, shift_size)
+    chosen = choose_backend(OP, backend, qkv.device.type, qkv.dtype, _why_no_kernel(qkv, bias))
+    return chosen.function(qkv, bias, window_size, shift_size)
