@@ -39,6 +39,7 @@ def test_a_named_backend_is_taken_or_refused_with_the_reason():
 def test_a_call_that_tritons_kernels_do_not_cover_is_left_to_the_next_and_says_so(caplog):
     declare('op', (Backend('triton', max, dispatch.anywhere, 'kernels'), *dispatch._OPS['op'][1:]))
     assert choose_backend('op', 'auto', 'cpu').name == 'triton'
+    caplog.clear()
     with caplog.at_level(logging.INFO, 'basicsr.gsm_plugin'):
         assert choose_backend('op', 'auto', 'cpu', not_triton='it is too wide').name == 'torch'
     assert caplog.messages == ['op on cpu: backend torch (not triton: it is too wide; plain operators).']
