@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gsm_plugin.ops import dispatch
@@ -7,10 +9,7 @@ from gsm_plugin.ops import dispatch
 def triton_anywhere(monkeypatch):
     """Lets every device have Triton's kernels, for those who ask what is chosen."""
     ops = {
-        op: tuple(
-            dispatch.Backend(backend.name, backend.function, dispatch.anywhere, backend.preference, backend.types)
-            for backend in backends
-        )
+        op: tuple(replace(backend, why_not=dispatch.anywhere) for backend in backends)
         for op, backends in dispatch._OPS.items()
     }
     monkeypatch.setattr(dispatch, '_OPS', ops)
