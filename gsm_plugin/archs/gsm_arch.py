@@ -205,24 +205,39 @@ class _Stage(nn.Module):
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
         """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        frames, in_place = FrameBuffer(self._attend(x)), not torch.is_grad_enabled()
-        constants = self.mamba_block.constants(implicit_warp)
-        reach = gather_flows.shape[2] // 2
-        for i in range(x.shape[1]):
-            positions = range(i - reach, i + reach + 1)
-            # the next window reads what this one wrote
-            window = frames.read(positions)
-            window = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants, in_place)
-            frames.write(positions, window)
-        return frames.add_and_reverse(x)
+        sweep = self._sweep if torch.is_grad_enabled() else self._sweep_in_place
+        return sweep(x, gather_flows, scatter_flows, anchor, implicit_warp)
 
-    def _attend(self, x: Tensor) -> Tensor:
-        """What the sweep begins with; without gradients, in memory that it may overwrite, in the type of its sums."""
-        if torch.is_grad_enabled():
-            return self.attn_blocks(x)
-        memory = torch.empty_like(x, dtype=precision_of_sums(x, self.mamba_block.skip_scale))
-        attended = self.attn_blocks(x, memory)
-        return memory.copy_(x) if attended is x else attended
+    def _sweep(
+        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
+    ) -> Tensor:
+        frames, last = list(self.attn_blocks(x).unbind(1)), x.shape[1] - 1
+        constants, reach = self.mamba_block.constants(implicit_warp), gather_flows.shape[2] // 2
+        for i in range(len(frames)):
+            positions = range(i - reach, i + reach + 1)
+            # the first or last frame stands for those outside
+            window = torch.stack([frames[min(max(position, 0), last)] for position in positions], 1)
+            updated = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants)
+            # the next window reads what this one wrote
+            for position, frame in zip(positions, updated.unbind(1), strict=True):
+                if 0 <= position <= last:
+                    frames[position] = frame
+        return (x + torch.stack(frames, 1)).flip(1)
+
+    def _sweep_in_place(
+        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
+    ) -> Tensor:
+        """The same in memory that does not grow with the number of windows, in the type of its sums."""
+        dtype = precision_of_sums(x, self.mamba_block.skip_scale)
+        buffer = FrameBuffer(x, dtype, gather_flows.shape[2] // 2)
+        attended = self.attn_blocks(x, buffer.frames)
+        if attended.data_ptr() != buffer.frames.data_ptr():
+            buffer.frames.copy_(attended)
+        constants = self.mamba_block.constants(implicit_warp, dtype)
+        for i in range(x.shape[1]):
+            window, inside = buffer.window(i)
+            self.mamba_block.overwrite(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants, inside)
+        return buffer.add_and_reverse(x)
 
 
 def _check_sizes(

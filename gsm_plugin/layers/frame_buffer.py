@@ -1,56 +1,43 @@
-"""Frames that a sweep of windows reads and writes."""
-
-from collections.abc import Sequence
+"""Frames that a sweep of windows overwrites."""
 
 import torch
 from torch import Tensor
 
 
 class FrameBuffer:
-    """Frames of a clip, read and written by windows that overlap.
-
-    With gradients, a write replaces frames, since autograd needs the old ones; without, it overwrites them in place, so
-    that memory does not grow with the number of windows.
+    """Frames of a clip and memory on both sides of them, so that every window of a sweep is a part of it.
 
     Args:
-        clip: (b, t, h, w, c); overwritten where gradients are off.
+        clip: As large as the clip and of the device and type of its frames, (b, t, h, w, c).
+        dtype: Type of the frames.
+        reach: Frames of a window on each side of its middle.
+
+    Attributes:
+        frames: The clip's frames, (b, t, h, w, c), to be filled and read by the caller.
     """
 
-    def __init__(self, clip: Tensor) -> None:
-        self._clip = None if torch.is_grad_enabled() else clip
-        self._frames = list(clip.unbind(1))
+    def __init__(self, clip: Tensor, dtype: torch.dtype, reach: int) -> None:
+        b, t, *sides = clip.shape
+        self._reach, self._all = reach, clip.new_empty(b, t + 2 * reach, *sides, dtype=dtype)
+        self.frames = self._all[:, reach : reach + t]
 
-    def read(self, positions: Sequence[int]) -> Tensor:
-        """Frames at consecutive positions, (b, k, h, w, c); the first or last frame stands for those outside.
+    def window(self, i: int) -> tuple[Tensor, slice]:
+        """The window around frame i, (b, k, h, w, c), and those of its frames that the clip has.
 
-        Without gradients they may be those of the buffer itself, and be overwritten in the place of `write`.
+        The first or last frame stands for those outside. What is written to the window is written to the clip.
         """
-        if self._clip is not None and positions[0] >= 0 and positions[-1] < len(self._frames):
-            return self._clip[:, positions[0] : positions[-1] + 1]
-        last = len(self._frames) - 1
-        frames = [self._frames[min(max(i, 0), last)] for i in positions]
-        if self._clip is None:
-            return torch.stack(frames, 1)
-        b, _, *sides = self._clip.shape
-        # with memory of its own, since autocast refuses to stack frames in a half precision that it does not cast to
-        return torch.stack(frames, 1, out=self._clip.new_empty(b, len(frames), *sides))
-
-    def write(self, positions: Sequence[int], window: Tensor) -> None:
-        """Writes frames (b, k, h, w, c) to consecutive positions; those outside the clip are dropped."""
-        first, last = max(positions[0], 0), min(positions[-1] + 1, len(self._frames))
-        inside = window[:, first - positions[0] : last - positions[0]]
-        if self._clip is None:
-            self._frames[first:last] = inside.unbind(1)
-        elif inside.data_ptr() != self._frames[first].data_ptr():
-            self._clip[:, first:last] = inside
+        reach, length = self._reach, self.frames.shape[1]
+        self._all[:, i:reach] = self.frames[:, :1]
+        self._all[:, reach + length : i + 2 * reach + 1] = self.frames[:, -1:]
+        inside = slice(max(reach - i, 0), min(reach + length - i, 2 * reach + 1))
+        return self._all[:, i : i + 2 * reach + 1], inside
 
     def add_and_reverse(self, x: Tensor) -> Tensor:
         """x plus the frames, both (b, t, h, w, c), from the last frame to the first; ends the use of the buffer."""
-        if self._clip is None:
-            return (x + torch.stack(self._frames, 1)).flip(1)
-        for i in range((len(self._frames) + 1) // 2):
-            one, other = self._frames[i], self._frames[-1 - i]
+        frames = self.frames.unbind(1)
+        for i in range((len(frames) + 1) // 2):
+            one, other = frames[i], frames[-1 - i]
             last = one + x[:, i]
             torch.add(other, x[:, -1 - i], out=one)
             other.copy_(last)
-        return self._clip
+        return self.frames

@@ -9,20 +9,20 @@ from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import CellProjections, ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
-from gsm_plugin.layers.mlp import ConvMlp
-from gsm_plugin.layers.precision import autocast_as_kept
-from gsm_plugin.ops import ScanParameters, flow_warp, residual_sum
+from gsm_plugin.layers.mlp import ConvMlp, ConvMlpProducts
+from gsm_plugin.ops import ScanParameters, SumAndNorm, flow_warp, residual_sum, scatter_norm
 
 SSM_INITS = ('reference', 'mamba')
 SCATTERS = ('all', 'anchor')
 
 
 class SweepConstants(NamedTuple):
-    """What does not change between the windows of a sweep."""
+    """What does not change between the windows of a sweep; `mlp` is for `overwrite` alone."""
 
     implicit_warp: ImplicitWarp
     projections: CellProjections
     scan: ScanParameters
+    mlp: ConvMlpProducts | None
 
 
 class GatherScatterBlock(nn.Module):
@@ -66,18 +66,18 @@ class GatherScatterBlock(nn.Module):
         self.mlp = ConvMlp(dim, mlp_ratio * dim)
         self._reset(ssm_init)
 
-    def constants(self, implicit_warp: ImplicitWarp) -> SweepConstants:
-        """What all windows of a sweep share; `implicit_warp` is what gathers."""
-        return SweepConstants(implicit_warp, implicit_warp.projections(), self.mamba.scan_parameters())
+    def constants(self, implicit_warp: ImplicitWarp, dtype: torch.dtype | None = None) -> SweepConstants:
+        """What all windows of a sweep share.
+
+        Args:
+            implicit_warp: What gathers.
+            dtype: The type of the windows, for `overwrite`; None for `forward`.
+        """
+        mlp = None if dtype is None else self.mlp.products(dtype)
+        return SweepConstants(implicit_warp, implicit_warp.projections(dtype), self.mamba.scan_parameters(), mlp)
 
     def forward(
-        self,
-        window: Tensor,
-        gather_flow: Tensor,
-        scatter_flow: Tensor,
-        anchor: int,
-        constants: SweepConstants,
-        in_place: bool = False,
+        self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, constants: SweepConstants
     ) -> Tensor:
         """Updates a window.
 
@@ -87,7 +87,6 @@ class GatherScatterBlock(nn.Module):
             scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w).
             anchor: Position of the anchor in the window.
             constants: Result of `constants`.
-            in_place: Without gradients, and where every frame is updated, overwrite the window.
 
         Returns:
             (b, k, h, w, dim); with `scatter: anchor`, only the anchor differs from the input.
@@ -95,16 +94,64 @@ class GatherScatterBlock(nn.Module):
 
         def mix(x: Tensor) -> Tensor:
             gathered = self.gather(x, gather_flow, anchor, constants)
-            return self.carry_back(self._scan(gathered, constants), scatter_flow, anchor)
+            tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))
+            return self.carry_back(self._scan(tokens, constants), scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
-        into = window if in_place and self.scatter == 'all' else None
-        x = checkpointing.run(self._feed_forward, window, scattered, into, recompute=self.recompute_ffn)
+        x = checkpointing.run(self._feed_forward, window, scattered, recompute=self.recompute_ffn)
         if self.scatter == 'anchor':
             updated = window.to(x.dtype, copy=True)
             updated[:, anchor] = x[:, anchor]
             return updated
         return x
+
+    def overwrite(
+        self,
+        window: Tensor,
+        gather_flow: Tensor,
+        scatter_flow: Tensor,
+        anchor: int,
+        constants: SweepConstants,
+        wanted: slice,
+    ) -> None:
+        """Updates frames of a window where they are, without gradients.
+
+        Args:
+            window: (b, k, h, w, dim), the frames of a clip contiguous; the unwanted ones are of no use afterwards.
+            gather_flow: As in `forward`.
+            scatter_flow: As in `forward`.
+            anchor: As in `forward`.
+            constants: Result of `constants` for the type of the window.
+            wanted: Frames whose update is wanted.
+        """
+        if self.scatter == 'anchor':
+            window[:, anchor] = self(window, gather_flow, scatter_flow, anchor, constants)[:, anchor]
+            return
+        frames, target = window.flatten(0, 1), window[:, anchor]
+        tokens = constants.implicit_warp.normed(
+            frames, target, gather_flow.flatten(0, 1), self.norm1, constants.projections
+        )
+        mixed = self._scan(tokens, constants)
+        # the convolution over time reads a frame on each side
+        near = slice(max(wanted.start - 1, 0), min(wanted.stop + 1, window.shape[1]))
+        parameters = SumAndNorm(
+            self.skip_scale.flatten(),
+            self.skip_scale2.flatten(),
+            self.mlp.fc2.bias,
+            self.norm2.weight,
+            self.norm2.bias,
+        )
+        normed = scatter_norm(
+            window[:, near],
+            mixed[:, near],
+            scatter_flow[:, near],
+            parameters,
+            self.norm2.eps,
+            window.dtype,
+            self.warp_backend,
+        )
+        wanted_of_near = slice(wanted.start - near.start, wanted.stop - near.start)
+        self.mlp.add_all_but_bias(normed, wanted_of_near, window[:, wanted], constants.mlp)
 
     def gather(self, window: Tensor, flow: Tensor, anchor: int, constants: SweepConstants) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same."""
@@ -120,18 +167,12 @@ class GatherScatterBlock(nn.Module):
         frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
         return torch.stack(frames, 1)
 
-    def _feed_forward(self, window: Tensor, scattered: Tensor, into: Tensor | None) -> Tensor:
-        scale, scale2 = self.skip_scale.flatten(), self.skip_scale2.flatten()
-        if into is None or not into.is_contiguous():
-            x, normed = self.norm2.of_sum(window, scattered, scale, into)
-            return residual_sum(x, self.mlp(normed), scale2, into=into)
-        with autocast_as_kept(window):
-            x, normed = self.norm2.of_sum(window, scattered, scale, into, then=(scale2, self.mlp.fc2.bias))
-            return self.mlp.add_all_but_bias(normed, x)
+    def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
+        x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
+        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
 
-    def _scan(self, aligned: Tensor, constants: SweepConstants) -> Tensor:
-        """Mixes the tokens in the order (h, w, k), the frames of a pixel next to each other."""
-        tokens = self.norm1(aligned.permute(0, 2, 3, 1, 4))
+    def _scan(self, tokens: Tensor, constants: SweepConstants) -> Tensor:
+        """Mixes tokens (b, h, w, k, dim), the frames of a pixel next to each other -> (b, k, h, w, dim)."""
         mixed = self.mamba(tokens.flatten(1, 3), constants.scan)
         return mixed.view(tokens.shape).permute(0, 3, 1, 2, 4)
 

@@ -7,16 +7,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.precision import autocast_as_kept, precision_of_products
-from gsm_plugin.ops import fraction_encoding, implicit_warp
+from gsm_plugin.ops import Cells, fraction_encoding, gather_norm, implicit_warp
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
 
 class CellProjections(NamedTuple):
-    """What projects pixels to keys and values, (2 dim, dim) and (2 dim,), and the four positions, each (4, dim)."""
+    """What projects pixels to queries, and to keys and values side by side; and the four positions.
 
-    weight: Tensor
-    bias: Tensor
+    Attributes:
+        query: (dim, dim).
+        query_bias: (dim,).
+        key_value: (2 dim, dim).
+        key_value_bias: (2 dim,).
+        key_position: (4, dim).
+        value_position: (4, dim).
+    """
+
+    query: Tensor
+    query_bias: Tensor
+    key_value: Tensor
+    key_value_bias: Tensor
     key_position: Tensor
     value_position: Tensor
 
@@ -43,16 +55,18 @@ class ImplicitWarp(nn.Module):
         position = encode(*(cell / (1 + EPSILON) * (2 * math.pi)).unbind(-1), dim)
         self.register_buffer('position_bias', position[None])
 
-    def projections(self) -> CellProjections:
-        """Weights of k and v side by side, and what they make of the positions in a cell."""
+    def projections(self, dtype: torch.dtype | None = None) -> CellProjections:
+        """Weights of q, of k and v side by side, and what they make of the positions in a cell.
+
+        Args:
+            dtype: Without gradients, the type in which pixels are projected, so that no call has to cast weights.
+        """
         cell = self.position_bias[0]
         # k and v are linear, so each source pixel is projected once and the positions are projected apart.
-        return CellProjections(
-            torch.cat((self.k.weight, self.v.weight)),
-            torch.cat((self.k.bias, self.v.bias)),
-            cell @ self.k.weight.t(),
-            cell @ self.v.weight.t(),
-        )
+        key_value = torch.cat((self.k.weight, self.v.weight)), torch.cat((self.k.bias, self.v.bias))
+        weights = self.q.weight, self.q.bias, *key_value
+        weights = weights if dtype is None else tuple(weight.to(dtype) for weight in weights)
+        return CellProjections(*weights, cell @ self.k.weight.t(), cell @ self.v.weight.t())
 
     def forward(
         self, frames: Tensor, target: Tensor, flow: Tensor, projections: CellProjections | None = None
@@ -68,8 +82,20 @@ class ImplicitWarp(nn.Module):
         Returns:
             (n, h, w, dim).
         """
-        weight, bias, key_position, value_position = self.projections() if projections is None else projections
+        return implicit_warp(*self._cells(frames, target, flow, projections), self.num_heads, self.backend)
+
+    def normed(
+        self, frames: Tensor, target: Tensor, flow: Tensor, norm: LayerNorm, projections: CellProjections | None = None
+    ) -> Tensor:
+        """The layer norm of what `forward` returns, without gradients: (m, h, w, n / m, dim), its type as of `norm`."""
+        cells, dtype = self._cells(frames, target, flow, projections), precision_of_products(frames)
+        count = len(frames) // len(target)
+        return gather_norm(cells, self.num_heads, count, norm.weight, norm.bias, norm.eps, dtype, self.backend)
+
+    def _cells(self, frames: Tensor, target: Tensor, flow: Tensor, projections: CellProjections | None) -> Cells:
+        projections = self.projections() if projections is None else projections
         with autocast_as_kept(frames):
-            query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
-            key, value = F.linear(frames, weight, bias).chunk(2, -1)
-        return implicit_warp(query, key, value, flow, key_position, value_position, self.num_heads, self.backend)
+            encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
+            query = F.linear(encoded, projections.query, projections.query_bias)
+            key, value = F.linear(frames, projections.key_value, projections.key_value_bias).chunk(2, -1)
+        return Cells(query, key, value, flow, projections.key_position, projections.value_position)

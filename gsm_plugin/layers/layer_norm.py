@@ -13,17 +13,6 @@ class LayerNorm(nn.LayerNorm):
         """(..., dim), of any strides -> the same, contiguous."""
         return layer_norm(x, self.weight, self.bias, self.eps, precision_of_products(x))
 
-    def of_sum(
-        self,
-        x: Tensor,
-        update: Tensor,
-        scale: Tensor | None = None,
-        into: Tensor | None = None,
-        then: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """`scale * x + update`, if so `into` a tensor, and its norm; x and update (..., dim), scale (dim,).
-
-        With `then`, a factor and a summand, both (dim,), the tensor gets `factor * sum + summand` instead.
-        """
-        precision = precision_of_products(x)
-        return residual_layer_norm(x, update, scale, self.weight, self.bias, self.eps, precision, into=into, then=then)
+    def of_sum(self, x: Tensor, update: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`scale * x + update` and its norm; x and update (..., dim), scale (dim,)."""
+        return residual_layer_norm(x, update, scale, self.weight, self.bias, self.eps, precision_of_products(x))

@@ -1,5 +1,7 @@
 """Feed-forward networks: gated (GEGLU, arXiv 2002.05202), and with a depthwise 3D convolution."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,12 +50,31 @@ class ConvMlp(nn.Module):
         """(b, t, h, w, dim) -> the same."""
         return self.fc2(self.dwconv(self.fc1(x)))
 
-    def add_all_but_bias(self, x: Tensor, total: Tensor) -> Tensor:
-        """Adds its result, without the bias of `fc2`, to a contiguous tensor, which the product of matrices does."""
-        hidden = self.dwconv(self.fc1(x)).flatten(0, -2).to(total.dtype)
+    def products(self, dtype: torch.dtype) -> 'ConvMlpProducts':
+        """Weights in the type in which matrices are multiplied, for callers that call `add_all_but_bias` often."""
+        return ConvMlpProducts(self.fc1.weight.to(dtype), self.fc1.bias.to(dtype), self.fc2.weight.to(dtype))
+
+    def add_all_but_bias(self, x: Tensor, wanted: slice, total: Tensor, products: 'ConvMlpProducts') -> None:
+        """Adds its result, without the bias of `fc2`, to some of the frames, which the product of matrices does.
+
+        Args:
+            x: (b, t, h, w, dim), of the type of `total`; without gradients.
+            wanted: Frames of x.
+            total: What is added to, as many frames; those of a clip are contiguous.
+            products: Result of `products` for that type.
+        """
         with torch.autocast(x.device.type, enabled=False):
-            total.view(-1, total.shape[-1]).addmm_(hidden, self.fc2.weight.to(total.dtype).t())
-        return total
+            hidden = self.dwconv(F.linear(x, products.fc1, products.fc1_bias))[:, wanted]
+            for clip, addend in zip(total, hidden, strict=True):
+                clip.view(-1, clip.shape[-1]).addmm_(addend.flatten(0, -2), products.fc2.t())
+
+
+class ConvMlpProducts(NamedTuple):
+    """Weights of the matrix products of a `ConvMlp`, (hidden_dim, dim), (hidden_dim,) and (dim, hidden_dim)."""
+
+    fc1: Tensor
+    fc1_bias: Tensor
+    fc2: Tensor
 
 
 class _DepthwiseConvGelu(nn.Module):

@@ -8,17 +8,21 @@ from gsm_plugin.ops.flow_warp.interface import flow_warp
 from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
 from gsm_plugin.ops.gated_feed_forward.interface import FeedForward, gated_feed_forward
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
+from gsm_plugin.ops.gather_norm.interface import Cells, gather_norm
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
 from gsm_plugin.ops.padding import extend_by_reflection
 from gsm_plugin.ops.residual_norm.interface import layer_norm, residual_layer_norm, residual_sum
+from gsm_plugin.ops.scatter_norm.interface import SumAndNorm, scatter_norm
 from gsm_plugin.ops.selective_scan.interface import selective_scan
 from gsm_plugin.ops.shuffle_leaky_relu.interface import shuffle_leaky_relu
 from gsm_plugin.ops.surrounding_pixels import surrounding_pixels
 from gsm_plugin.ops.window_attention.interface import window_attention
 
 __all__ = [
+    'Cells',
     'FeedForward',
     'ScanParameters',
+    'SumAndNorm',
     'bidirectional_scan',
     'compose_reaching_flows',
     'compose_window_flows',
@@ -29,10 +33,12 @@ __all__ = [
     'fraction_encoding',
     'gated_feed_forward',
     'gated_gelu',
+    'gather_norm',
     'implicit_warp',
     'layer_norm',
     'residual_layer_norm',
     'residual_sum',
+    'scatter_norm',
     'selective_scan',
     'shuffle_leaky_relu',
     'surrounding_pixels',

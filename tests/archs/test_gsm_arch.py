@@ -8,7 +8,7 @@ import torch
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.models.precision import autocast
-from gsm_plugin.ops import dispatch
+from gsm_plugin.ops import Cells, dispatch
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
 from tests.memory import PeakMemory
 
@@ -160,11 +160,16 @@ def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, s
 
 
 @pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
-def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_training(options):
+def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_training(options, monkeypatch):
     net, x = tiny(**options), clip(2, 4, 3, 17, 18)
     sums, products = set(), set()
     net.prop_layers[0].register_forward_hook(lambda module, args, output: sums.add(output.dtype))
-    net.implicit_align.q.register_forward_hook(lambda module, args, output: products.add(output.dtype))
+
+    def noted(query, *others):
+        products.add(query.dtype)
+        return Cells(query, *others)
+
+    monkeypatch.setattr('gsm_plugin.layers.implicit_warp.Cells', noted)
     with autocast('bf16', x.device):
         training = net(x).detach()
         assert sums == {torch.float32}

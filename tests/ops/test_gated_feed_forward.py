@@ -141,7 +141,7 @@ def test_wide_rows_and_float32_are_composed_and_the_kernel_refuses_them(monkeypa
         (torch.bfloat16, 'there are 8 channels, its kernel takes up to 7'),
         (torch.float32, 'float32'),
     ):
-        x, attended, p = tensors((3, 8, 8, 16), dtype)
+        x, attended, p = on(DEVICE, *tensors((3, 8, 8, 16), dtype))
         expected = gated_feed_forward_composed(x, attended, p, EPS, dtype, None)
         assert torch.equal(gated_feed_forward(x, attended, p, EPS, dtype), expected)
         with pytest.raises(RuntimeError, match=f'{message}; set auto'):

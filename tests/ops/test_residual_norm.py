@@ -146,25 +146,6 @@ def test_without_gradients_the_sum_overwrites_x(kind, backend, step):
     assert wide.isnan().sum() == (step - 1) * 72
 
 
-@pytest.mark.parametrize('backend', ['naive', 'torch', 'triton'])
-@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.float16, 4e-3)])
-@torch.no_grad()
-def test_what_overwrites_x_may_be_scaled_and_shifted_after_the_norm(backend, dtype, tolerance):
-    x, update, scale, weight, bias = tensors((7, 6), dtype, 'scaled sum and norm')
-    factor, summand = random_tensors((6,), (6,), seed=2, dtype=torch.float32 if dtype == torch.float16 else dtype)
-    wide = [tensor.double() for tensor in (x, update, scale, weight, bias)]
-    total, normed = residual_norm_naive(*wide, EPS, torch.float64)
-    arguments = [tensor.to(DEVICE) for tensor in (x, update, scale, weight, bias)]
-    then = factor.to(DEVICE), summand.to(DEVICE)
-    place = arguments[0]
-    function = {'naive': residual_norm_naive, 'torch': residual_norm_torch}.get(backend) or bare_triton_backend()
-    stored, actual = function(*arguments, EPS, dtype, place, then)
-    assert stored is place
-    expected = factor.double() * total + summand.double()
-    torch.testing.assert_close(stored.cpu().double(), expected, atol=tolerance, rtol=tolerance)
-    torch.testing.assert_close(actual.cpu().double(), normed, atol=tolerance, rtol=tolerance)
-
-
 def test_the_three_functions_share_the_op():
     x, update, scale, weight, bias = tensors((4, 6), torch.float64, 'scaled sum and norm')
     total, normed = residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64)
@@ -182,7 +163,3 @@ def test_sizes_that_do_not_fit_are_named():
         residual_sum(x, update, scale, into=x)
     with pytest.raises(ValueError, match=r'update has the shape \(2, 6\); give that of x, \(4, 6\)'):
         residual_layer_norm(x, update[:2], scale, weight, bias, EPS, torch.float64)
-    with pytest.raises(ValueError, match='then is given without into; give what is to be overwritten'):
-        residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64, then=(weight, bias))
-    with pytest.raises(ValueError, match=r'summand has the shape \(3,\); x \(4, 6\) needs \(6,\)'):
-        residual_layer_norm(x, update, scale, weight, bias, EPS, torch.float64, then=(weight, bias[:3]))

@@ -10,7 +10,6 @@ from gsm_plugin.ops.triton_cells import cut, landing, sort_by_cell, sum_cells
 
 # Rows of a program, one for each pixel and head.
 _ROWS = 32
-_BWD_ROWS = 32
 # Programs of the backward pass, each of which sums what its pixels give to the positions.
 _BWD_PROGRAMS = 2048
 
@@ -26,7 +25,8 @@ def implicit_warp_triton(
 ) -> Tensor:
     """Computes `implicit_warp`, arguments and result as described there, in float32 or better inside."""
     positions = torch.cat((key_position, value_position))
-    return _ImplicitWarp.apply(_rows(query), _rows(key), _rows(value), flow, positions, num_heads).view(query.shape)
+    rows = (rows_of_images(x) for x in (query, key, value))
+    return _ImplicitWarp.apply(*rows, flow, positions, num_heads).view(query.shape)
 
 
 @triton.jit
@@ -77,6 +77,31 @@ def softmax(a, b, c, d):
 
 
 @triton.jit
+def attend(
+    p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
+    stride_query, stride_key, stride_value, HEADS: tl.constexpr, DIM: tl.constexpr, SCALE: tl.constexpr,
+    DTYPE: tl.constexpr,
+):  # fmt: skip
+    """What each row of pixel and head sees in its cell, (rows, dim), zero where there is no channel."""
+    c: tl.constexpr = HEADS * DIM
+    mask = m_pixel[:, None] & m_c
+    s_0, s_1, s_2, s_3 = cell(p_flow, i_pixel, m_pixel, height, width)
+    query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
+    w_0, w_1, w_2, w_3 = softmax(
+        tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, m_c, DTYPE), 1),
+        tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, m_c, DTYPE), 1),
+        tl.sum(query * load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, m_c, DTYPE), 1),
+        tl.sum(query * load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, m_c, DTYPE), 1),
+    )
+    p_position = p_positions + 4 * c
+    out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, m_c, DTYPE)
+    out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, m_c, DTYPE)
+    out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_position + 2 * c, o_c, mask, m_c, DTYPE)
+    out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, m_c, DTYPE)
+    return out
+
+
+@triton.jit
 def implicit_warp_fwd_kernel(
     p_query,
     p_key,
@@ -100,22 +125,12 @@ def implicit_warp_fwd_kernel(
     """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (pixels, c)."""
     i_pixel, _, o_c, m_c = rows_of(tl.program_id(0), ROWS, HEADS, DIM, PADDED)
     m_pixel = i_pixel < pixels
-    mask = m_pixel[:, None] & m_c
-    c: tl.constexpr = HEADS * DIM
-    s_0, s_1, s_2, s_3 = cell(p_flow, i_pixel, m_pixel, height, width)
-    query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
-    w_0, w_1, w_2, w_3 = softmax(
-        tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, m_c, DTYPE), 1),
-    )
-    p_position = p_positions + 4 * c
-    out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, m_c, DTYPE)
-    out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, m_c, DTYPE)
-    out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_position + 2 * c, o_c, mask, m_c, DTYPE)
-    out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, m_c, DTYPE)
-    tl.store(p_out + (i_pixel.to(tl.int64) * c)[:, None] + o_c, out.to(p_out.dtype.element_ty), mask)
+    out = attend(
+        p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
+        stride_query, stride_key, stride_value, HEADS, DIM, SCALE, DTYPE,
+    )  # fmt: skip
+    p_row = p_out + (i_pixel.to(tl.int64) * (HEADS * DIM))[:, None]
+    tl.store(p_row + o_c, out.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c)
 
 
 @triton.jit
@@ -236,7 +251,7 @@ class _ImplicitWarp(torch.autograd.Function):
         ctx.heads = heads
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
         if out.numel():
-            sizes, settings = _sizes(query, key, value, flow), _settings(query, heads, _ROWS)
+            sizes, settings = _sizes(query, key, value, flow), cell_settings(query, heads)
             grid = (triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),)
             implicit_warp_fwd_kernel[grid](query, key, value, flow, positions, out, *sizes, **settings)
         return out
@@ -253,7 +268,7 @@ class _ImplicitWarp(torch.autograd.Function):
         grad_query = torch.empty_like(grad_out)
         sums = query.new_zeros((2, *shape) if atomic else (2, 0), dtype=precision)
         weights = query.new_empty((2, 0) if atomic else (2, shape[0], 4, ctx.heads), dtype=precision)
-        settings = _settings(query, ctx.heads, _BWD_ROWS)
+        settings = cell_settings(query, ctx.heads)
         programs = min(_BWD_PROGRAMS, triton.cdiv(shape[0] * settings['PADDED'], settings['ROWS']))
         grad_positions = query.new_empty((programs, 8, shape[1]), dtype=precision)
         implicit_warp_bwd_kernel[(programs,)](
@@ -276,7 +291,7 @@ class _ImplicitWarp(torch.autograd.Function):
         return grad_query, grad_key, grad_value, None, grad_positions.sum(0).to(positions.dtype), None
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows_of_images(x: Tensor) -> Tensor:
     """Features (n, h, w, c) as rows (n * h * w, c) with any stride between them."""
     rows = x.flatten(0, 2)
     return rows if rows.stride(1) == 1 else rows.contiguous()
@@ -286,13 +301,14 @@ def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor) -> tuple[int
     return len(query), *flow.shape[2:], query.stride(0), key.stride(0), value.stride(0)
 
 
-def _settings(query: Tensor, heads: int, rows: int) -> dict:
+def cell_settings(query: Tensor, heads: int) -> dict:
+    """Constants of the kernels, for queries in rows (pixels, c)."""
     padded = triton.next_power_of_2(heads)
     return {
         'HEADS': heads,
         'DIM': query.shape[1] // heads,
         'PADDED': padded,
-        'ROWS': max(rows, padded),
+        'ROWS': max(_ROWS, padded),
         # a constant, since arguments of kernels are float32
         'SCALE': (query.shape[1] // heads) ** -0.5,
         'DTYPE': tl.float64 if query.dtype == torch.float64 else tl.float32,

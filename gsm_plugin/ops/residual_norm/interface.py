@@ -61,7 +61,6 @@ def residual_layer_norm(
     dtype: torch.dtype,
     backend: str = 'auto',
     into: Tensor | None = None,
-    then: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Computes `scale * x + update` and its layer norm.
 
@@ -75,22 +74,17 @@ def residual_layer_norm(
         dtype: See `layer_norm`.
         backend: See `layer_norm`.
         into: Without gradients, what the sum is written to, such as x itself.
-        then: What `into` gets in the place of the sum, a factor and a summand, (c,): `factor * sum + summand`.
 
     Returns:
         The sum, which is `into` or of the type to which PyTorch promotes its terms, and its norm; both as large as x.
 
     Raises:
-        ValueError: Sizes do not fit each other, there is `into` with gradients, or `then` without `into`.
+        ValueError: Sizes do not fit each other, or there is `into` with gradients.
         RuntimeError: The named backend cannot run here.
     """
     _check_channels(x, weight=weight, bias=bias, scale=scale)
     _check_update(x, update, into)
-    if then is not None:
-        _check_channels(x, factor=then[0], summand=then[1])
-        if into is None:
-            raise ValueError('then is given without into; give what is to be overwritten.')
-    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype, into, then)
+    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype, into)
 
 
 def residual_sum(

@@ -13,7 +13,6 @@ def residual_norm_naive(
     eps: float,
     dtype: torch.dtype,
     into: Tensor | None = None,
-    then: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     total = x
@@ -24,5 +23,4 @@ def residual_norm_naive(
     wide = total.to(torch.promote_types(total.dtype, torch.float32))
     centred = wide - wide.mean(-1, keepdim=True)
     variance = (centred**2).mean(-1, keepdim=True)
-    normed = (centred / torch.sqrt(variance + eps) * weight + bias).to(dtype)
-    return total if then is None else torch.add(then[0] * total, then[1], out=into), normed
+    return total, (centred / torch.sqrt(variance + eps) * weight + bias).to(dtype)

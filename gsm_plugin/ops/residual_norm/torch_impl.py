@@ -14,7 +14,6 @@ def residual_norm_torch(
     eps: float,
     dtype: torch.dtype,
     into: Tensor | None = None,
-    then: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     total = x
@@ -23,5 +22,4 @@ def residual_norm_torch(
     if weight is None:
         return total, None
     wide = total.to(weight.dtype) if total.dtype.itemsize < weight.dtype.itemsize else total
-    normed = F.layer_norm(wide, wide.shape[-1:], weight, bias, eps).to(dtype)
-    return total if then is None else torch.add(then[0] * total, then[1], out=into), normed
+    return total, F.layer_norm(wide, wide.shape[-1:], weight, bias, eps).to(dtype)

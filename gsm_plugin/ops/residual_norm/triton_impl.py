@@ -23,7 +23,6 @@ def residual_norm_triton(
     eps: float,
     dtype: torch.dtype,
     into: Tensor | None = None,
-    then: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Computes the sum (x itself without `update`) and its layer norm in `dtype` (None without `weight`)."""
     if update is None:
@@ -32,7 +31,7 @@ def residual_norm_triton(
     if into is not None:
         total = into if into.is_contiguous() else torch.empty(x.shape, dtype=into.dtype, device=x.device)
         normed = None if weight is None else torch.empty(x.shape, dtype=dtype, device=x.device)
-        _forward(x, update, scale, weight, bias, total, normed, eps, then)
+        _forward(x, update, scale, weight, bias, total, normed, eps)
         return total if total is into else into.copy_(total), normed
     if weight is None:
         return _Sum.apply(x, update, scale), None
@@ -129,16 +128,15 @@ def _forward(
     total: Tensor | None,
     normed: Tensor | None,
     eps: float,
-    then: tuple[Tensor, Tensor] | None = None,
 ) -> None:
     if not x.numel():
         return
     rows, count, c = _rows(x), x.numel() // x.shape[-1], x.shape[-1]
     settings = _settings(c, _BLOCK, x)
     residual_norm_fwd_kernel[triton.cdiv(count, settings['ROWS']),](
-        rows.values, update, scale, weight, bias, *(then or (None, None)), total, normed,
+        rows.values, update, scale, weight, bias, total, normed,
         count, c, rows.middle, rows.inner, *rows.strides, eps,
-        SUM=update is not None, SCALE=scale is not None, NORM=weight is not None, THEN=then is not None, **settings,
+        SUM=update is not None, SCALE=scale is not None, NORM=weight is not None, **settings,
     )  # fmt: skip
 
 
@@ -193,9 +191,9 @@ def _settings(channels: int, block: int, x: Tensor) -> dict:
 
 @triton.jit
 def residual_norm_fwd_kernel(
-    p_x, p_update, p_scale, p_weight, p_bias, p_factor, p_summand, p_total, p_normed,
+    p_x, p_update, p_scale, p_weight, p_bias, p_total, p_normed,
     count, C, MIDDLE, INNER, S0, S1, S2, eps,
-    SUM: tl.constexpr, SCALE: tl.constexpr, NORM: tl.constexpr, THEN: tl.constexpr,
+    SUM: tl.constexpr, SCALE: tl.constexpr, NORM: tl.constexpr,
     ROWS: tl.constexpr, CHANNELS: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Grid (blocks of rows); x in rows of any strides, everything else (count, c)."""
@@ -211,13 +209,9 @@ def residual_norm_fwd_kernel(
         b_total += tl.load(p_update + o_row, mask, 0.0).to(DTYPE)
         # the norm is that of the sum in the type in which it is stored
         b_total = b_total.to(p_total.dtype.element_ty).to(DTYPE)
-        b_stored = b_total
-        if THEN:
-            b_stored = b_total * tl.load(p_factor + i_c, m_c, 0.0).to(DTYPE)[None, :]
-            b_stored += tl.load(p_summand + i_c, m_c, 0.0).to(DTYPE)[None, :]
-        tl.store(p_total + o_row, b_stored.to(p_total.dtype.element_ty), mask)
+        tl.store(p_total + o_row, b_total.to(p_total.dtype.element_ty), mask)
     if NORM:
-        b_normal, _ = _normalise(b_total, mask, C, eps)
+        b_normal, _ = normalise(b_total, mask, C, eps)
         b_weight = tl.load(p_weight + i_c, m_c, 0.0).to(DTYPE)[None, :]
         b_normal = b_normal * b_weight + tl.load(p_bias + i_c, m_c, 0.0).to(DTYPE)[None, :]
         tl.store(p_normed + o_row, b_normal.to(p_normed.dtype.element_ty), mask)
@@ -247,7 +241,7 @@ def residual_norm_bwd_kernel(
             b_grad += tl.load(p_grad_total + o_row, mask, 0.0).to(DTYPE)
         if NORM:
             b_total = tl.load(p_x + o_x if SAME else p_total + o_row, mask, 0.0).to(DTYPE)
-            b_normal, b_inverse = _normalise(b_total, mask, C, eps)
+            b_normal, b_inverse = normalise(b_total, mask, C, eps)
             b_above = tl.load(p_grad_normed + o_row, mask, 0.0).to(DTYPE)
             b_weight_sum += b_above * b_normal
             b_bias_sum += b_above
@@ -276,7 +270,7 @@ def _place(i_row, i_c, MIDDLE, INNER, S0, S1, S2):
 
 
 @triton.jit
-def _normalise(b_x, mask, C, eps):
+def normalise(b_x, mask, C, eps):
     """Rows with mean 0 and variance 1, and the inverse of their standard deviations."""
     b_centred = tl.where(mask, b_x - (tl.sum(b_x, 1) / C)[:, None], 0.0)
     b_inverse = 1.0 / tl.sqrt(tl.sum(b_centred * b_centred, 1) / C + eps)

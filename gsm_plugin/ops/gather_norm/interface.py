@@ -1,0 +1,99 @@
+"""Gather in inference: the implicit warp (arXiv 2305.00163) and the layer norm of what it gives (GSM, 2510.00862)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'gather_norm'
+
+
+class Cells(NamedTuple):
+    """What pixels of targets attend to, and with what; see `implicit_warp`.
+
+    Attributes:
+        query: One query per pixel of a target and frame, (m * frames, h, w, c), the frames of a target in a row.
+        key: One key per source pixel, (m * frames, h, w, c).
+        value: One value per source pixel, (m * frames, h, w, c).
+        flow: From the target's grid into the frames, (m * frames, 2, h, w), pixels, x then y.
+        key_position: What is added to the key of each pixel of a cell, (4, c).
+        value_position: The same for the value, (4, c).
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    flow: Tensor
+    key_position: Tensor
+    value_position: Tensor
+
+
+def _triton(*arguments) -> Tensor:
+    from gsm_plugin.ops.gather_norm.triton_impl import gather_norm_triton
+
+    return gather_norm_triton(*arguments)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'gathers, attends and normalises in one kernel'),
+        Backend('torch', gather_norm_torch, anywhere, 'the warp, then the norm'),
+        Backend('naive', gather_norm_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def gather_norm(
+    cells: Cells,
+    num_heads: int,
+    frames: int,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    dtype: torch.dtype,
+    backend: str = 'auto',
+) -> Tensor:
+    """Aligns frames to their targets and normalises the channels, the frames of a pixel next to each other.
+
+    Args:
+        cells: See `Cells`.
+        num_heads: Heads of the attention.
+        frames: Frames of a target.
+        weight: Of the layer norm, (c,).
+        bias: Of the layer norm, (c,).
+        eps: Added to the variance.
+        dtype: Type of the result; inside, it is float32 or better.
+        backend: auto, triton, torch or naive.
+
+    Returns:
+        (m, h, w, frames, c), contiguous, of type `dtype`.
+
+    Raises:
+        ValueError: The shapes do not belong together, or gradients are on.
+        RuntimeError: The named backend cannot run here.
+    """
+    if torch.is_grad_enabled():
+        raise ValueError('gather_norm keeps no gradients; call it within torch.no_grad().')
+    _check_sizes(cells, num_heads, frames, weight, bias)
+    function = choose_backend(OP, backend, cells.query.device.type).function
+    return function(cells, num_heads, frames, weight, bias, eps, dtype)
+
+
+def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor) -> None:
+    n, h, w, c = cells.query.shape
+    expected = Cells(*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c))
+    for name, tensor, shape in zip(Cells._fields, cells, expected, strict=True):
+        if tensor.shape != shape:
+            raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; queries {(n, h, w, c)} need {shape}.')
+    if c % num_heads:
+        raise ValueError(f'{c} channels in {num_heads} heads; give a multiple.')
+    if frames < 1 or n % frames:
+        raise ValueError(f'There are {n} frames in groups of {frames}; give a multiple.')
+    for name, parameter in (('weight', weight), ('bias', bias)):
+        if parameter.shape != (c,):
+            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {(c,)}.')

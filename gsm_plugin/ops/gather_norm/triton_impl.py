@@ -1,0 +1,58 @@
+"""Gather in inference by one Triton kernel: the forward pass of the implicit warp, normalised before it is written."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from gsm_plugin.ops.implicit_warp.triton_impl import attend, cell_settings, rows_of, rows_of_images
+
+
+def gather_norm_triton(
+    cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
+) -> Tensor:
+    """Computes `gather_norm`, arguments and result as described there, in float32 or better inside."""
+    query, key, value, flow, key_position, value_position = cells
+    n, h, w, c = query.shape
+    out = torch.empty(n // frames, h, w, frames, c, dtype=dtype, device=query.device)
+    if out.numel():
+        query, key, value = (rows_of_images(x) for x in (query, key, value))
+        settings = cell_settings(query, num_heads)
+        gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
+            query, key, value, flow.contiguous(), torch.cat((key_position, value_position)), weight, bias, out,
+            len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps, **settings,
+        )  # fmt: skip
+    return out
+
+
+@triton.jit
+def gather_norm_kernel(
+    p_query, p_key, p_value, p_flow, p_positions, p_weight, p_bias, p_out,
+    pixels, frames, height, width, stride_query, stride_key, stride_value, eps,
+    HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, SCALE: tl.constexpr,
+    DTYPE: tl.constexpr,
+):  # fmt: skip
+    """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (m, h, w, frames, c)."""
+    i_pixel, _, o_c, m_c = rows_of(tl.program_id(0), ROWS, HEADS, DIM, PADDED)
+    m_pixel = i_pixel < pixels
+    aligned = attend(
+        p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
+        stride_query, stride_key, stride_value, HEADS, DIM, SCALE, DTYPE,
+    )  # fmt: skip
+    c: tl.constexpr = HEADS * DIM
+    centred = tl.where(m_c, aligned - (over_heads(tl.sum(aligned, 1), PADDED) / c)[:, None], 0.0)
+    variance = over_heads(tl.sum(centred * centred, 1), PADDED) / c
+    normed = centred * (1.0 / tl.sqrt(variance + eps))[:, None] * tl.load(p_weight + o_c, m_c, 0.0).to(DTYPE)
+    normed += tl.load(p_bias + o_c, m_c, 0.0).to(DTYPE)
+    area = height * width
+    i_image = i_pixel // area
+    i_token = (i_image // frames * area + i_pixel % area).to(tl.int64) * frames + i_image % frames
+    tl.store(p_out + (i_token * c)[:, None] + o_c, normed.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c)
+
+
+@triton.jit
+def over_heads(sums, PADDED: tl.constexpr):
+    """Sums of rows, one for each pixel and head, over the heads of a pixel, for each of its rows."""
+    pixels: tl.constexpr = sums.shape[0] // PADDED
+    total = tl.sum(tl.reshape(sums, [pixels, PADDED]), 1)
+    return tl.reshape(tl.broadcast_to(total[:, None], [pixels, PADDED]), [pixels * PADDED])

@@ -1,0 +1,95 @@
+"""Scatter in inference: frames are carried back and added to the clip, whose layer norm is made on the way."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.scatter_norm.composed import scatter_norm_naive, scatter_norm_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'scatter_norm'
+
+
+class SumAndNorm(NamedTuple):
+    """Parameters, all of them (c,).
+
+    Attributes:
+        scale: What the frames are multiplied by before the sum.
+        factor: What the sum is multiplied by where it is stored.
+        summand: What is added to that.
+        weight: Of the layer norm.
+        bias: Of the layer norm.
+    """
+
+    scale: Tensor
+    factor: Tensor
+    summand: Tensor
+    weight: Tensor
+    bias: Tensor
+
+
+def _triton(*arguments) -> Tensor:
+    from gsm_plugin.ops.scatter_norm.triton_impl import scatter_norm_triton
+
+    return scatter_norm_triton(*arguments)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'warp, sum and norm in one kernel'),
+        Backend('torch', scatter_norm_torch, anywhere, 'the warp, then sum and norm'),
+        Backend('naive', scatter_norm_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def scatter_norm(
+    frames: Tensor,
+    aligned: Tensor,
+    flow: Tensor,
+    parameters: SumAndNorm,
+    eps: float,
+    dtype: torch.dtype,
+    backend: str = 'auto',
+) -> Tensor:
+    """Overwrites frames by `factor * s + summand` with `s = scale * frames + flow_warp(aligned, flow)`.
+
+    Args:
+        frames: (b, k, h, w, c), each frame contiguous; overwritten.
+        aligned: What is carried back, (b, k, h, w, c), of any strides and any type.
+        flow: From each frame's grid into what was aligned, (b, k, 2, h, w), pixels, x then y; as in `flow_warp`.
+        parameters: See `SumAndNorm`.
+        eps: Added to the variance.
+        dtype: Type of the norm; inside, it is float32 or better.
+        backend: auto, triton, torch or naive.
+
+    Returns:
+        The layer norm of s, rounded to the type of the frames: (b, k, h, w, c), contiguous, of type `dtype`.
+
+    Raises:
+        ValueError: The shapes do not belong together, a frame is not contiguous, or gradients are on.
+        RuntimeError: The named backend cannot run here.
+    """
+    if torch.is_grad_enabled():
+        raise ValueError('scatter_norm keeps no gradients; call it within torch.no_grad().')
+    _check_sizes(frames, aligned, flow, parameters)
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    function = choose_backend(OP, backend, frames.device.type).function
+    return function(frames, aligned, flow, parameters, eps, dtype)
+
+
+def _check_sizes(frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumAndNorm) -> None:
+    b, k, h, w, c = frames.shape
+    if aligned.shape != frames.shape or flow.shape != (b, k, 2, h, w):
+        raise ValueError(
+            f'aligned has the shape {tuple(aligned.shape)} and flow {tuple(flow.shape)}; frames {(b, k, h, w, c)} need '
+            f'as many and {(b, k, 2, h, w)}.'
+        )
+    if frames.numel() and not frames[0, 0].is_contiguous():
+        raise ValueError(f'A frame has the strides {frames.stride()[2:]}; give contiguous frames, {(w * c, c, 1)}.')
+    for name, parameter in zip(SumAndNorm._fields, parameters, strict=True):
+        if parameter.shape != (c,):
+            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {(c,)}.')
