@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from basicsr.archs.arch_util import flow_warp
 from basicsr.archs.spynet_arch import SpyNet
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.compat.weight_names import to_basicsr_names
-from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
 from gsm_plugin.ops import extend_by_reflection
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -18,6 +18,8 @@ _SMALLEST_SIDE = 33
 _PADDED_SIDE = 64
 # In inference, pairs are taken in groups of at most so many pixels, so that memory does not grow with the clip.
 _PIXELS_AT_ONCE = 2**21
+# Above it, float16 has no finite numbers left.
+_MOST_IN_FLOAT16 = 60000.0
 
 
 def build_spynet(path: str | Path | None = None) -> SpyNet:
@@ -44,7 +46,7 @@ def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
     """Estimates the flow between neighbouring frames, both ways.
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast.
+        spynet: The flow network. It runs in the clip's precision, even under autocast; but see `in_float16`.
         clip: (b, t, 3, h, w), in [0, 1]. Sides of 32 pixels and less are enlarged by reflection for the network.
 
     Returns:
@@ -59,7 +61,7 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
     """Estimates the flow between neighbouring frames at several resolutions, both ways (VRT, arXiv 2201.12288).
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast.
+        spynet: The flow network. It runs in the clip's precision, even under autocast; but see `in_float16`.
         clip: (b, t, 3, h, w), in [0, 1], with sides that can be halved levels - 1 times. Sides of 32 pixels and less
             are enlarged by reflection for the network.
         levels: Number of resolutions, up to 6.
@@ -73,19 +75,33 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
     if t == 1:
         none = [clip.new_zeros(b, 0, 2, *size) for size in sizes]
         return none, none
+    half = in_float16(clip)
     with torch.autocast(clip.device.type, enabled=False):
         padded = _enlarge(_enlarge(clip, -1), -2)
         first, second = (frames.reshape(-1, c, *padded.shape[-2:]) for frames in (padded[:, :-1], padded[:, 1:]))
         ref, supp = torch.cat((first, second)), torch.cat((second, first))
         group = len(ref) if torch.is_grad_enabled() else max(1, _PIXELS_AT_ONCE // padded[0, 0, 0].numel())
         pairs = zip(ref.split(group), supp.split(group), strict=True)
-        groups = [_coarse_to_fine(spynet, *pair, levels) for pair in pairs]
+        groups = [_coarse_to_fine(spynet, *pair, levels, half) for pair in pairs]
     flows = [torch.cat(parts) for parts in zip(*groups, strict=True)]
     cut = [flow[..., :h, :w].reshape(2, b, t - 1, 2, h, w) for flow, (h, w) in zip(flows, sizes, strict=True)]
     return [flow[0] for flow in cut], [flow[1] for flow in cut]
 
 
-def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> list[Tensor]:
+def in_float16(clip: Tensor) -> bool:
+    """Whether the hidden layers of the flow network are kept in float16: in inference under autocast, instead of TF32.
+
+    Both have 11 bits; the products of TF32 are of float32 values that are rounded to them, at twice the time.
+    """
+    return (
+        clip.is_cuda
+        and torch.is_autocast_enabled(clip.device.type)
+        and not torch.is_grad_enabled()
+        and convolves_by_tf32()
+    )
+
+
+def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, half: bool) -> list[Tensor]:
     """SPyNet as in BasicSR, which keeps the finest of its flows alone: (n, 3, h, w) twice, a flow for each level."""
     h, w = ref.shape[-2:]
     rounded = [32 * math.ceil(side / 32) for side in (h, w)]
@@ -102,8 +118,19 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int) -> l
         else:
             flow = torch.zeros_like(ref_level[:, :2])
         warped = flow_warp(supp_level, flow.permute(0, 2, 3, 1), padding_mode='border')
-        flows.insert(0, flow + module(for_convolutions(torch.cat((ref_level, warped, flow), 1))))
+        images = for_convolutions(torch.cat((ref_level, warped, flow), 1))
+        flows.insert(0, flow + (_refine_in_float16(module, images) if half else module(images)))
     return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
+
+
+def _refine_in_float16(module: nn.Module, images: Tensor) -> Tensor:
+    """A level of SPyNet, with all but its last convolution in float16."""
+    *hidden, last = (layer for layer in module.basic_module if isinstance(layer, nn.Conv2d))
+    x = images
+    with torch.autocast(images.device.type, torch.float16, cache_enabled=False):
+        for convolution in hidden:
+            x = convolution(x).clamp_(0, _MOST_IN_FLOAT16)
+    return last(x.float())
 
 
 def _resize(flow: Tensor, size: tuple[int, int]) -> Tensor:

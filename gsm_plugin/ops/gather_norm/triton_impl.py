@@ -7,6 +7,8 @@ from torch import Tensor
 
 from gsm_plugin.ops.implicit_warp.triton_impl import attend, cell_settings, rows_of, rows_of_images
 
+_WARPS = 2
+
 
 def gather_norm_triton(
     cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
@@ -20,7 +22,8 @@ def gather_norm_triton(
         settings = cell_settings(query, num_heads)
         gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
             query, key, value, flow.contiguous(), torch.cat((key_position, value_position)), weight, bias, out,
-            len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps, **settings,
+            len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps,
+            **settings, num_warps=_WARPS,
         )  # fmt: skip
     return out
 

@@ -9,7 +9,7 @@ from gsm_plugin.ops.flow_warp.triton_impl import corners, pixel, share
 from gsm_plugin.ops.residual_norm.triton_impl import normalise
 
 # Values of a program, and its warps.
-_BLOCK, _WARPS = 2048, 4
+_BLOCK, _WARPS = 2048, 2
 
 
 def scatter_norm_triton(
