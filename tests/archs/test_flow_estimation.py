@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+import gsm_plugin  # noqa: F401  (makes basicsr importable)
+from gsm_plugin.archs import flow_estimation
+from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows, in_float16
+
+
+@pytest.fixture
+def spynet():
+    torch.manual_seed(0)
+    network = build_spynet()
+    for module in network.basic_module:
+        # flows of some pixels
+        module.basic_module[-1].weight.data *= 20
+    return network
+
+
+@pytest.fixture
+def clip():
+    return torch.rand(1, 3, 3, 36, 40)
+
+
+@torch.no_grad()
+def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, clip, monkeypatch):
+    expected = torch.stack(estimate_flows(spynet, clip))
+    monkeypatch.setattr(flow_estimation, 'in_float16', lambda clip: True)
+    actual = torch.stack(estimate_flows(spynet, clip))
+    assert actual.dtype == torch.float32
+    assert expected.abs().max() > 1
+    error = (actual - expected).norm() / expected.norm()
+    assert 0 < error < 2e-3
+
+
+@torch.no_grad()
+def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet, clip, monkeypatch):
+    for module in spynet.basic_module:
+        module.basic_module[2].weight.data *= 1e6
+        module.basic_module[4].weight.data *= 1e-6
+    monkeypatch.setattr(flow_estimation, 'in_float16', lambda clip: True)
+    assert all(flow.isfinite().all() for flow in estimate_flows(spynet, clip))
+
+
+def test_the_cpu_and_training_keep_float32(clip):
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        assert not in_float16(clip)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu_inference_under_autocast_takes_float16_where_tf32_is_allowed(clip):
+    clip = clip.cuda()
+    for gradients, autocast, tf32 in (
+        (False, True, True),
+        (True, True, True),
+        (False, False, True),
+        (False, True, False),
+    ):
+        flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32)
+        with torch.set_grad_enabled(gradients), torch.autocast('cuda', torch.bfloat16, enabled=autocast), flags:
+            assert in_float16(clip) == (not gradients and autocast and tf32)
