@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -49,12 +51,7 @@ def test_the_cpu_and_training_keep_float32(clip):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_on_a_gpu_inference_under_autocast_takes_float16_where_tf32_is_allowed(clip):
     clip = clip.cuda()
-    for gradients, autocast, tf32 in (
-        (False, True, True),
-        (True, True, True),
-        (False, False, True),
-        (False, True, False),
-    ):
+    for gradients, autocast, tf32 in itertools.product((False, True), repeat=3):
         flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32)
         with torch.set_grad_enabled(gradients), torch.autocast('cuda', torch.bfloat16, enabled=autocast), flags:
             assert in_float16(clip) == (not gradients and autocast and tf32)
