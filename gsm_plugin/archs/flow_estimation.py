@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from gsm_plugin.compat.weight_names import to_basicsr_names
 from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
 from gsm_plugin.ops import extend_by_reflection
+from gsm_plugin.ops.grid import pixel_grid
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
 _SMALLEST_SIDE = 33
@@ -117,8 +118,7 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, half
             flow = 2 * F.interpolate(flows[0], scale_factor=2, mode='bilinear', align_corners=True)
         else:
             flow = torch.zeros_like(ref_level[:, :2])
-        warped = flow_warp(supp_level, flow.permute(0, 2, 3, 1), padding_mode='border')
-        images = for_convolutions(torch.cat((ref_level, warped, flow), 1))
+        images = for_convolutions(torch.cat((ref_level, _warp(supp_level, flow), flow), 1))
         flows.insert(0, flow + (_refine_in_float16(module, images) if half else module(images)))
     return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
 
@@ -133,9 +133,23 @@ def _refine_in_float16(module: nn.Module, images: Tensor) -> Tensor:
     return last(x.float())
 
 
+def _warp(image: Tensor, flow: Tensor) -> Tensor:
+    """The image at `pixel + flow`, at its border where that is outside: (n, c, h, w) and (n, 2, h, w) -> (n, c, h, w).
+
+    With gradients by BasicSR's `flow_warp`, which can be deterministic; without them by the same formula, for it makes
+    coordinates on the CPU, which a CUDA graph of inference cannot contain.
+    """
+    if torch.is_grad_enabled():
+        return flow_warp(image, flow.permute(0, 2, 3, 1), padding_mode='border')
+    place = (pixel_grid(flow) + flow).unbind(1)
+    sides = image.shape[3], image.shape[2]
+    grid = torch.stack([2 * axis / max(side - 1, 1) - 1 for axis, side in zip(place, sides, strict=True)], -1)
+    return F.grid_sample(image, grid, mode='bilinear', padding_mode='border', align_corners=True)
+
+
 def _resize(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    ratio = flow.new_tensor([size[1] / flow.shape[3], size[0] / flow.shape[2]])
-    return F.interpolate(flow, size, mode='bilinear', align_corners=False) * ratio[:, None, None]
+    x, y = F.interpolate(flow, size, mode='bilinear', align_corners=False).unbind(1)
+    return torch.stack((x * (size[1] / flow.shape[3]), y * (size[0] / flow.shape[2])), 1)
 
 
 def _enlarge(clip: Tensor, axis: int) -> Tensor:

@@ -53,8 +53,8 @@ class GSMamba(nn.Module):
         scan_backend: auto, triton, mamba_ssm, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
         attention_backend: auto, triton, torch or naive.
-        cuda_graphs: Run everything but the flow network as CUDA graphs: faster where frames are so small that the GPU
-            waits for launches. Training batches must have one shape; no effect on other devices.
+        cuda_graphs: Run everything, in training but the flow network, as CUDA graphs: faster where frames are so small
+            that the GPU waits for launches. Training batches must have one shape; no effect on other devices.
 
     Raises:
         ValueError: A value is not among these.
@@ -121,9 +121,10 @@ class GSMamba(nn.Module):
         self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
-        # all but the flow network, which moves tensors between devices
+        # in training without the flow network, which is frozen at first
         self._enhance = GraphedCall(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
+        self._restore = GraphedCall(self.restore, tuple(self.children())) if cuda_graphs else self.restore
 
     # tracing hundreds of windows takes minutes, and their kernels and CUDA graphs leave nothing to gain
     @torch.compiler.disable(reason='GSMamba is made of fused kernels; cuda_graphs: true spares its launches')
@@ -141,7 +142,13 @@ class GSMamba(nn.Module):
         """
         if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
             raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
-        return self._enhance(x, *self.estimate_flows(x))
+        if torch.is_grad_enabled():
+            return self._enhance(x, *self.estimate_flows(x))
+        return self._restore(x)
+
+    def restore(self, x: Tensor) -> Tensor:
+        """Enlarges a clip (b, t, in_chans, h, w), as `forward` does, without CUDA graphs."""
+        return self.enhance(x, *self.estimate_flows(x))
 
     def enhance(self, x: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""

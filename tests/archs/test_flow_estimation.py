@@ -23,6 +23,19 @@ def clip():
     return torch.rand(1, 3, 3, 36, 40)
 
 
+@pytest.mark.parametrize('size', [(36, 40), (64, 96)])
+def test_flows_are_those_of_basicsr_with_and_without_gradients(spynet, size):
+    clip = torch.rand(1, 3, 3, *size)
+    first, second = clip[0, :-1], clip[0, 1:]
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            backward, forward = estimate_flows(spynet, clip)
+            for flow, pair in ((backward, (first, second)), (forward, (second, first))):
+                expected = spynet(*pair)
+                assert expected.abs().max() > 1
+                torch.testing.assert_close(flow[0], expected, atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, clip, monkeypatch):
     expected = torch.stack(estimate_flows(spynet, clip))
