@@ -238,8 +238,8 @@ class _Stage(nn.Module):
         dtype = precision_of_sums(x, self.mamba_block.skip_scale)
         buffer = FrameBuffer(x, dtype, gather_flows.shape[2] // 2)
         attended = self.attn_blocks(x, buffer.frames)
-        if attended.data_ptr() != buffer.frames.data_ptr():
-            buffer.frames.copy_(attended)
+        if attended is x:
+            buffer.frames.copy_(x)
         constants = self.mamba_block.constants(implicit_warp, dtype)
         for i in range(x.shape[1]):
             window, inside = buffer.window(i)
