@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gsm_plugin.compat.weight_names import to_basicsr_names
 from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
 from gsm_plugin.ops import extend_by_reflection
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import sampling_grid
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
 _SMALLEST_SIDE = 33
@@ -141,9 +141,7 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled():
         return flow_warp(image, flow.permute(0, 2, 3, 1), padding_mode='border')
-    place = (pixel_grid(flow) + flow).unbind(1)
-    sides = image.shape[3], image.shape[2]
-    grid = torch.stack([2 * axis / max(side - 1, 1) - 1 for axis, side in zip(place, sides, strict=True)], -1)
+    grid = sampling_grid(flow, *image.shape[2:])
     return F.grid_sample(image, grid, mode='bilinear', padding_mode='border', align_corners=True)
 
 

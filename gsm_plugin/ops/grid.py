@@ -13,3 +13,18 @@ def pixel_grid(flow: Tensor) -> Tensor:
         indexing='ij',
     )
     return torch.stack((x, y))
+
+
+def sampling_grid(flow: Tensor, height: int, width: int) -> Tensor:
+    """`pixel + flow` for `grid_sample` with `align_corners`, where -1 and 1 are the middles of the outermost pixels.
+
+    Args:
+        flow: (n, 2, h, w), pixels, x then y.
+        height: Of what is sampled.
+        width: Of what is sampled.
+
+    Returns:
+        (n, h, w, 2).
+    """
+    x, y = (pixel_grid(flow) + flow).unbind(1)
+    return torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), -1)

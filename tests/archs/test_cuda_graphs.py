@@ -3,6 +3,7 @@ import threading
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay, stand_ins
 from gsm_plugin.archs.gsm_arch import GSMamba
@@ -44,6 +45,22 @@ def test_without_a_gpu_it_says_so_once_and_computes_the_same(caplog):
             torch.testing.assert_close(step(graphed, clip)[0], step(plain, clip)[0])
     told = [record.message for record in caplog.records if 'cuda_graphs' in record.message]
     assert told == ['cuda_graphs: runs without them, since they need a CUDA device, the input is on cpu.']
+
+
+class NothingOfTheHost(TorchDispatchMode):
+    """Forbids what a CUDA graph cannot contain: reading values, and tensors from numbers of Python."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.lift_fresh.default)
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('size', [(64, 64), (24, 40), (34, 70)])
+def test_inference_reads_no_values_and_takes_no_tensor_from_the_host(size):
+    net, clip = networks()[0], torch.rand(1, 3, 3, *size)
+    with NothingOfTheHost(), torch.autocast('cpu', torch.bfloat16):
+        net.restore(clip)
 
 
 @gpu

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import sampling_grid
 
 
 def flow_warp_torch(x: Tensor, flow: Tensor) -> Tensor:
@@ -13,10 +13,8 @@ def flow_warp_torch(x: Tensor, flow: Tensor) -> Tensor:
     if 1 in x_.shape[2:]:
         # grid_sample cannot express a displacement along a side of one pixel: give it a second one of zeros.
         x_ = F.pad(x_, (0, int(x_.shape[3] == 1), 0, int(x_.shape[2] == 1)))
-    grid = pixel_grid(flow) + flow
-    scale = torch.tensor([x_.shape[3] - 1, x_.shape[2] - 1], device=x.device, dtype=flow.dtype) / 2
-    normalised = grid.permute(0, 2, 3, 1) / scale - 1
+    grid = sampling_grid(flow, *x_.shape[2:])
     # Coordinates in half precision would be off by whole pixels.
     dtype = torch.promote_types(x.dtype, flow.dtype)
-    warped = F.grid_sample(x_.to(dtype), normalised.to(dtype), 'bilinear', 'zeros', align_corners=True)
+    warped = F.grid_sample(x_.to(dtype), grid.to(dtype), 'bilinear', 'zeros', align_corners=True)
     return warped.to(x.dtype).permute(0, 2, 3, 1)
