@@ -16,8 +16,9 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec('triton') is None, reas
     ('kernel', 'number', 'capability', 'shared', 'status'),
     [
         ('implicit_warp_bwd', 2, 80, 166912, 0),
-        # forwards in three types, one of them that of inference under autocast, and in two for a gradient
-        ('depthwise_conv_fwd', 5, 90, 232448, 0),
+        # forwards in three types, of which the two of inference have a frame less at the ends of a clip, and in two for
+        # a gradient
+        ('depthwise_conv_fwd', 7, 90, 232448, 0),
         # it is called in two precisions, and needs 2 and 4 kB of shared memory
         ('implicit_warp_bwd', 2, 90, 1000, 1),
         # on an H100 it takes more than this card has
