@@ -19,8 +19,7 @@ _SMALLEST_SIDE = 33
 _PADDED_SIDE = 64
 # In inference, pairs are taken in groups of at most so many pixels, so that memory does not grow with the clip.
 _PIXELS_AT_ONCE = 2**21
-# Above it, float16 has no finite numbers left.
-_MOST_IN_FLOAT16 = 60000.0
+_LARGEST = torch.finfo(torch.float16).max
 
 
 def build_spynet(path: str | Path | None = None) -> SpyNet:
@@ -92,7 +91,7 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
 def in_float16(clip: Tensor) -> bool:
     """Whether the hidden layers of the flow network are kept in float16: in inference under autocast, instead of TF32.
 
-    Both have 11 bits; the products of TF32 are of float32 values that are rounded to them, at twice the time.
+    Both have 11 bits: TF32 rounds float32 to them for its products, and moves twice as many bytes.
     """
     return (
         clip.is_cuda
@@ -129,7 +128,8 @@ def _refine_in_float16(module: nn.Module, images: Tensor) -> Tensor:
     x = images
     with torch.autocast(images.device.type, torch.float16, cache_enabled=False):
         for convolution in hidden:
-            x = convolution(x).clamp_(0, _MOST_IN_FLOAT16)
+            # a ReLU whose infinities become the largest number there is
+            x = convolution(x).clamp_(0, _LARGEST)
     return last(x.float())
 
 
