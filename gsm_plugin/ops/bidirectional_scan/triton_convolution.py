@@ -7,17 +7,8 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import row, sigmoid, with_row
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, row, sigmoid, with_row
 from gsm_plugin.ops.triton_masks import below
-
-
-@triton.jit
-def channels_of(i_d, CHANNELS: tl.constexpr):
-    """Channels of a program, two adjacent ones for each thread, which it reads and writes at once.
-
-    Were the compiler not told that no more are adjacent, it would give a thread more, and spread tokens over threads.
-    """
-    return tl.max_contiguous(i_d * CHANNELS + tl.arange(0, CHANNELS), 2)
 
 
 @triton.jit

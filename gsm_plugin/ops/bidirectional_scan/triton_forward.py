@@ -8,8 +8,17 @@ see `triton_tiles`.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, UNALIGNED, row, sigmoid, softplus, with_row
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
+    FORGOTTEN,
+    UNALIGNED,
+    channels_of,
+    row,
+    sigmoid,
+    softplus,
+    with_row,
+)
 from gsm_plugin.ops.triton_masks import below
+from gsm_plugin.ops.triton_prefetch import prefetch
 
 
 @triton.jit
@@ -157,7 +166,17 @@ def gated(y, z, dy, FOR_GRADIENT: tl.constexpr):
     return y * z * gate
 
 
-@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+@triton.jit
+def seen(state, C, total):
+    """total (channels) plus C_n h_n of all states (states, channels), in as many multiply-adds."""
+    STATES: tl.constexpr = state.shape[0]
+    states, everywhere = tl.arange(0, STATES), tl.broadcast_to(C[:, None], state.shape)
+    for i in tl.static_range(STATES):
+        total += row(state, states, i) * row(everywhere, states, i)
+    return total
+
+
+@triton.jit
 def scan_fwd_kernel(
     p_u, p_delta, p_z, p_dy, p_steps, p_A, p_D, p_entry, p_states, p_y,
     length, padded, row_length, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl,
@@ -172,10 +191,13 @@ def scan_fwd_kernel(
     i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     chunks, batch = tl.num_programs(0), tl.num_programs(2)
     rows, states = tl.arange(0, STEPS), tl.arange(0, STATES)
-    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    o_d = channels_of(i_d, CHANNELS)
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     o_tile = rows[:, None] * d + o_d[None, :]
+    # places in the lines that a tile's steps and channels lie in
+    o_steps = tl.arange(0, 32) * (STEPS * row_length // 32)
+    o_lines = tl.minimum(i_d * CHANNELS + tl.arange(0, 2) * (CHANNELS // 2), d - 1)[None, :]
     for i_dir in tl.static_range(2):
         sign = 1 - 2 * i_dir
         o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
@@ -188,24 +210,32 @@ def scan_fwd_kernel(
         p_step = p_steps + o_step * row_length
         p_block = p_states + o_chunk * blocks * n * d
         t_0 = i_dir * (padded - 1) + sign * (i_c + i_dir * (chunks - 1 - 2 * i_c)) * blocks * BLOCK
-        for _ in range(blocks):
+        for i_block in range(blocks):
             if FOR_GRADIENT:
                 tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_state)
                 p_block += n * d
-            for _ in range(BLOCK // STEPS):
+            for i_tile in range(BLOCK // STEPS):
                 t = sign * rows[:, None]
                 mask = (t_0 + t < length) & m_d[None, :]
                 p_tile = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
+                last = (i_block == blocks - 1) & (i_tile == BLOCK // STEPS - 1)
+                ahead = tl.where(last, 0, STEPS)
+                prefetch(p_step + ahead * row_length + o_steps)
+                prefetch(p_tile_u + (ahead + rows)[:, None] * d + o_lines)
+                prefetch(p_tile_delta + (ahead + rows)[:, None] * d + o_lines)
                 if i_dir == 1:
                     # read now, for they are needed when the states are computed
                     first = tl.load(p_tile, mask, 0.0)
-                    t_far = t_0.to(tl.int64)
+                    t_far, t_ahead = t_0.to(tl.int64), tl.minimum(t_0 + sign * (ahead + rows), length - 1)[:, None]
                     o_z = i_b * stride_zb + t_far * stride_zl + t * stride_zl + o_d[None, :]
                     z = tl.load(p_z + o_z, mask, 0.0)
+                    prefetch(p_y + (i_b * length + t_ahead) * d + o_lines)
+                    prefetch(p_z + i_b * stride_zb + t_ahead.to(tl.int64) * stride_zl + o_lines)
                     dy = z
                     if FOR_GRADIENT:
                         o_dy = i_b * stride_dyb + t_far * stride_dyl + t * stride_dyl + o_d[None, :]
                         dy = tl.load(p_dy + o_dy, mask, 0.0)
+                        prefetch(p_dy + i_b * stride_dyb + t_ahead.to(tl.int64) * stride_dyl + o_lines)
                 delta = tl.load(p_tile_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
                 u = tl.load(p_tile_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
                 x = delta * u
@@ -216,8 +246,7 @@ def scan_fwd_kernel(
                     p_step += row_length
                     decay = power_of_two(A * row(delta, rows, j)[None, :], states, EVERY)
                     state = decay * state + row(x, rows, j)[None, :] * B[:, None]
-                    y = with_row(y, rows, j, tl.sum(state * C[:, None], 0))
-                y += D[None, :] * u
+                    y = with_row(y, rows, j, seen(state, C, D * row(u, rows, j)))
                 if i_dir == 1:
                     y = gated(y + first.to(tl.float32), z.to(tl.float32), dy.to(tl.float32), FOR_GRADIENT)
                 tl.store(p_tile, y.to(p_y.dtype.element_ty), mask)

@@ -1,7 +1,8 @@
 """Depthwise convolution and GELU by Triton kernels that march down the rows of a volume.
 
 A program owns some columns and channels of all frames. It loads each row once, with its left and right neighbours,
-and adds it to the three rows of results that it touches; those wait in registers until they are complete.
+and adds it to the three rows of results that it touches; those wait in registers until they are complete. Meanwhile the
+next row is on its way.
 """
 
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.triton_normal import distribution_in_half_precision, normal_distribution
+from gsm_plugin.ops.triton_prefetch import prefetch
 
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
 _FRAMES_AT_ONCE = 7
@@ -116,8 +118,10 @@ def depthwise_conv_fwd_kernel(
     b_bias = tl.load(p_bias + i_channel, mask=i_channel < C, other=0).to(DTYPE)[None, :]
     start = _repeat(b_bias + tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     before, here = start, start
+    o_lines = o_piece + _lines(i_frame, i_column, i_channel, T, H, W, C, FRAMES, COLUMNS, CHANNELS)
     i_end = tl.minimum(i_first + ROWS, H)
     for i_row in range(i_first - 1, i_end + 1):
+        prefetch(p_x + o_lines + (tl.minimum(i_row + 1, H - 1) - i_first).to(tl.int64) * (W * C))
         o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
         row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         done = _add_row(before, row, taps, 2, FRAMES, WHOLE)
@@ -156,8 +160,11 @@ def depthwise_conv_bwd_kernel(
     x_here = _repeat(tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     sums = _repeat(b_zero, 27)
     b_bias = b_zero
+    o_lines = o_piece + _lines(i_frame, i_column, i_channel, T, H, W, C, FRAMES, COLUMNS, CHANNELS)
     i_end = tl.minimum(i_first + ROWS, H)
     for i_row in range(i_first - 1, i_end + 1):
+        prefetch(p_grad + o_lines + (tl.minimum(i_row + 1, H - 1) - i_first).to(tl.int64) * (W * C))
+        prefetch(p_x + o_lines + (tl.minimum(i_row + 2, H - 1) - i_first).to(tl.int64) * (W * C))
         o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
         row = _load_neighbours(p_grad + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         m_next = masks[1] & (i_row + 1 < i_end)
@@ -193,6 +200,20 @@ def _place(T, H, W, C, ROWS, FRAMES: tl.constexpr, COLUMNS: tl.constexpr, CHANNE
     i_frame = i_rest % chunks * FRAMES
     o_piece = ((i_rest // chunks * T + i_frame) * H + i_first).to(tl.int64) * (W * C)
     return i_frame, i_first, i_column, i_channel, o_piece, i_piece
+
+
+@triton.jit
+def _lines(
+    i_frame, i_column, i_channel, T, H, W, C, FRAMES: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr
+):
+    """Places in the cache lines of a row of each frame, with the columns to the left and right, one for each thread."""
+    columns: tl.constexpr = triton.next_power_of_2(COLUMNS + 2)
+    i = tl.arange(0, 2 * columns * triton.next_power_of_2(FRAMES))
+    i_near = tl.min(i_column, 0) - 1 + i // 2 % columns
+    i_near = tl.minimum(tl.maximum(i_near, 0), W - 1)
+    i_half = tl.minimum(tl.min(i_channel, 0) + i % 2 * (CHANNELS // 2), C - 1)
+    f = tl.minimum(i // (2 * columns), tl.minimum(FRAMES, T - i_frame) - 1)
+    return f.to(tl.int64) * H * (W * C) + i_near * C + i_half
 
 
 @triton.jit
