@@ -48,6 +48,13 @@ def multiply_add(decay_0, state_0, decay_1, state_1):
 
 
 @triton.jit
+def lines_of(i_d, row_length, d: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr):
+    """Places in the cache lines of numbers of so many steps, (32,), and of a program's channels of a step, (1, 2)."""
+    o_channels = tl.minimum(i_d * CHANNELS + tl.arange(0, 2) * (CHANNELS // 2), d - 1)
+    return tl.arange(0, 32) * (STEPS * row_length // 32), o_channels[None, :]
+
+
+@triton.jit
 def project_fwd_kernel(
     p_u, p_x_proj, p_dt_proj, p_dt_bias, p_steps, p_small, p_delta,
     length, padded, d, rank, rank_2n, row_length,
@@ -89,7 +96,7 @@ def project_fwd_kernel(
         tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(p_delta.dtype.element_ty), m_s & m_d[None, :])
 
 
-@triton.jit(do_not_specialize_on_alignment=UNALIGNED)
+@triton.jit
 def chunk_end_fwd_kernel(
     p_u, p_delta, p_steps, p_A, p_end, p_total, padded, row_length, tiles,
     d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -100,18 +107,23 @@ def chunk_end_fwd_kernel(
     """
     i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     i_dir, rows, states = i_db // (tl.num_programs(2) // 2), tl.arange(0, STEPS), tl.arange(0, STATES)
-    o_d = i_d * CHANNELS + tl.arange(0, CHANNELS)
+    o_d = channels_of(i_d, CHANNELS)
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     A = tl.load(p_A + i_dir * n * d + o_state, m_state, 0.0)
     slowest = tl.min(tl.where(m_state, -A, 1e30), 0)
     end = tl.zeros([STATES, CHANNELS], tl.float32)
     after = tl.zeros([CHANNELS], tl.float32)
+    o_steps, o_lines = lines_of(i_d, row_length, d, STEPS, CHANNELS)
     reach = 0.0
     i = tiles - 1
     while (i >= 0) & (reach < FORGOTTEN):
         s_0 = i_db.to(tl.int64) * padded + (i_c * tiles + i) * STEPS
         o_tile = s_0 * d + rows[:, None] * d + o_d[None, :]
+        s_ahead = s_0 - tl.where(i > 0, STEPS, 0)
+        prefetch(p_steps + s_ahead * row_length + o_steps)
+        prefetch(p_u + (s_ahead + rows)[:, None] * d + o_lines)
+        prefetch(p_delta + (s_ahead + rows)[:, None] * d + o_lines)
         delta = tl.load(p_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
         x = delta * tl.load(p_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
         for j in tl.static_range(STEPS - 1, -1, -1):
@@ -195,9 +207,7 @@ def scan_fwd_kernel(
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     o_tile = rows[:, None] * d + o_d[None, :]
-    # places in the lines that a tile's steps and channels lie in
-    o_steps = tl.arange(0, 32) * (STEPS * row_length // 32)
-    o_lines = tl.minimum(i_d * CHANNELS + tl.arange(0, 2) * (CHANNELS // 2), d - 1)[None, :]
+    o_steps, o_lines = lines_of(i_d, row_length, d, STEPS, CHANNELS)
     for i_dir in tl.static_range(2):
         sign = 1 - 2 * i_dir
         o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
