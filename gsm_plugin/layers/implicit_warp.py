@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.precision import autocast_as_kept, precision_of_products
-from gsm_plugin.ops import Cells, fraction_encoding, gather_norm, implicit_warp
+from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
 
@@ -82,20 +82,26 @@ class ImplicitWarp(nn.Module):
         Returns:
             (n, h, w, dim).
         """
-        return implicit_warp(*self._cells(frames, target, flow, projections), self.num_heads, self.backend)
+        projections = self.projections() if projections is None else projections
+        with autocast_as_kept(frames):
+            encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
+            query = F.linear(encoded, projections.query, projections.query_bias)
+        return implicit_warp(*self._cells(frames, query, flow, projections), self.num_heads, self.backend)
 
     def normed(
         self, frames: Tensor, target: Tensor, flow: Tensor, norm: LayerNorm, projections: CellProjections | None = None
     ) -> Tensor:
         """The layer norm of what `forward` returns, without gradients: (m, h, w, n / m, dim), its type as of `norm`."""
-        cells, dtype = self._cells(frames, target, flow, projections), precision_of_products(frames)
+        projections = self.projections() if projections is None else projections
+        with autocast_as_kept(frames):
+            query = encoded_query(
+                target, flow, projections.query, projections.query_bias, precision_of_products(target), self.backend
+            )
+        cells, dtype = self._cells(frames, query, flow, projections), precision_of_products(frames)
         count = len(frames) // len(target)
         return gather_norm(cells, self.num_heads, count, norm.weight, norm.bias, norm.eps, dtype, self.backend)
 
-    def _cells(self, frames: Tensor, target: Tensor, flow: Tensor, projections: CellProjections | None) -> Cells:
-        projections = self.projections() if projections is None else projections
+    def _cells(self, frames: Tensor, query: Tensor, flow: Tensor, projections: CellProjections) -> Cells:
         with autocast_as_kept(frames):
-            encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
-            query = F.linear(encoded, projections.query, projections.query_bias)
             key, value = F.linear(frames, projections.key_value, projections.key_value_bias).chunk(2, -1)
         return Cells(query, key, value, flow, projections.key_position, projections.value_position)

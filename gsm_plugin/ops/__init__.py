@@ -3,6 +3,7 @@
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirectional_scan
 from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends
+from gsm_plugin.ops.encoded_query.interface import encoded_query
 from gsm_plugin.ops.flow import compose_reaching_flows, compose_window_flows
 from gsm_plugin.ops.flow_warp.interface import flow_warp
 from gsm_plugin.ops.fraction_encoding.interface import fraction_encoding
@@ -28,6 +29,7 @@ __all__ = [
     'compose_window_flows',
     'depthwise_conv_gelu',
     'describe_backends',
+    'encoded_query',
     'extend_by_reflection',
     'flow_warp',
     'fraction_encoding',

@@ -137,7 +137,7 @@ class _FractionEncoding(torch.autograd.Function):
             sizes = (n * h * w, h, w, c, n // len(target))
             settings = _settings(c)
             grid = (triton.cdiv(n * h * w, settings['BLOCK_PIXELS']),)
-            scale = _turns_per_pixel(c, flow.device, flow.dtype)
+            scale = turns_per_pixel(c, flow.device, flow.dtype)
             fraction_encoding_fwd_kernel[grid](target, flow, scale, out, *sizes, *target.stride(), **settings)
         return out
 
@@ -152,7 +152,7 @@ class _FractionEncoding(torch.autograd.Function):
         settings = _settings(c)
         sizes = (m * h * w, h, w, c, len(flow) // m)
         grid = (triton.cdiv(m * h * w, settings['BLOCK_PIXELS']),)
-        scale = _turns_per_pixel(c, flow.device, flow.dtype)
+        scale = turns_per_pixel(c, flow.device, flow.dtype)
         fraction_encoding_bwd_kernel[grid](
             flow, scale, grad_out.contiguous(), grad_target, grad_flow, *sizes, **settings
         )
@@ -160,7 +160,7 @@ class _FractionEncoding(torch.autograd.Function):
 
 
 @cache
-def _turns_per_pixel(channels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def turns_per_pixel(channels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Whole turns of the angle of each channel over one pixel, (channels / 2,)."""
     return (1 / (2 + EPSILON) / wavelengths(channels, device).double()).to(dtype)
 

@@ -1,0 +1,67 @@
+"""The query of the implicit warp (IA-RT, arXiv 2305.00163) in inference, from features and a flow."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.encoded_query.composed import encoded_query_naive, encoded_query_torch
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'encoded_query'
+
+
+def _triton(*arguments) -> Tensor:
+    from gsm_plugin.ops.encoded_query.triton_impl import encoded_query_triton
+
+    return encoded_query_triton(*arguments)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'encodes and projects in one kernel in half precision'),
+        Backend('torch', encoded_query_torch, anywhere, 'the encoding, then a product of matrices'),
+        Backend('naive', encoded_query_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def encoded_query(
+    target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, backend: str = 'auto'
+) -> Tensor:
+    """Projects what `fraction_encoding` makes of features and a flow.
+
+    Args:
+        target: Features on the grid of the flow, (m, h, w, c), c a multiple of 4. Each is used for n / m flows that
+            follow one another.
+        flow: Displacements in pixels, x then y, (n, 2, h, w), n a multiple of m.
+        weight: As Linear has it, (c, c), of type `dtype` or to be cast to it.
+        bias: (c,).
+        dtype: Type in which matrices are multiplied, and of the result; sums are float32 or better.
+        backend: auto, triton, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192 channels;
+            beyond, triton runs that of `fraction_encoding` and leaves the product to PyTorch.
+
+    Returns:
+        (n, h, w, c), contiguous, of type `dtype`.
+
+    Raises:
+        ValueError: The shapes do not belong together, or gradients are on.
+        RuntimeError: The named backend cannot run here.
+    """
+    if torch.is_grad_enabled():
+        raise ValueError('encoded_query keeps no gradients; call it within torch.no_grad().')
+    _check_sizes(target, flow, weight, bias)
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    return choose_backend(OP, backend, target.device.type).function(target, flow, weight, bias, dtype)
+
+
+def _check_sizes(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor) -> None:
+    m, h, w, c = target.shape
+    if flow.ndim != 4 or flow.shape[1:] != (2, h, w) or not m or len(flow) % m or c % 4:
+        raise ValueError(
+            f'encoded_query got target {tuple(target.shape)} and flow {tuple(flow.shape)}; '
+            f'give (m, h, w, c) with c a multiple of 4 and (n, 2, h, w) with n a multiple of m.'
+        )
+    for name, parameter, shape in (('weight', weight, (c, c)), ('bias', bias, (c,))):
+        if parameter.shape != shape:
+            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {shape}.')
