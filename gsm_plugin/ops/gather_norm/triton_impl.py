@@ -5,9 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gsm_plugin.ops.implicit_warp.triton_impl import attend, cell_settings, rows_of, rows_of_images
-
-_WARPS = 2
+from gsm_plugin.ops.implicit_warp.triton_impl import attend, forward_settings, part_of, pixels_of, rows_of_images
 
 
 def gather_norm_triton(
@@ -19,11 +17,11 @@ def gather_norm_triton(
     out = torch.empty(n // frames, h, w, frames, c, dtype=dtype, device=query.device)
     if out.numel():
         query, key, value = (rows_of_images(x) for x in (query, key, value))
-        settings = cell_settings(query, num_heads)
+        settings = forward_settings(query, num_heads)
         gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
             query, key, value, flow.contiguous(), torch.cat((key_position, value_position)), weight, bias, out,
             len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps,
-            **settings, num_warps=_WARPS,
+            **settings,
         )  # fmt: skip
     return out
 
@@ -32,25 +30,37 @@ def gather_norm_triton(
 def gather_norm_kernel(
     p_query, p_key, p_value, p_flow, p_positions, p_weight, p_bias, p_out,
     pixels, frames, height, width, stride_query, stride_key, stride_value, eps,
-    HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, SCALE: tl.constexpr,
-    DTYPE: tl.constexpr,
+    HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, PART: tl.constexpr,
+    SCALE: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (m, h, w, frames, c)."""
-    i_pixel, _, o_c, m_c = rows_of(tl.program_id(0), ROWS, HEADS, DIM, PADDED)
+    i_pixel, i_head = pixels_of(tl.program_id(0), ROWS, PADDED)
     m_pixel = i_pixel < pixels
-    aligned = attend(
-        p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
-        stride_query, stride_key, stride_value, HEADS, DIM, SCALE, DTYPE,
+    parts = attend(
+        p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
+        stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
     )  # fmt: skip
     c: tl.constexpr = HEADS * DIM
-    centred = tl.where(m_c, aligned - (over_heads(tl.sum(aligned, 1), PADDED) / c)[:, None], 0.0)
-    variance = over_heads(tl.sum(centred * centred, 1), PADDED) / c
-    normed = centred * (1.0 / tl.sqrt(variance + eps))[:, None] * tl.load(p_weight + o_c, m_c, 0.0).to(DTYPE)
-    normed += tl.load(p_bias + o_c, m_c, 0.0).to(DTYPE)
+    number: tl.constexpr = triton.cdiv(DIM, PART)
+    total = tl.zeros([ROWS], DTYPE)
+    for i in tl.static_range(number):
+        total += tl.sum(parts[i], 1)
+    mean = (over_heads(total, PADDED) / c)[:, None]
+    total = tl.zeros([ROWS], DTYPE)
+    for i in tl.static_range(number):
+        _, m_c = part_of(i_head, i, DIM, PART)
+        centred = tl.where((i_head < HEADS)[:, None] & m_c, parts[i] - mean, 0.0)
+        total += tl.sum(centred * centred, 1)
+    scale = (1.0 / tl.sqrt(over_heads(total, PADDED) / c + eps))[:, None]
     area = height * width
     i_image = i_pixel // area
     i_token = (i_image // frames * area + i_pixel % area).to(tl.int64) * frames + i_image % frames
-    tl.store(p_out + (i_token * c)[:, None] + o_c, normed.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c)
+    for i in tl.static_range(number):
+        o_c, m_c = part_of(i_head, i, DIM, PART)
+        mask = (m_pixel & (i_head < HEADS))[:, None] & m_c
+        normed = (parts[i] - mean) * scale * tl.load(p_weight + o_c, mask, 0.0).to(DTYPE)
+        normed += tl.load(p_bias + o_c, mask, 0.0).to(DTYPE)
+        tl.store(p_out + (i_token * c)[:, None] + o_c, normed.to(p_out.dtype.element_ty), mask)
 
 
 @triton.jit

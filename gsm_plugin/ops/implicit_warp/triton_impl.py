@@ -7,9 +7,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.triton_cells import cut, landing, sort_by_cell, sum_cells
+from gsm_plugin.ops.triton_masks import below
 
-# Rows of a program, one for each pixel and head.
+# Rows of a program, one for each pixel and head; forwards, where a thread has one, its warps, and channels that the
+# thread has at once.
 _ROWS = 32
+_FWD_ROWS, _FWD_WARPS, _FWD_PART = 64, 2, 8
 # Programs of the backward pass, each of which sums what its pixels give to the positions.
 _BWD_PROGRAMS = 2048
 
@@ -30,11 +33,16 @@ def implicit_warp_triton(
 
 
 @triton.jit
+def pixels_of(i_block, ROWS: tl.constexpr, PADDED: tl.constexpr):
+    """Pixel and head of each row; a row per pixel and head."""
+    i_row = tl.arange(0, ROWS)
+    return i_block * (ROWS // PADDED) + i_row // PADDED, i_row % PADDED
+
+
+@triton.jit
 def rows_of(i_block, ROWS: tl.constexpr, HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr):
     """Pixel and head of each row, offsets and mask of its channels; a row per pixel and head, (rows, dim)."""
-    i_row = tl.arange(0, ROWS)
-    i_head = i_row % PADDED
-    i_pixel = i_block * (ROWS // PADDED) + i_row // PADDED
+    i_pixel, i_head = pixels_of(i_block, ROWS, PADDED)
     i_dim = tl.arange(0, triton.next_power_of_2(DIM))
     o_c = i_head[:, None] * DIM + i_dim[None, :]
     return i_pixel, i_head, o_c, (i_head < HEADS)[:, None] & (i_dim < DIM)[None, :]
@@ -77,28 +85,47 @@ def softmax(a, b, c, d):
 
 
 @triton.jit
+def part_of(i_head, i, DIM: tl.constexpr, PART: tl.constexpr):
+    """Offsets of the i-th so many channels of each row's head, and which of them it has, (rows, PART)."""
+    i_dim = i * PART + tl.arange(0, PART)
+    return i_head[:, None] * DIM + i_dim[None, :], below(i_dim, DIM, PART)[None, :]
+
+
+@triton.jit
 def attend(
-    p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
-    stride_query, stride_key, stride_value, HEADS: tl.constexpr, DIM: tl.constexpr, SCALE: tl.constexpr,
-    DTYPE: tl.constexpr,
+    p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
+    stride_query, stride_key, stride_value,
+    HEADS: tl.constexpr, DIM: tl.constexpr, PART: tl.constexpr, SCALE: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """What each row of pixel and head sees in its cell, (rows, dim), zero where there is no channel."""
+    """What each row of pixel and head sees in its cell, in parts (rows, PART), zero where there is no channel.
+
+    A thread has whole parts of a row, so that sums over channels need no other.
+    """
     c: tl.constexpr = HEADS * DIM
-    mask = m_pixel[:, None] & m_c
+    m_row = (m_pixel & (i_head < HEADS))[:, None]
     s_0, s_1, s_2, s_3 = cell(p_flow, i_pixel, m_pixel, height, width)
-    query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
-    w_0, w_1, w_2, w_3 = softmax(
-        tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, m_c, DTYPE), 1),
-        tl.sum(query * load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, m_c, DTYPE), 1),
-    )
+    l_0 = tl.zeros([i_head.shape[0]], DTYPE)
+    l_1, l_2, l_3 = l_0, l_0, l_0
+    for i in tl.static_range(triton.cdiv(DIM, PART)):
+        o_c, m_c = part_of(i_head, i, DIM, PART)
+        mask = m_row & m_c
+        query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
+        l_0 += tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, mask, DTYPE), 1)
+        l_1 += tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, mask, DTYPE), 1)
+        l_2 += tl.sum(query * load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, mask, DTYPE), 1)
+        l_3 += tl.sum(query * load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, mask, DTYPE), 1)
+    w_0, w_1, w_2, w_3 = softmax(l_0, l_1, l_2, l_3)
     p_position = p_positions + 4 * c
-    out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, m_c, DTYPE)
-    out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, m_c, DTYPE)
-    out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_position + 2 * c, o_c, mask, m_c, DTYPE)
-    out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, m_c, DTYPE)
-    return out
+    parts = ()
+    for i in tl.static_range(triton.cdiv(DIM, PART)):
+        o_c, m_c = part_of(i_head, i, DIM, PART)
+        mask = m_row & m_c
+        out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, mask, DTYPE)
+        out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, mask, DTYPE)
+        out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_position + 2 * c, o_c, mask, mask, DTYPE)
+        out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, mask, DTYPE)
+        parts += (out,)
+    return parts
 
 
 @triton.jit
@@ -119,18 +146,21 @@ def implicit_warp_fwd_kernel(
     DIM: tl.constexpr,
     PADDED: tl.constexpr,
     ROWS: tl.constexpr,
+    PART: tl.constexpr,
     SCALE: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
     """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (pixels, c)."""
-    i_pixel, _, o_c, m_c = rows_of(tl.program_id(0), ROWS, HEADS, DIM, PADDED)
+    i_pixel, i_head = pixels_of(tl.program_id(0), ROWS, PADDED)
     m_pixel = i_pixel < pixels
-    out = attend(
-        p_query, p_key, p_value, p_flow, p_positions, i_pixel, m_pixel, o_c, m_c, height, width,
-        stride_query, stride_key, stride_value, HEADS, DIM, SCALE, DTYPE,
+    parts = attend(
+        p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
+        stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
     )  # fmt: skip
     p_row = p_out + (i_pixel.to(tl.int64) * (HEADS * DIM))[:, None]
-    tl.store(p_row + o_c, out.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c)
+    for i in tl.static_range(triton.cdiv(DIM, PART)):
+        o_c, m_c = part_of(i_head, i, DIM, PART)
+        tl.store(p_row + o_c, parts[i].to(p_out.dtype.element_ty), (m_pixel & (i_head < HEADS))[:, None] & m_c)
 
 
 @triton.jit
@@ -251,7 +281,7 @@ class _ImplicitWarp(torch.autograd.Function):
         ctx.heads = heads
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
         if out.numel():
-            sizes, settings = _sizes(query, key, value, flow), cell_settings(query, heads)
+            sizes, settings = _sizes(query, key, value, flow), forward_settings(query, heads)
             grid = (triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),)
             implicit_warp_fwd_kernel[grid](query, key, value, flow, positions, out, *sizes, **settings)
         return out
@@ -268,7 +298,7 @@ class _ImplicitWarp(torch.autograd.Function):
         grad_query = torch.empty_like(grad_out)
         sums = query.new_zeros((2, *shape) if atomic else (2, 0), dtype=precision)
         weights = query.new_empty((2, 0) if atomic else (2, shape[0], 4, ctx.heads), dtype=precision)
-        settings = cell_settings(query, ctx.heads)
+        settings = _settings(query, ctx.heads, _ROWS)
         programs = min(_BWD_PROGRAMS, triton.cdiv(shape[0] * settings['PADDED'], settings['ROWS']))
         grad_positions = query.new_empty((programs, 8, shape[1]), dtype=precision)
         implicit_warp_bwd_kernel[(programs,)](
@@ -301,14 +331,19 @@ def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor) -> tuple[int
     return len(query), *flow.shape[2:], query.stride(0), key.stride(0), value.stride(0)
 
 
-def cell_settings(query: Tensor, heads: int) -> dict:
-    """Constants of the kernels, for queries in rows (pixels, c)."""
+def forward_settings(query: Tensor, heads: int) -> dict:
+    """Constants of kernels that `attend`, for queries in rows (pixels, c)."""
+    settings = _settings(query, heads, _FWD_ROWS)
+    return settings | {'PART': min(_FWD_PART, triton.next_power_of_2(settings['DIM'])), 'num_warps': _FWD_WARPS}
+
+
+def _settings(query: Tensor, heads: int, rows: int) -> dict:
     padded = triton.next_power_of_2(heads)
     return {
         'HEADS': heads,
         'DIM': query.shape[1] // heads,
         'PADDED': padded,
-        'ROWS': max(_ROWS, padded),
+        'ROWS': max(rows, padded),
         # a constant, since arguments of kernels are float32
         'SCALE': (query.shape[1] // heads) ** -0.5,
         'DTYPE': tl.float64 if query.dtype == torch.float64 else tl.float32,
