@@ -29,10 +29,11 @@ def tensors(sizes, dtype=torch.float64):
 
 
 def assert_matches_naive(function, sizes, dtype, of_target=None):
-    target, flow, weight, bias = tensors(sizes, dtype)
+    # the law on the same device, for frequencies are float32, in whose last bit devices differ
+    target, flow, weight, bias = (x.to(DEVICE) for x in tensors(sizes, dtype))
     target = target.to(of_target or dtype)
     with torch.no_grad(), poisoned_memory():
-        actual = function(target.to(DEVICE), flow.to(DEVICE), weight.to(DEVICE), bias.to(DEVICE), dtype)
+        actual = function(target, flow, weight, bias, dtype)
         wide = target.double(), flow.double(), weight.double(), bias.double()
         expected = encoded_query_naive(*wide, torch.float64)
     assert actual.shape == expected.shape == (len(flow), *target.shape[1:])
@@ -42,7 +43,7 @@ def assert_matches_naive(function, sizes, dtype, of_target=None):
     # the frequencies reach 100 pi, by which the places' last digits are multiplied
     absolute = max(absolute, 1e-4) if dtype != torch.float64 else absolute
     scale = max(1.0, expected.abs().max().item())
-    torch.testing.assert_close(actual.cpu().double(), expected, atol=absolute * scale, rtol=relative)
+    torch.testing.assert_close(actual.double(), expected, atol=absolute * scale, rtol=relative)
 
 
 @torch.no_grad()
