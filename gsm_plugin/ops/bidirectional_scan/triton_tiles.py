@@ -10,10 +10,10 @@ import triton.language as tl
 LOG2E = tl.constexpr(1.4426950408889634)
 # Decay that leaves nothing of a state in float32, as a power of 1/2.
 FORGOTTEN = tl.constexpr(32.0)
-# What the kernels that scan read and write in such tiles. Were its alignment known, the compiler would give adjacent
-# channels to a thread and spread the steps or states over threads.
+# What kernels that do without `channels_of` read and write in such tiles. Were its alignment known, the compiler would
+# give adjacent channels to a thread, more than two, and spread the steps or states over threads.
 UNALIGNED = [
-    'p_u', 'p_delta', 'p_z', 'p_y', 'p_dy', 'p_du', 'p_ddelta', 'p_A', 'p_D', 'p_end', 'p_total', 'p_entry', 'p_states',
+    'p_u', 'p_delta', 'p_z', 'p_dy', 'p_du', 'p_ddelta', 'p_A', 'p_D', 'p_end', 'p_total', 'p_entry', 'p_states',
     'p_start', 'p_adjoint', 'p_dparameters',
 ]  # fmt: skip
 
