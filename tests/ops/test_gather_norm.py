@@ -11,7 +11,7 @@ EPS = 1e-5
 TYPES = pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 # targets, frames of each, height, width, channels, heads
 SIZES = pytest.mark.parametrize(
-    'sizes', [(1, 1, 1, 1, 4, 1), (2, 3, 3, 5, 18, 3), (1, 5, 1, 13, 4, 4), (1, 2, 4, 3, 24, 8)]
+    'sizes', [(1, 1, 1, 1, 4, 1), (2, 3, 3, 5, 18, 3), (1, 5, 1, 13, 4, 4), (1, 2, 4, 3, 24, 8), (1, 2, 2, 3, 40, 2)]
 )
 
 

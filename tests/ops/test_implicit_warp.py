@@ -101,7 +101,9 @@ def test_torch_matches_naive(shape, num_heads, dtype):
     assert_matches_naive(implicit_warp_torch, shape, num_heads, dtype)
 
 
-@pytest.mark.parametrize('shape, num_heads', [((1, 1, 1, 4), 1), ((2, 3, 5, 18), 3), ((1, 1, 65, 4), 4)])
+@pytest.mark.parametrize(
+    'shape, num_heads', [((1, 1, 1, 4), 1), ((2, 3, 5, 18), 3), ((1, 1, 65, 4), 4), ((1, 2, 3, 40), 2)]
+)
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('deterministic', [False, True])
 def test_triton_matches_naive(shape, num_heads, dtype, deterministic, monkeypatch):
