@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+import gsm_plugin
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.pipelines import run_pipeline
 from tests.engine import tiny_project
@@ -42,6 +43,17 @@ def test_several_validation_sets_are_scored(project, options, capfd):
     err = capfd.readouterr().err
     assert 'Validation REDS4' in err
     assert 'Validation Vid4' in err
+
+
+@pytest.mark.parametrize('key', ['scan_backend', 'warp_backend', 'attention_backend'])
+def test_a_backend_that_cannot_run_on_the_device_is_refused_before_anything_is_made(project, options, key):
+    gsm_plugin.register()
+    sizes = {'upscale': options['scale'], 'prop_depth': 2, 'embed_dims': 16, 'num_heads': 2}
+    options['network_g'] = {'type': 'GSMamba', **sizes, key: 'triton'}
+    message = rf"network_g:{key}: The backend 'triton' of \w+ cannot run here: .* not on cpu"
+    with pytest.raises(UserError, match=message):
+        run(project, options, 'num_gpu=0')
+    assert not (project / 'experiments').exists()
 
 
 def test_auto_resume_goes_on_where_the_newest_state_is(project, options, capfd):

@@ -26,6 +26,10 @@ from gsm_plugin.engine.options.types import check_argument_types, check_common_t
 from gsm_plugin.engine.options.values import check_values
 from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.models.freezing import frozen_names
+from gsm_plugin.ops.dispatch import choose_backend
+
+# The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
+_OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
 
 
 def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) -> OrderedDict:
@@ -98,5 +102,16 @@ def _check_networks(options: dict) -> None:
                 network = cls(**{name: value for name, value in section.items() if name != 'type'})
             except (ValueError, OSError) as error:
                 raise UserError(f'{key}: {error}') from error
+            _check_backends(key, section, 'cuda' if options['num_gpu'] else 'cpu')
             if key == 'network_g' and (patterns := look_up(options, 'train:freeze')):
                 frozen_names(network, patterns)
+
+
+def _check_backends(key: str, network: dict, device_type: str) -> None:
+    """Refuses backends that cannot run on the device of the run."""
+    for name in network.keys() & _OPS.keys():
+        try:
+            if network[name] != 'auto':
+                choose_backend(_OPS[name], network[name], device_type)
+        except RuntimeError as error:
+            raise UserError(f'{key}:{name}: {error}') from error
