@@ -22,7 +22,8 @@ UNALIGNED = [
 def channels_of(i_d, CHANNELS: tl.constexpr):
     """Channels of a program, two adjacent ones for each thread, which it reads and writes at once.
 
-    Were the compiler not told that no more are adjacent, it would give a thread more, and spread tokens over threads.
+    Were the compiler not told that no more are adjacent, it would give a thread more, and spread tokens or states over
+    threads.
     """
     return tl.max_contiguous(i_d * CHANNELS + tl.arange(0, CHANNELS), 2)
 

@@ -19,7 +19,7 @@ def _triton(*arguments) -> Tensor:
 declare(
     OP,
     (
-        Backend('triton', _triton, why_no_triton, 'encodes and projects in one kernel in half precision'),
+        Backend('triton', _triton, why_no_triton, 'one kernel in half precision up to 192 channels, else two'),
         Backend('torch', encoded_query_torch, anywhere, 'the encoding, then a product of matrices'),
         Backend('naive', encoded_query_naive, anywhere, 'the definition'),
     ),
