@@ -25,6 +25,17 @@ def autocast_as_kept(x: Tensor) -> torch.autocast:
     return autocast_as_it_is(x, cache_enabled=False, dtype=x.dtype)
 
 
+def autocast_of_ends(x: Tensor) -> torch.autocast:
+    """Where autocast is on, that of the first and last layers, which the rest of the network goes through.
+
+    All gradients would show what they round to bfloat16, so training has them in float32; inference in float16, in
+    which it keeps frames.
+    """
+    device = x.device.type
+    on = torch.is_autocast_enabled(device) and not torch.is_grad_enabled()
+    return torch.autocast(device, torch.float16, on, cache_enabled=False)
+
+
 def precision_of_sums(x: Tensor, parameter: Tensor) -> torch.dtype:
     """Type in which frames are kept that layers add to: what PyTorch makes of x and a parameter.
 

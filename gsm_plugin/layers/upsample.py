@@ -3,8 +3,8 @@
 import math
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from gsm_plugin.layers.convolution import convolve_3x3
 from gsm_plugin.ops import shuffle_leaky_relu
 
 SCALES = (1, 2, 3, 4, 8)
@@ -23,7 +23,7 @@ class FrameConv(nn.Conv3d):
 
     def forward(self, x: Tensor, factor: int = 1, slope: float = 1.0) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, h, w), then a pixel shuffle and a LeakyReLU of that slope."""
-        return shuffle_leaky_relu(F.conv2d(x, self.weight.squeeze(2), padding=1), self.bias, factor, slope)
+        return shuffle_leaky_relu(convolve_3x3(x, self.weight.squeeze(2)), self.bias, factor, slope)
 
 
 class Upsample(nn.Module):

@@ -1,0 +1,61 @@
+"""Convolution in training without cuDNN's search for the fastest algorithm."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from gsm_plugin.layers.precision import precision_of_products
+
+_gradients = torch.ops.aten.convolution_backward
+
+
+def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolves images; a border of zeros keeps their size.
+
+    With gradients, cuDNN does not search: in float32 one of the algorithms that it tries takes 8 GiB for 64 channels of
+    128x128, whatever the number of images, and what it finds is hardly faster than what it takes without a search.
+
+    Args:
+        x: (n, c, h, w).
+        weight: (m, c, 3, 3).
+
+    Returns:
+        (n, m, h, w), under autocast of its type.
+    """
+    if not (x.is_cuda and torch.is_grad_enabled()):
+        return F.conv2d(x, weight, padding=1)
+    dtype = precision_of_products(x)
+    return Convolution.apply(x.to(dtype), weight.to(dtype))
+
+
+class Convolution(torch.autograd.Function):
+    """`apply(x, weight)`, both of one type; neither pass searches."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        with without_search():
+            return F.conv2d(x, weight, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        wanted = *ctx.needs_input_grad, False
+        with without_search():
+            return _gradients(grad_output, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)[:2]
+
+
+@contextmanager
+def without_search() -> Iterator[None]:
+    """Lets cuDNN take the algorithm that it expects to be fastest instead of trying several."""
+    searches = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = searches

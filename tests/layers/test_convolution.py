@@ -1,0 +1,61 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gsm_plugin.layers.convolution import Convolution, convolve_3x3, without_search
+from tests.ops.triton_device import DEVICE
+
+SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]
+
+
+def tensors(n, c, m, h, w):
+    generator = torch.Generator().manual_seed(0)
+    shapes = (n, c, h, w), (m, c, 3, 3), (n, m, h, w)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE) for shape in shapes]
+
+
+@pytest.mark.parametrize('sizes', SIZES)
+@pytest.mark.parametrize('of_images', [True, False])
+def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images):
+    *arguments, cotangent = tensors(*sizes)
+    results = []
+    for function in (Convolution.apply, lambda x, weight: F.conv2d(x, weight, padding=1)):
+        x, weight = (argument.clone().requires_grad_() for argument in arguments)
+        # those of the first layer need no gradient
+        output = function(x if of_images else x.detach(), weight)
+        wanted = (x, weight) if of_images else (weight,)
+        results.append((output, *torch.autograd.grad(output, wanted, cotangent)))
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize('gradients', [True, False])
+def test_the_type_is_that_of_autocast(gradients):
+    x, weight, _ = tensors(*SIZES[0])
+    x, weight = x.float(), weight.float().requires_grad_()
+    with torch.set_grad_enabled(gradients), torch.autocast(DEVICE, torch.bfloat16):
+        output = convolve_3x3(x, weight)
+    assert output.dtype == torch.bfloat16
+    assert output.requires_grad == gradients
+
+
+def test_neither_pass_searches_and_the_setting_comes_back(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', True)
+    searched = []
+
+    def noted(function):
+        def call(*args, **kwargs):
+            searched.append(torch.backends.cudnn.benchmark)
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr('gsm_plugin.layers.convolution.F.conv2d', noted(F.conv2d))
+    monkeypatch.setattr('gsm_plugin.layers.convolution._gradients', noted(torch.ops.aten.convolution_backward))
+    x, weight, _ = tensors(*SIZES[0])
+    Convolution.apply(x, weight.requires_grad_()).sum().backward()
+    assert searched == [False, False]
+    assert torch.backends.cudnn.benchmark
+    with pytest.raises(KeyError), without_search():
+        raise KeyError
+    assert torch.backends.cudnn.benchmark
