@@ -16,8 +16,8 @@ _gradients = torch.ops.aten.convolution_backward
 def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Convolves images; a border of zeros keeps their size.
 
-    With gradients, cuDNN does not search: in float32 one of the algorithms that it tries takes 8 GiB for 64 channels of
-    128x128, whatever the number of images, and what it finds is hardly faster than what it takes without a search.
+    With gradients, cuDNN does not search: in float32 an algorithm that it tries takes gigabytes for a moment, more than
+    the rest of a training step, and what it finds is hardly faster than what it takes without a search.
 
     Args:
         x: (n, c, h, w).
