@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,8 +100,18 @@ def _pretended_gpu(processors: int, most_shared: int, calls: dict) -> Iterator[N
     # so the first backend of each op is taken, which is Triton's where there is one
     choice = mock.patch.object(Backend, 'refuses', _refuses_types)
     run = mock.patch.object(triton.runtime.jit.JITFunction, 'run', take_down)
-    with card, tensors, choice, run:
+    # autocast on a GPU leaves cat alone, on the CPU it refuses tensors of another half precision
+    cat = mock.patch.object(torch, 'cat', _without_autocast(torch.cat))
+    with card, tensors, choice, run, cat:
         yield
+
+
+def _without_autocast(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def call(*args, **kwargs) -> torch.Tensor:
+        with torch.autocast('cpu', enabled=False):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def _refuses_types(backend: Backend, device_type: str, dtype: torch.dtype | None = None) -> str | None:
