@@ -26,7 +26,7 @@ def autocast_as_kept(x: Tensor) -> torch.autocast:
 
 
 def autocast_of_ends(x: Tensor) -> torch.autocast:
-    """Where autocast is on, that of the first and last layers, which the rest of the network goes through.
+    """Where autocast is on, that of the first and last layers and of what all windows share.
 
     All gradients would show what they round to bfloat16, so training has them in float32; inference in float16, in
     which it keeps frames.

@@ -4,8 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from gsm_plugin.layers.convolution import convolve_3x3
-from gsm_plugin.ops import shuffle_leaky_relu
+from gsm_plugin.ops import convolve_3x3, shuffle_leaky_relu
 
 SCALES = (1, 2, 3, 4, 8)
 

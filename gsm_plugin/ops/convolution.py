@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from gsm_plugin.layers.precision import precision_of_products
-
 _gradients = torch.ops.aten.convolution_backward
 
 
@@ -28,18 +26,19 @@ def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
     """
     if not (x.is_cuda and torch.is_grad_enabled()):
         return F.conv2d(x, weight, padding=1)
-    dtype = precision_of_products(x)
-    return Convolution.apply(x.to(dtype), weight.to(dtype))
+    return Convolution.apply(x, weight)
 
 
 class Convolution(torch.autograd.Function):
-    """`apply(x, weight)`, both of one type; neither pass searches."""
+    """`apply(x, weight)`; neither pass searches."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
         with without_search():
-            return F.conv2d(x, weight, padding=1)
+            output = F.conv2d(x, weight, padding=1)
+        # autocast may have taken them to another type
+        ctx.save_for_backward(x.to(output.dtype), weight.to(output.dtype))
+        return output
 
     @staticmethod
     @once_differentiable

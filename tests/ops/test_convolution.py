@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.layers.convolution import Convolution, convolve_3x3, without_search
+from gsm_plugin.ops.convolution import Convolution, convolve_3x3, without_search
 from tests.ops.triton_device import DEVICE
 
 SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]
@@ -33,10 +33,14 @@ def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images):
 def test_the_type_is_that_of_autocast(gradients):
     x, weight, _ = tensors(*SIZES[0])
     x, weight = x.float(), weight.float().requires_grad_()
-    with torch.set_grad_enabled(gradients), torch.autocast(DEVICE, torch.bfloat16):
-        output = convolve_3x3(x, weight)
-    assert output.dtype == torch.bfloat16
-    assert output.requires_grad == gradients
+    for function in (convolve_3x3, Convolution.apply):
+        with torch.set_grad_enabled(gradients), torch.autocast(DEVICE, torch.bfloat16):
+            output = function(x, weight)
+        assert output.dtype == torch.bfloat16
+        assert output.requires_grad == gradients
+    if gradients:
+        (gradient,) = torch.autograd.grad(output.float().sum(), weight)
+        assert gradient.dtype == torch.float32
 
 
 def test_neither_pass_searches_and_the_setting_comes_back(monkeypatch):
@@ -50,8 +54,8 @@ def test_neither_pass_searches_and_the_setting_comes_back(monkeypatch):
 
         return call
 
-    monkeypatch.setattr('gsm_plugin.layers.convolution.F.conv2d', noted(F.conv2d))
-    monkeypatch.setattr('gsm_plugin.layers.convolution._gradients', noted(torch.ops.aten.convolution_backward))
+    monkeypatch.setattr('gsm_plugin.ops.convolution.F.conv2d', noted(F.conv2d))
+    monkeypatch.setattr('gsm_plugin.ops.convolution._gradients', noted(torch.ops.aten.convolution_backward))
     x, weight, _ = tensors(*SIZES[0])
     Convolution.apply(x, weight.requires_grad_()).sum().backward()
     assert searched == [False, False]
