@@ -46,8 +46,11 @@ class BiMamba(nn.Module):
 
     def forward(self, x: Tensor, parameters: ScanParameters | None = None) -> Tensor:
         """(b, l, d_model) -> the same; parameters from `scan_parameters()`, for callers that scan often."""
-        inner, z = self.in_proj(x).chunk(2, -1)
-        parameters = self.scan_parameters() if parameters is None else parameters
+        return self.mix(self.in_proj(x), self.scan_parameters() if parameters is None else parameters)
+
+    def mix(self, projected: Tensor, parameters: ScanParameters) -> Tensor:
+        """What comes after `in_proj`, (b, l, 4 d_model at expand 2) -> (b, l, d_model); needs its input no more."""
+        inner, z = projected.chunk(2, -1)
         return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend))
 
     def scan_parameters(self) -> ScanParameters:

@@ -94,8 +94,10 @@ class GatherScatterBlock(nn.Module):
 
         def mix(x: Tensor) -> Tensor:
             gathered = self.gather(x, gather_flow, anchor, constants)
+            # the frames of a pixel next to each other
             tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))
-            return self.carry_back(self._scan(tokens, constants), scatter_flow, anchor)
+            mixed = _frames_of(self.mamba(tokens.flatten(1, 3), constants.scan), x)
+            return self.carry_back(mixed, scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)
         x = checkpointing.run(self._feed_forward, window, scattered, recompute=self.recompute_ffn)
@@ -127,11 +129,7 @@ class GatherScatterBlock(nn.Module):
         if self.scatter == 'anchor':
             window[:, anchor] = self(window, gather_flow, scatter_flow, anchor, constants)[:, anchor]
             return
-        frames, target = window.flatten(0, 1), window[:, anchor]
-        tokens = constants.implicit_warp.normed(
-            frames, target, gather_flow.flatten(0, 1), self.norm1, constants.projections
-        )
-        mixed = self._scan(tokens, constants)
+        mixed = self._gather_and_mix(window, gather_flow, anchor, constants)
         # the convolution over time reads a frame on each side
         near = slice(max(wanted.start - 1, 0), min(wanted.stop + 1, window.shape[1]))
         parameters = SumAndNorm(
@@ -159,6 +157,17 @@ class GatherScatterBlock(nn.Module):
         aligned = constants.implicit_warp(frames, target, flow.flatten(0, 1), constants.projections)
         return aligned.view_as(window)
 
+    def _gather_and_mix(self, window: Tensor, flow: Tensor, anchor: int, constants: SweepConstants) -> Tensor:
+        """What `overwrite` scatters, (b, k, h, w, dim)."""
+        frames, target = window.flatten(0, 1), window[:, anchor]
+        tokens = constants.implicit_warp.normed(
+            frames, target, flow.flatten(0, 1), self.norm1, constants.projections
+        ).flatten(1, 3)
+        projected = self.mamba.in_proj(tokens)
+        # their memory is for the scan, where most is in use
+        del tokens
+        return _frames_of(self.mamba.mix(projected, constants.scan), window)
+
     def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
         """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
         if self.scatter == 'all':
@@ -171,11 +180,6 @@ class GatherScatterBlock(nn.Module):
         x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
         return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
 
-    def _scan(self, tokens: Tensor, constants: SweepConstants) -> Tensor:
-        """Mixes tokens (b, h, w, k, dim), the frames of a pixel next to each other -> (b, k, h, w, dim)."""
-        mixed = self.mamba(tokens.flatten(1, 3), constants.scan)
-        return mixed.view(tokens.shape).permute(0, 3, 1, 2, 4)
-
     def _reset(self, ssm_init: str) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -184,3 +188,9 @@ class GatherScatterBlock(nn.Module):
                     nn.init.zeros_(module.bias)
         if ssm_init == 'mamba':
             self.mamba.reset_step_sizes()
+
+
+def _frames_of(mixed: Tensor, window: Tensor) -> Tensor:
+    """Tokens (b, h * w * k, dim) as the frames of a window that they belong to, (b, k, h, w, dim)."""
+    b, k, h, w, dim = window.shape
+    return mixed.view(b, h, w, k, dim).permute(0, 3, 1, 2, 4)

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 
@@ -43,3 +45,23 @@ def test_under_autocast_a_window_of_float16_is_mixed_in_float16(window):
         actual = x.half()
         block.overwrite(actual, flow, -flow, 1, block.constants(warp, torch.half), slice(0, 3))
     assert (actual - expected).norm() < 1e-2 * (expected - x).norm()
+
+
+@torch.no_grad()
+def test_gathered_tokens_are_gone_while_they_are_scanned(window, monkeypatch):
+    block, warp, x, flow = window
+    gather, scan, tokens, were_there = warp.normed, block.mamba.mix, [], []
+
+    def noted(*args):
+        result = gather(*args)
+        tokens.append(weakref.ref(result))
+        return result
+
+    def watched(*args):
+        were_there.append(tokens[0]() is not None)
+        return scan(*args)
+
+    monkeypatch.setattr(warp, 'normed', noted)
+    monkeypatch.setattr(block.mamba, 'mix', watched)
+    block.overwrite(x, flow, -flow, 1, block.constants(warp, torch.double), slice(0, 3))
+    assert were_there == [False]

@@ -25,7 +25,7 @@ _ROWS_PER_WARP = 16
 _STAGES, _BWD_STAGES = 3, 2
 # Programs for each multiprocessor: several rounds of them even out their ends, but each one loads the bias, and in the
 # backward pass stores its gradient.
-_PROGRAMS, _BWD_PROGRAMS = 8, 1
+_PROGRAMS, _BWD_PROGRAMS = 4, 1
 # Of the kernels that spill some: on Ampere, the assembler would otherwise give a thread 32 and spill the rest.
 _REGISTERS = 255
 
