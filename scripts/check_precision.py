@@ -9,11 +9,14 @@ weighting of the output.
 The derivative of a ReLU jumps at zero, so that the last bit of an activation decides between two gradients, in any
 implementation. Here it does not jump, in all networks alike; with `--kinks` it does, as in training.
 
+Besides float32 and the half precisions it shows TF32, what PyTorch makes of float32 where it may: a measure for
+bfloat16, which has 8 bits, and for float16, which has 11 as TF32 does.
+
 With `--weights` it does the same with the demo's trained weights, for the loss of the recipes on a piece of each test
 clip, and it restores those clips in float32 and bfloat16 and compares their PSNR to ground truth.
 
 Ends with status 1 where float32 is below 80 dB, where gradients are off by more than 1e-4 (float32, each parameter) or
-2e-2 (half precisions, all together) and also by more than twice what the naive network's are, where the naive network's
+2e-2 (the others, all together) and also by more than twice what the naive network's are, where the naive network's
 are so far off, by more than 0.1, that they say nothing, or where two equal deterministic steps differ.
 """
 
@@ -43,9 +46,9 @@ DEMO = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_
 FRAMES, SCALE = 3, 4
 LEAST_PSNR = 80.0
 LARGEST_OF_NAIVE = 0.1
-BOUNDS = {'fp32': 1e-4, 'bf16': 2e-2, 'fp16': 2e-2}
+BOUNDS = {'fp32': 1e-4, 'tf32': 2e-2, 'bf16': 2e-2, 'fp16': 2e-2}
 # Without it, small gradients vanish in fp16, as they would without the scaler in training.
-LOSS_SCALES = {'fp32': 1.0, 'bf16': 1.0, 'fp16': 2.0**16}
+LOSS_SCALES = {'fp32': 1.0, 'tf32': 1.0, 'bf16': 1.0, 'fp16': 2.0**16}
 
 
 class Case(NamedTuple):
@@ -139,9 +142,10 @@ def _step(network: GSMamba, case: Case, precision: str) -> Step:
 
 @contextmanager
 def _precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Half precision, where PyTorch lets cuDNN compute by TF32 what is left in float32; or float32 alone."""
+    """Half precision, where PyTorch lets cuDNN compute by TF32 what is left in float32; TF32; or float32 alone."""
     torch.backends.cudnn.allow_tf32 = precision != 'fp32'
-    with autocast(precision, device):
+    torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
+    with autocast('fp32' if precision == 'tf32' else precision, device):
         yield
 
 

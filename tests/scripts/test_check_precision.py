@@ -10,7 +10,8 @@ import torch
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/check_precision.py'
-ROWS = [[p, n] for p in ('fp32', 'bf16', 'fp16') for n in ('fast', 'naive', 'fast against naive')]
+PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')
+ROWS = [[p, n] for p in PRECISIONS for n in ('fast', 'naive', 'fast against naive')]
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
     status, printed, rows = run('--weights', str(tmp_path / 'net.pth'), '--clips', str(tmp_path), DEMO=options)
     assert status == 0
     assert 'the loss of the recipes on a piece of clip' in printed
-    assert [row[:2] for row in rows if row[0] in ('fp32', 'bf16', 'fp16')] == 2 * ROWS
+    assert [row[:2] for row in rows if row[0] in PRECISIONS] == 2 * ROWS
     assert rows[-1][0] == 'clip'
 
 
