@@ -18,7 +18,7 @@ from gsm_plugin.ops.window_attention.naive import pad_to_windows
 Size3d = tuple[int, int, int]
 
 # In inference, frames go through a block in groups of at most so many tokens, as far as their windows permit.
-_TOKENS_AT_ONCE = 2**17
+_TOKENS_AT_ONCE = 2**18
 
 
 class Part(NamedTuple):
