@@ -13,6 +13,7 @@ from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import autocast_of_ends, precision_of_sums
 from gsm_plugin.layers.upsample import FrameConv, Upsample
@@ -117,7 +118,7 @@ class GSMamba(nn.Module):
         )
         self.implicit_align = ImplicitWarp(embed_dims, num_heads, warp_backend)
         self.norm = LayerNorm(embed_dims)
-        self.conv_after_body = nn.Linear(embed_dims, embed_dims)
+        self.conv_after_body = Linear(embed_dims, embed_dims)
         self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims, _UPSAMPLE_DIM), nn.LeakyReLU())
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)

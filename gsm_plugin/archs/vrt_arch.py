@@ -11,6 +11,7 @@ from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flow_pyramid
 from gsm_plugin.archs.vrt_checks import check_names_and_numbers, check_stages
 from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.vrt_stages import ParallelWarpStage, ResidualAttentionGroup
 from gsm_plugin.ops import compose_reaching_flows, extend_by_reflection, surrounding_pixels
@@ -131,13 +132,13 @@ class VRT(nn.Module):
                 **options(i),
             )
             self.add_module(f'stage{i + 1}', stage)
-        widen = nn.Sequential(nn.Identity(), LayerNorm(embed_dims[6]), nn.Linear(embed_dims[6], embed_dims[7]))
+        widen = nn.Sequential(nn.Identity(), LayerNorm(embed_dims[6]), Linear(embed_dims[6], embed_dims[7]))
         self.stage8 = nn.ModuleList([widen])
         for i in range(7, len(depths)):
             window = (1, *window_size[1:]) if i in indep_reconsts else window_size
             self.stage8.append(ResidualAttentionGroup(window_size=window, **options(i)))
         self.norm = LayerNorm(embed_dims[-1])
-        self.conv_after_body = nn.Linear(embed_dims[-1], embed_dims[0])
+        self.conv_after_body = Linear(embed_dims[-1], embed_dims[0])
         if upscale != 1:
             self.conv_before_upsample = nn.Sequential(FrameConv(embed_dims[0], _UPSAMPLE_DIM), nn.LeakyReLU())
             self.upsample = Upsample(upscale, _UPSAMPLE_DIM)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.precision import autocast_as_kept, autocast_of_ends, precision_of_products
-from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp
+from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
 
@@ -87,7 +86,7 @@ class ImplicitWarp(nn.Module):
         projections = self.projections() if projections is None else projections
         with autocast_as_kept(frames):
             encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
-            query = F.linear(encoded, projections.query, projections.query_bias)
+            query = linear(encoded, projections.query, projections.query_bias)
         return implicit_warp(*self._cells(frames, query, flow, projections), self.num_heads, self.backend)
 
     def normed(
@@ -105,5 +104,5 @@ class ImplicitWarp(nn.Module):
 
     def _cells(self, frames: Tensor, query: Tensor, flow: Tensor, projections: CellProjections) -> Cells:
         with autocast_as_kept(frames):
-            key, value = F.linear(frames, projections.key_value, projections.key_value_bias).chunk(2, -1)
+            key, value = linear(frames, projections.key_value, projections.key_value_bias).chunk(2, -1)
         return Cells(query, key, value, flow, projections.key_position, projections.value_position)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.ops import depthwise_conv_gelu, gated_gelu
+from gsm_plugin.layers.linear import Linear
+from gsm_plugin.ops import depthwise_conv_gelu, gated_gelu, linear
 
 
 class GatedMlp(nn.Module):
@@ -22,14 +23,14 @@ class GatedMlp(nn.Module):
         super().__init__()
         self.fc11 = nn.Linear(dim, hidden_dim)
         self.fc12 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim if out_dim is None else out_dim)
+        self.fc2 = Linear(hidden_dim, dim if out_dim is None else out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) -> (..., out_dim)."""
         # One product of matrices reads x once, and leaves what the gate needs side by side.
         weight = torch.cat((self.fc11.weight, self.fc12.weight))
         bias = torch.cat((self.fc11.bias, self.fc12.bias))
-        return self.fc2(gated_gelu(F.linear(x, weight, bias)))
+        return self.fc2(gated_gelu(linear(x, weight, bias)))
 
 
 class ConvMlp(nn.Module):
@@ -42,9 +43,9 @@ class ConvMlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc1 = Linear(dim, hidden_dim)
         self.dwconv = _DepthwiseConvGelu(hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc2 = Linear(hidden_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.window_attention import Part, Size3d, WindowAttention
 from gsm_plugin.ops import window_attention
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
@@ -48,7 +49,7 @@ class MutualWindowAttention(WindowAttention):
         self.num_heads = num_heads
         self.register_buffer('position_bias', _positions(*window_size[1:], dim).flatten(0, 1)[None])
         self.qkv_mut = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(2 * dim, dim)
+        self.proj = Linear(2 * dim, dim)
 
     def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:
         """See `WindowAttention`; t > 1, and both results are side by side."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.layers.flow_guided_deform import FlowGuidedDeform
 from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.layers.mutual_attention import MutualWindowAttention
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
@@ -62,9 +63,9 @@ class ParallelWarpStage(nn.Module):
         self.residual_group1 = AttentionGroup(
             dim, mutual, num_heads, pair, attention=MutualWindowAttention, **block_options
         )
-        self.linear1 = nn.Linear(dim, dim)
+        self.linear1 = Linear(dim, dim)
         self.residual_group2 = AttentionGroup(dim, depth - mutual, num_heads, window_size, **block_options)
-        self.linear2 = nn.Linear(dim, dim)
+        self.linear2 = Linear(dim, dim)
         self.pa_deform = FlowGuidedDeform(dim, neighbours, deformable_groups, _MAX_RESIDUE / scale, warp_backend)
         self.pa_fuse = GatedMlp(3 * dim, 3 * dim, dim)
 
@@ -113,7 +114,7 @@ class ResidualAttentionGroup(nn.Module):
     def __init__(self, dim: int, depth: int, num_heads: int, window_size: Size3d, **block_options) -> None:
         super().__init__()
         self.residual_group = AttentionGroup(dim, depth, num_heads, window_size, **block_options)
-        self.linear = nn.Linear(dim, dim)
+        self.linear = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
@@ -124,10 +125,10 @@ def _reshape(kind: str, in_dim: int, dim: int) -> nn.Sequential:
     """The change of resolution; the published keys count the rearrangement as the first module."""
     if kind == 'down':
         fold = Rearrange('b t (h i) (w j) c -> b t h w (j i c)', i=2, j=2)
-        return nn.Sequential(fold, LayerNorm(4 * in_dim), nn.Linear(4 * in_dim, dim))
+        return nn.Sequential(fold, LayerNorm(4 * in_dim), Linear(4 * in_dim, dim))
     if kind == 'up':
         unfold = Rearrange('b t h w (j i c) -> b t (h i) (w j) c', i=2, j=2)
-        return nn.Sequential(unfold, LayerNorm(in_dim // 4), nn.Linear(in_dim // 4, dim))
+        return nn.Sequential(unfold, LayerNorm(in_dim // 4), Linear(in_dim // 4, dim))
     return nn.Sequential(nn.Identity(), LayerNorm(dim))
 
 

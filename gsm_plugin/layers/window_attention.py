@@ -10,6 +10,7 @@ from torchvision.ops import StochasticDepth
 from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.grouping import join
 from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.layers.precision import precision_of_products
 from gsm_plugin.ops import FeedForward, gated_feed_forward, residual_sum, window_attention
@@ -66,7 +67,7 @@ class WindowAttention(nn.Module):
         )
         self.register_buffer('relative_position_index', relative_position_index(window_size))
         self.qkv_self = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:

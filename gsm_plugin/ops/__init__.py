@@ -12,6 +12,7 @@ from gsm_plugin.ops.gated_feed_forward.interface import FeedForward, gated_feed_
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.gather_norm.interface import Cells, gather_norm
 from gsm_plugin.ops.implicit_warp.interface import implicit_warp
+from gsm_plugin.ops.linear_layer import linear
 from gsm_plugin.ops.padding import extend_by_reflection
 from gsm_plugin.ops.residual_norm.interface import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.scatter_norm.interface import SumAndNorm, scatter_norm
@@ -40,6 +41,7 @@ __all__ = [
     'gather_norm',
     'implicit_warp',
     'layer_norm',
+    'linear',
     'residual_layer_norm',
     'residual_sum',
     'scatter_norm',

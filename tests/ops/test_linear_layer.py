@@ -1,0 +1,48 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gsm_plugin.ops.linear_layer import WithBias, linear
+from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.triton_device import DEVICE, on_device
+
+
+def with_bias(x, weight, bias):
+    """What `linear` does on a GPU, on any device."""
+    return WithBias.apply(F.linear(x, weight, bias.detach()), bias)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('shape', [(1, 1), (63, 5), (65, 3), (2, 4, 8, 16, 7), (1000, 2), (0, 4)])
+def test_it_is_a_linear_layer_with_all_its_gradients(shape, dtype):
+    inputs = [value / shape[-1] ** 0.5 for value in random_tensors(shape, (6, shape[-1]), (6,))]
+    # sums of many rows would be compared by their own size
+    inputs[0] /= max(1, shape[0]) ** 0.5
+    assert_same_function(on_device(with_bias), F.linear, inputs, dtype)
+    assert_same_function(on_device(linear), F.linear, inputs, dtype)
+
+
+def test_the_gradient_of_a_bias_is_not_rounded_to_the_type_of_autocast():
+    x, weight, bias = (value.float().to(DEVICE).requires_grad_() for value in random_tensors((640, 5), (6, 5), (6,)))
+    (cotangent,) = random_tensors((640, 6))
+    cotangent = cotangent.bfloat16().to(DEVICE)
+    with torch.autocast(DEVICE, torch.bfloat16):
+        output = with_bias(x, weight, bias)
+    assert output.dtype == torch.bfloat16
+    output.backward(cotangent)
+    assert bias.grad.dtype == torch.float32
+    torch.testing.assert_close(bias.grad.double(), cotangent.double().sum(0), atol=1e-4, rtol=1e-5)
+    # and the others are PyTorch's own
+    with torch.autocast(DEVICE, torch.bfloat16):
+        expected = F.linear(x, weight, bias)
+    torch.testing.assert_close(output, expected)
+    wanted = torch.autograd.grad(expected, (x, weight), cotangent)
+    for leaf, gradient in zip((x, weight), wanted, strict=True):
+        torch.testing.assert_close(leaf.grad, gradient)
+
+
+@torch.no_grad()
+def test_without_gradients_it_is_pytorchs_own(monkeypatch):
+    monkeypatch.setattr('gsm_plugin.ops.linear_layer.WithBias', None)
+    x, weight, bias = (value.to(DEVICE) for value in random_tensors((2, 3, 5), (4, 5), (4,)))
+    assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias))
