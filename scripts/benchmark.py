@@ -36,7 +36,7 @@ SETS = {
     'table': [
         *(f'infer:gsm:16x180x320:{precision}' for precision in ('bf16', 'fp32')),
         'infer:gsm:100x144x144:bf16',
-        *(f'train:gsm:16x64x64:{precision}' for precision in ('bf16', 'fp32')),
+        *(f'train:gsm:16x64x64:{precision}' for precision in ('bf16', 'fp16', 'fp32')),
         *(f'infer:{network}:16x180x320:{precision}' for network in BESIDE for precision in ('bf16', 'fp32')),
     ],
     'frames': [f'infer:gsm:{frames}x180x320:bf16' for frames in (8, 16, 32, 64, 100)],
