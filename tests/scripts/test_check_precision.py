@@ -10,7 +10,7 @@ import torch
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/check_precision.py'
-PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')
+PRECISIONS = ('fp32', *(['tf32'] if torch.cuda.is_available() else []), 'bf16', 'fp16')
 ROWS = [[p, n] for p in PRECISIONS for n in ('fast', 'naive', 'fast against naive')]
 
 
