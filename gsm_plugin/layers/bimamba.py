@@ -49,7 +49,7 @@ class BiMamba(nn.Module):
         return self.mix(self.in_proj(x), self.scan_parameters() if parameters is None else parameters)
 
     def mix(self, projected: Tensor, parameters: ScanParameters) -> Tensor:
-        """What comes after `in_proj`, (b, l, 4 d_model at expand 2) -> (b, l, d_model); needs its input no more."""
+        """What `forward` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model); for callers that let go of x."""
         inner, z = projected.chunk(2, -1)
         return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend))
 

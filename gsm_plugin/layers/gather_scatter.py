@@ -157,6 +157,14 @@ class GatherScatterBlock(nn.Module):
         aligned = constants.implicit_warp(frames, target, flow.flatten(0, 1), constants.projections)
         return aligned.view_as(window)
 
+    def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
+        """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
+        if self.scatter == 'all':
+            # the flow of the anchor is zero, which leaves it where it is
+            return flow_warp(aligned.flatten(0, 1), flow.flatten(0, 1), self.warp_backend).view(aligned.shape)
+        frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
+        return torch.stack(frames, 1)
+
     def _gather_and_mix(self, window: Tensor, flow: Tensor, anchor: int, constants: SweepConstants) -> Tensor:
         """What `overwrite` scatters, (b, k, h, w, dim)."""
         frames, target = window.flatten(0, 1), window[:, anchor]
@@ -167,14 +175,6 @@ class GatherScatterBlock(nn.Module):
         # their memory is for the scan, where most is in use
         del tokens
         return _frames_of(self.mamba.mix(projected, constants.scan), window)
-
-    def carry_back(self, aligned: Tensor, flow: Tensor, anchor: int) -> Tensor:
-        """Warps every frame from the anchor's grid to its own (or to nothing, with `scatter: anchor`)."""
-        if self.scatter == 'all':
-            # the flow of the anchor is zero, which leaves it where it is
-            return flow_warp(aligned.flatten(0, 1), flow.flatten(0, 1), self.warp_backend).view(aligned.shape)
-        frames = [frame if i == anchor else torch.zeros_like(frame) for i, frame in enumerate(aligned.unbind(1))]
-        return torch.stack(frames, 1)
 
     def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
         x, normed = self.norm2.of_sum(window, scattered, self.skip_scale.flatten())
