@@ -1,6 +1,7 @@
 """Optical flow between the frames of a clip by BasicSR's SPyNet (arXiv 1611.00850), for clips of any size."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.compat.weight_names import to_basicsr_names
-from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
-from gsm_plugin.ops import extend_by_reflection
+from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.ops import extend_by_reflection, tf32
 from gsm_plugin.ops.grid import sampling_grid
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -46,7 +47,8 @@ def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
     """Estimates the flow between neighbouring frames, both ways.
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast; but see `in_float16`.
+        spynet: The flow network. It runs in the clip's precision, even under autocast, and in training without TF32;
+            but see `in_float16`.
         clip: (b, t, 3, h, w), in [0, 1]. Sides of 32 pixels and less are enlarged by reflection for the network.
 
     Returns:
@@ -61,7 +63,8 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
     """Estimates the flow between neighbouring frames at several resolutions, both ways (VRT, arXiv 2201.12288).
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast; but see `in_float16`.
+        spynet: The flow network. It runs in the clip's precision, even under autocast, and in training without TF32;
+            but see `in_float16`.
         clip: (b, t, 3, h, w), in [0, 1], with sides that can be halved levels - 1 times. Sides of 32 pixels and less
             are enlarged by reflection for the network.
         levels: Number of resolutions, up to 6.
@@ -76,7 +79,7 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
         none = [clip.new_zeros(b, 0, 2, *size) for size in sizes]
         return none, none
     half = in_float16(clip)
-    with torch.autocast(clip.device.type, enabled=False):
+    with torch.autocast(clip.device.type, enabled=False), _convolutions():
         padded = _enlarge(_enlarge(clip, -1), -2)
         first, second = (frames.reshape(-1, c, *padded.shape[-2:]) for frames in (padded[:, :-1], padded[:, 1:]))
         ref, supp = torch.cat((first, second)), torch.cat((second, first))
@@ -97,8 +100,16 @@ def in_float16(clip: Tensor) -> bool:
         clip.is_cuda
         and torch.is_autocast_enabled(clip.device.type)
         and not torch.is_grad_enabled()
-        and convolves_by_tf32()
+        and tf32.convolutions.is_on()
     )
+
+
+def _convolutions() -> AbstractContextManager:
+    """In training without TF32, whose rounding carries positions from one pixel to the next, where gradients jump.
+
+    That is for the forward pass alone: in the backward pass, TF32 changes little.
+    """
+    return tf32.convolutions.turned(False) if torch.is_grad_enabled() else nullcontext()
 
 
 def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, half: bool) -> list[Tensor]:

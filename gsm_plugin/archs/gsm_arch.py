@@ -15,7 +15,7 @@ from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.layers.precision import autocast_of_ends, precision_of_sums
+from gsm_plugin.layers.precision import autocast_of_ends, precision_of_sums, tf32_in_training
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -221,7 +221,9 @@ class _Stage(nn.Module):
     def _sweep(
         self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
     ) -> Tensor:
-        frames, last = list(self.attn_blocks(x).unbind(1)), x.shape[1] - 1
+        with tf32_in_training(x, torch.bfloat16):
+            attended = self.attn_blocks(x)
+        frames, last = list(attended.unbind(1)), x.shape[1] - 1
         constants, reach = self.mamba_block.constants(implicit_warp), gather_flows.shape[2] // 2
         for i in range(len(frames)):
             positions = range(i - reach, i + reach + 1)

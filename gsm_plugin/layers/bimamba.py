@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gsm_plugin.layers.linear import Linear
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
 
 
@@ -23,8 +24,8 @@ class BiMamba(nn.Module):
         super().__init__()
         d_inner, self.dt_rank = expand * d_model, math.ceil(d_model / 16)
         self.backend = backend
-        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
-        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+        self.in_proj = Linear(d_model, 2 * d_inner, bias=False)
+        self.out_proj = Linear(d_inner, d_model, bias=False)
         for suffix in ('', '_b'):
             conv = nn.Conv1d(d_inner, d_inner, d_conv, padding=d_conv - 1, groups=d_inner)
             self.add_module(f'conv1d{suffix}', conv)
@@ -44,14 +45,20 @@ class BiMamba(nn.Module):
             with torch.no_grad():
                 dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
 
-    def forward(self, x: Tensor, parameters: ScanParameters | None = None) -> Tensor:
-        """(b, l, d_model) -> the same; parameters from `scan_parameters()`, for callers that scan often."""
-        return self.mix(self.in_proj(x), self.scan_parameters() if parameters is None else parameters)
+    def forward(self, x: Tensor, parameters: ScanParameters | None = None, kept: torch.dtype | None = None) -> Tensor:
+        """(b, l, d_model) -> the same.
 
-    def mix(self, projected: Tensor, parameters: ScanParameters) -> Tensor:
+        Args:
+            x: The sequence.
+            parameters: Result of `scan_parameters()`, for callers that scan often.
+            kept: See `bidirectional_scan`.
+        """
+        return self.mix(self.in_proj(x), self.scan_parameters() if parameters is None else parameters, kept)
+
+    def mix(self, projected: Tensor, parameters: ScanParameters, kept: torch.dtype | None = None) -> Tensor:
         """What `forward` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model); for callers that let go of x."""
         inner, z = projected.chunk(2, -1)
-        return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend))
+        return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend, kept))
 
     def scan_parameters(self) -> ScanParameters:
         """Stacks the parameters of both directions."""

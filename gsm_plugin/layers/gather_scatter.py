@@ -10,6 +10,7 @@ from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import CellProjections, ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.mlp import ConvMlp, ConvMlpProducts
+from gsm_plugin.layers.precision import tf32_in_training
 from gsm_plugin.ops import ScanParameters, SumAndNorm, flow_warp, residual_sum, scatter_norm
 
 SSM_INITS = ('reference', 'mamba')
@@ -94,9 +95,10 @@ class GatherScatterBlock(nn.Module):
 
         def mix(x: Tensor) -> Tensor:
             gathered = self.gather(x, gather_flow, anchor, constants)
-            # the frames of a pixel next to each other
-            tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))
-            mixed = _frames_of(self.mamba(tokens.flatten(1, 3), constants.scan), x)
+            with tf32_in_training(gathered, torch.bfloat16) as kept:
+                # the frames of a pixel next to each other
+                tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))
+                mixed = _frames_of(self.mamba(tokens.flatten(1, 3), constants.scan, kept), x)
             return self.carry_back(mixed, scatter_flow, anchor)
 
         scattered = checkpointing.run(mix, window, recompute=self.recompute_attn)

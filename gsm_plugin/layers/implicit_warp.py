@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers.layer_norm import LayerNorm
-from gsm_plugin.layers.precision import autocast_as_kept, autocast_of_ends, precision_of_products
+from gsm_plugin.layers.precision import autocast_as_kept, autocast_of_ends, precision_of_products, tf32_in_training
 from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
@@ -84,10 +84,12 @@ class ImplicitWarp(nn.Module):
             (n, h, w, dim).
         """
         projections = self.projections() if projections is None else projections
-        with autocast_as_kept(frames):
-            encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
-            query = linear(encoded, projections.query, projections.query_bias)
-        return implicit_warp(*self._cells(frames, query, flow, projections), self.num_heads, self.backend)
+        # the flow network's gradients show most of all what is rounded here
+        with tf32_in_training(frames, torch.bfloat16, torch.float16):
+            with autocast_as_kept(frames):
+                encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
+                query = linear(encoded, projections.query, projections.query_bias)
+            return implicit_warp(*self._cells(frames, query, flow, projections), self.num_heads, self.backend)
 
     def normed(
         self, frames: Tensor, target: Tensor, flow: Tensor, norm: LayerNorm, projections: CellProjections | None = None

@@ -1,4 +1,4 @@
-"""PyTorch's linear layer with a faster gradient of its bias."""
+"""PyTorch's linear layer with faster gradients."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from gsm_plugin.ops import linear
 
 
 class Linear(nn.Linear):
-    """A linear layer that has a bias; in its absence, PyTorch's own has nothing to gain."""
+    """A linear layer by `linear`, see there."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.layers.precision import precision_of_products
+from gsm_plugin.ops import tf32
 
 
 def for_convolutions(x: Tensor) -> Tensor:
@@ -14,13 +15,4 @@ def for_convolutions(x: Tensor) -> Tensor:
 def runs_on_tensor_cores(x: Tensor) -> bool:
     """Whether a convolution of x is in half precision, or in TF32, which PyTorch allows by default."""
     precision = precision_of_products(x)
-    return x.is_cuda and (precision.itemsize == 2 or (precision == torch.float32 and convolves_by_tf32()))
-
-
-def convolves_by_tf32() -> bool:
-    """Whether cuDNN may convolve float32 by TF32, asked as the PyTorch at hand wants to be asked."""
-    convolutions = getattr(torch.backends.cudnn, 'conv', None)
-    if convolutions is None:
-        return torch.backends.cudnn.allow_tf32
-    # PyTorch refuses the question after allow_tf32 where the newer fp32_precision was set
-    return convolutions.fp32_precision == 'tf32'
+    return x.is_cuda and (precision.itemsize == 2 or (precision == torch.float32 and tf32.convolutions.is_on()))

@@ -4,7 +4,7 @@ import math
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.window_attention import Part, Size3d, WindowAttention
@@ -48,7 +48,7 @@ class MutualWindowAttention(WindowAttention):
             raise ValueError(f'Mutual attention got {dim} channels; sine and cosine of x and y need a multiple of 4.')
         self.num_heads = num_heads
         self.register_buffer('position_bias', _positions(*window_size[1:], dim).flatten(0, 1)[None])
-        self.qkv_mut = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.qkv_mut = Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = Linear(2 * dim, dim)
 
     def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:

@@ -1,7 +1,12 @@
 """Precision under autocast, of what products of matrices read and of what sums are kept in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
+
+from gsm_plugin.ops import tf32
 
 
 def precision_of_products(x: Tensor) -> torch.dtype:
@@ -34,6 +39,20 @@ def autocast_of_ends(x: Tensor) -> torch.autocast:
     device = x.device.type
     on = torch.is_autocast_enabled(device) and not torch.is_grad_enabled()
     return torch.autocast(device, torch.float16, on, cache_enabled=False)
+
+
+@contextmanager
+def tf32_in_training(x: Tensor, *instead_of: torch.dtype) -> Iterator[torch.dtype | None]:
+    """Where training is under autocast to one of some types, float32 instead, multiplied by TF32; gives that type.
+
+    TF32 has the 11 bits of float16, and the range of bfloat16, which has 8 bits.
+    """
+    dtype = precision_of_products(x)
+    if not (torch.is_grad_enabled() and torch.is_autocast_enabled(x.device.type) and dtype in instead_of):
+        yield None
+        return
+    with torch.autocast(x.device.type, enabled=False), tf32.products.turned(True):
+        yield dtype
 
 
 def precision_of_sums(x: Tensor, parameter: Tensor) -> torch.dtype:

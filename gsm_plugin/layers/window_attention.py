@@ -66,7 +66,7 @@ class WindowAttention(nn.Module):
             torch.zeros((2 * window_size[0] - 1) * (2 * window_size[1] - 1) * (2 * window_size[2] - 1), num_heads)
         )
         self.register_buffer('relative_position_index', relative_position_index(window_size))
-        self.qkv_self = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.qkv_self = Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = Linear(dim, dim)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 

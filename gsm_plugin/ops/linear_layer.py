@@ -1,4 +1,4 @@
-"""A linear layer in training, with its bias's gradient summed in two steps."""
+"""A linear layer in training: both passes by TF32 or neither, and a bias's gradient summed in two steps."""
 
 import math
 
@@ -7,27 +7,33 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gsm_plugin.ops import tf32
+
 # Parts of the rows that are summed at a time, if they can be divided so.
 _PARTS = 128
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiplies rows by a matrix and adds a bias.
 
     With gradients on a GPU, that of the bias is summed in two steps, in float32 at least. PyTorch sums the columns of a
-    high matrix in one, which leaves most of a GPU idle.
+    high matrix in one, which leaves most of a GPU idle. Where TF32 is on, it is for the gradients, too, even if it is
+    off when they are computed.
 
     Args:
         x: (..., c).
         weight: (m, c).
-        bias: (m,).
+        bias: (m,), or None.
 
     Returns:
         (..., m), under autocast of its type.
     """
     if not (x.is_cuda and torch.is_grad_enabled()):
         return F.linear(x, weight, bias)
-    return WithBias.apply(F.linear(x, weight, bias.detach()), bias)
+    multiply = ByTf32.apply if _multiplies_by_tf32(x) else F.linear
+    if bias is None:
+        return multiply(x, weight, None)
+    return WithBias.apply(multiply(x, weight, bias.detach()), bias)
 
 
 class WithBias(torch.autograd.Function):
@@ -42,6 +48,29 @@ class WithBias(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor | None]:
         return grad, _column_sums(grad).to(ctx.dtype) if ctx.needs_input_grad[1] else None
+
+
+class ByTf32(torch.autograd.Function):
+    """`apply(x, weight, bias)`: a linear layer whose gradients are products by TF32; the bias gets none."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, _ = ctx.needs_input_grad
+        with tf32.products.turned(True):
+            grad_x = grad @ weight if of_x else None
+            grad_weight = grad.reshape(-1, len(weight)).t() @ x.reshape(-1, x.shape[-1]) if of_weight else None
+        return grad_x, grad_weight, None
+
+
+def _multiplies_by_tf32(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and tf32.products.is_on() and not torch.is_autocast_enabled(x.device.type)
 
 
 def _column_sums(x: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows, in_float16
+from gsm_plugin.ops import tf32
 
 
 @pytest.fixture
@@ -56,6 +58,32 @@ def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet
     assert all(flow.isfinite().all() for flow in estimate_flows(spynet, clip))
 
 
+@pytest.mark.parametrize('gradients', [True, False])
+def test_training_convolves_without_tf32(spynet, clip, monkeypatch, gradients):
+    seen, convolve = set(), torch.nn.Conv2d.forward
+    monkeypatch.setattr(
+        torch.nn.Conv2d, 'forward', lambda *args: seen.add(tf32.convolutions.is_on()) or convolve(*args)
+    )
+    for on in (True, False):
+        seen.clear()
+        with torch.set_grad_enabled(gradients), tf32.convolutions.turned(on):
+            estimate_flows(spynet, clip)
+            assert tf32.convolutions.is_on() == on
+        assert seen == {on and not gradients}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu_flows_in_training_are_as_exact_as_float32(spynet, clip):
+    expected = torch.stack(estimate_flows(copy.deepcopy(spynet).double(), clip.double()))
+    spynet, clip = spynet.cuda(), clip.cuda()
+    errors = {}
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients), tf32.convolutions.turned(True):
+            flows = torch.stack(estimate_flows(spynet, clip)).detach().cpu()
+        errors[gradients] = (flows - expected).norm() / expected.norm()
+    assert errors[True] < 3e-6 < errors[False]
+
+
 def test_the_cpu_and_training_keep_float32(clip):
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         assert not in_float16(clip)
@@ -64,7 +92,7 @@ def test_the_cpu_and_training_keep_float32(clip):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_on_a_gpu_inference_under_autocast_takes_float16_where_tf32_is_allowed(clip):
     clip = clip.cuda()
-    for gradients, autocast, tf32 in itertools.product((False, True), repeat=3):
-        flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32)
+    for gradients, autocast, on in itertools.product((False, True), repeat=3):
+        flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=on)
         with torch.set_grad_enabled(gradients), torch.autocast('cuda', torch.bfloat16, enabled=autocast), flags:
-            assert in_float16(clip) == (not gradients and autocast and tf32)
+            assert in_float16(clip) == (not gradients and autocast and on)

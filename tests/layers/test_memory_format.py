@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.layers.memory_format import convolves_by_tf32, for_convolutions
+from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.upsample import Upsample
 
 
@@ -33,10 +33,3 @@ def test_the_network_gives_the_same_with_channels_last(request):
 def test_the_cpu_keeps_its_order():
     x = torch.rand(1, 2, 3, 4)
     assert for_convolutions(x) is x
-
-
-def test_tf32_is_asked_for_whichever_way_it_was_set():
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        assert not convolves_by_tf32()
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
-        assert convolves_by_tf32()

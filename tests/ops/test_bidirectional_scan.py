@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 
@@ -35,10 +37,10 @@ def triton_impl(monkeypatch):
     return triton_impl
 
 
-def triton_backend(x, z, *parameters):
+def triton_backend(x, z, *parameters, kept=None):
     from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
 
-    return on_device(lambda x, z, *rest: bidirectional_scan_triton(x, z, rest))(x, z, *parameters)
+    return on_device(lambda x, z, *rest: bidirectional_scan_triton(x, z, rest, kept))(x, z, *parameters)
 
 
 @pytest.mark.parametrize('length', [1, 3, 63, 130])
@@ -89,20 +91,24 @@ def test_polynomials_are_as_exact_as_mixed_precision_needs(triton_impl, monkeypa
 
 
 @pytest.mark.skipif(not ON_GPU, reason='too large for the interpreter')
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    'dtype, kept',
+    [(torch.float32, None), (torch.float32, torch.bfloat16), (torch.bfloat16, None), (torch.float16, None)],
+)
 @pytest.mark.parametrize('length, batch, d, n, rank', [(63, 2, 40, 4, 3), (65, 1, 288, 16, 9), (1000, 2, 384, 16, 12)])
-def test_triton_matches_naive_at_real_sizes(triton_impl, length, batch, d, n, rank, dtype):
+def test_triton_matches_naive_at_real_sizes(triton_impl, length, batch, d, n, rank, dtype, kept):
+    kernels = functools.partial(triton_backend, kept=kept)
     for step in (0.0, -6.0):
         x, z, conv, bias, x_proj, *rest = inputs(length, batch, d, n, rank, step)
         tensors = [x, z, conv, bias, x_proj * (D / d) ** 0.5, *rest]
         actual, expected = ([], [])
-        for function, kind, results in ((triton_backend, dtype, actual), (with_backend('torch'), None, expected)):
+        for function, kind, results in ((kernels, dtype, actual), (with_backend('torch'), None, expected)):
             leaves = [t.to(dtype).to(kind or torch.float64).requires_grad_() for t in tensors]
             with poisoned_memory():
                 y = function(*leaves)
                 cotangent = random_tensors(y.shape, seed=1)[0].to(dtype).to(y.dtype)
                 results += [y, *torch.autograd.grad(y, leaves, cotangent)]
-        tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+        tolerance = 1e-5 if (kept or dtype) == torch.float32 else 2e-2
         for a, e in zip(actual, expected, strict=True):
             assert (a.double() - e).norm() <= tolerance * e.norm()
 
@@ -119,14 +125,39 @@ def test_triton_reads_strided_input_and_gradients(triton_impl):
     assert_same_function(halves(triton_backend), halves(with_backend('naive')), tensors, torch.float32)
 
 
+@pytest.mark.parametrize('kept', [torch.bfloat16, torch.float16])
+def test_steps_kept_in_half_precision_leave_the_rest_in_float32(triton_impl, kept):
+    leaves = [x.float().requires_grad_() for x in inputs(9, 2, 5, n=2, rank=1)]
+    y = triton_backend(*leaves, kept=kept)
+    expected = with_backend('naive')(*(leaf.double() for leaf in leaves))
+    (cotangent,) = random_tensors(y.shape, seed=1)
+    actual = [y, *torch.autograd.grad(y, leaves, cotangent.to(y))]
+    wanted = [expected, *torch.autograd.grad(expected, leaves, cotangent.to(expected))]
+    for a, w in zip(actual, wanted, strict=True):
+        assert a.dtype == torch.float32
+        assert (a - w).norm() <= 2e-2 * w.norm()
+    # were x, z and y rounded as well, they would be in half precision as they are
+    assert not torch.equal(y, y.to(kept).float())
+    assert not torch.equal(y, triton_backend(*leaves))
+
+
+def test_backends_without_steps_of_their_own_are_not_changed_by_their_type():
+    tensors = inputs(5)
+    for backend in ('torch', 'naive'):
+        x, z, *parameters = tensors
+        y = bidirectional_scan(x, z, ScanParameters(*parameters), backend, torch.bfloat16)
+        assert torch.equal(y, with_backend(backend)(*tensors))
+
+
+@pytest.mark.parametrize('kept', [None, torch.bfloat16])
 @pytest.mark.parametrize('batch', [1, 2])
-def test_triton_is_the_same_without_gradients(triton_impl, batch):
+def test_triton_is_the_same_without_gradients(triton_impl, batch, kept):
     tensors = inputs(37, batch, 5, n=2, rank=1, step=-5.0)
     tensors = [x.float() for x in tensors]
     with poisoned_memory():
-        expected = triton_backend(tensors[0].clone().requires_grad_(), *tensors[1:]).detach()
+        expected = triton_backend(tensors[0].clone().requires_grad_(), *tensors[1:], kept=kept).detach()
         with torch.no_grad():
-            actual = triton_backend(*tensors)
+            actual = triton_backend(*tensors, kept=kept)
     assert torch.equal(actual, expected)
 
 

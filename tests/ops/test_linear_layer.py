@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.ops.linear_layer import WithBias, linear
+from gsm_plugin.ops import linear_layer, tf32
+from gsm_plugin.ops.linear_layer import ByTf32, WithBias, linear
 from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
@@ -39,6 +40,44 @@ def test_the_gradient_of_a_bias_is_not_rounded_to_the_type_of_autocast():
     wanted = torch.autograd.grad(expected, (x, weight), cotangent)
     for leaf, gradient in zip((x, weight), wanted, strict=True):
         torch.testing.assert_close(leaf.grad, gradient)
+
+
+@pytest.mark.parametrize('shape', [(5,), (1, 1), (63, 5), (2, 4, 8, 16, 7), (0, 4)])
+def test_by_tf32_it_has_the_gradients_of_a_linear_layer(shape):
+    x, weight = (value / shape[-1] ** 0.5 for value in random_tensors(shape, (6, shape[-1])))
+    x /= max(1, shape[0]) ** 0.5
+    function = on_device(lambda x, weight: ByTf32.apply(x, weight, None))
+    assert_same_function(function, F.linear, [x, weight], torch.float64)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """For each product of the backward pass, whether it may be by TF32."""
+    seen, original = [], torch.Tensor.__matmul__
+    monkeypatch.setattr(torch.Tensor, '__matmul__', lambda *pair: seen.append(tf32.products.is_on()) or original(*pair))
+    return seen
+
+
+@pytest.mark.parametrize('wanted', [(True, True), (True, False), (False, True)])
+def test_the_backward_pass_is_by_tf32_and_computes_what_is_wanted(products, wanted):
+    pairs = zip(random_tensors((3, 5), (6, 5)), wanted, strict=True)
+    leaves = [value.float().to(DEVICE).requires_grad_(with_gradient) for value, with_gradient in pairs]
+    with tf32.products.turned(True):
+        y = ByTf32.apply(*leaves, None)
+    with tf32.products.turned(False):
+        y.sum().backward()
+    assert products == [True] * sum(wanted)
+    assert [leaf.grad is not None for leaf in leaves] == list(wanted)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('on', [True, False])
+@pytest.mark.parametrize('autocast', [True, False])
+def test_tf32_is_for_float32_where_it_is_on(dtype, on, autocast):
+    with tf32.products.turned(on), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        assert linear_layer._multiplies_by_tf32(torch.rand(2, dtype=dtype)) == (
+            on and dtype == torch.float32 and not autocast
+        )
 
 
 @torch.no_grad()

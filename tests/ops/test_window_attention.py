@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.ops import window_attention
+from gsm_plugin.ops import tf32, window_attention
 from gsm_plugin.ops.window_attention.naive import (
     pad_to_windows,
     window_attention_naive,
@@ -213,3 +213,23 @@ def test_a_bias_of_another_window_is_named():
     qkv, bias = inputs((1, 2, 4, 4), (2, 4, 4))
     with pytest.raises(ValueError, match=r'bias has the shape \(2, 32, 32\); a window of \(1, 4, 4\) needs'):
         window_attention(qkv, bias, (1, 4, 4), (0, 0, 0))
+
+
+def test_both_passes_are_by_tf32_where_the_first_one_is(monkeypatch):
+    pytest.importorskip('triton')
+    from gsm_plugin.ops.window_attention import triton_impl
+
+    seen, original = [], triton_impl._constants
+
+    def noted(*args):
+        seen.append(original(*args)['PRECISION'])
+        return original(*args)
+
+    monkeypatch.setattr(triton_impl, '_constants', noted)
+    qkv, bias = (x.float().requires_grad_() for x in inputs((1, 1, 2, 2), (1, 2, 2)))
+    for on in (True, False):
+        with tf32.products.turned(on):
+            output = with_triton((1, 2, 2), (0, 0, 0))(qkv, bias)
+        with tf32.products.turned(not on):
+            output.sum().backward()
+    assert seen == ['tf32'] * 2 + ['tf32x3'] * 2

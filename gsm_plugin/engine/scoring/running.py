@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from basicsr.utils import tensor2img
 from tqdm import tqdm
 
@@ -20,9 +19,9 @@ from gsm_plugin.evaluation.multiply_adds import count_per_pixel
 from gsm_plugin.evaluation.perceptual import Perceptual
 from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
-from gsm_plugin.layers.memory_format import convolves_by_tf32
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import Clip, score_clip
+from gsm_plugin.ops import tf32
 
 # The first call of a GPU compiles and chooses kernels.
 _WARM_UP_FRAMES = 7
@@ -128,17 +127,14 @@ def _begin(task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm) -
 
 def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
     """Notes the machine, and what is told once for all clips."""
-    machine = {**provenance(Path(__file__).parent), 'tf32': model.device.type == 'cuda' and _allows_tf32()}
+    by_tf32 = model.device.type == 'cuda' and (tf32.convolutions.is_on() or tf32.products.is_on())
+    machine = {**provenance(Path(__file__).parent), 'tf32': by_tf32}
     counted = record.multiply_adds
     if counted is None:
         counted = count_per_pixel(model.get_bare_model(model.net_g), choice.lengths)
     machines = record.machines if record.machines[-1:] == (machine,) else (*record.machines, machine)
     size = tuple(clip.lq.shape[-2:]) if record.lq_size == (0, 0) else record.lq_size
     return replace(record, machines=machines, multiply_adds=counted, lq_size=size)
-
-
-def _allows_tf32() -> bool:
-    return convolves_by_tf32() or torch.get_float32_matmul_precision() != 'highest'
 
 
 def _open(task: Task, name: str) -> Clip:

@@ -1,5 +1,6 @@
 """The inside of a bidirectional Mamba (Vision Mamba, arXiv 2401.09417): a convolution and a scan from each end."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,10 +19,15 @@ OP = 'bidirectional_scan'
 _UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def _triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+def _triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], kept: torch.dtype | None) -> Tensor:
     from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
 
-    return bidirectional_scan_triton(x, z, parameters)
+    return bidirectional_scan_triton(x, z, parameters, kept)
+
+
+def _of_one_type(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A backend whose numbers of each step have x's type or float32, whatever type another one keeps them in."""
+    return lambda x, z, parameters, kept: function(x, z, parameters)
 
 
 declare(
@@ -31,9 +37,15 @@ declare(
             'triton', _triton, why_no_triton, 'convolution, projections, scan and gate in four kernels', _UP_TO_FLOAT32
         ),
         # before torch, which launches a kernel per step, for the GPUs that are too old for Triton's kernels
-        Backend('mamba_ssm', bidirectional_scan_mamba_ssm, why_no_mamba_ssm, 'a scan in one kernel', _UP_TO_FLOAT32),
-        Backend('torch', bidirectional_scan_torch, anywhere, 'one call per step, states are not kept'),
-        Backend('naive', bidirectional_scan_naive, anywhere, 'the definition'),
+        Backend(
+            'mamba_ssm',
+            _of_one_type(bidirectional_scan_mamba_ssm),
+            why_no_mamba_ssm,
+            'a scan in one kernel',
+            _UP_TO_FLOAT32,
+        ),
+        Backend('torch', _of_one_type(bidirectional_scan_torch), anywhere, 'one call per step, states are not kept'),
+        Backend('naive', _of_one_type(bidirectional_scan_naive), anywhere, 'the definition'),
     ),
 )
 
@@ -60,7 +72,9 @@ class ScanParameters(NamedTuple):
     D: Tensor
 
 
-def bidirectional_scan(x: Tensor, z: Tensor, parameters: ScanParameters, backend: str = 'auto') -> Tensor:
+def bidirectional_scan(
+    x: Tensor, z: Tensor, parameters: ScanParameters, backend: str = 'auto', kept: torch.dtype | None = None
+) -> Tensor:
     """Scans a sequence from both ends and sums the results.
 
     Each direction computes `u = silu(conv(x))`, `dt, B, C = x_proj u`, `delta = softplus(dt_proj dt + dt_bias)`, and
@@ -71,6 +85,8 @@ def bidirectional_scan(x: Tensor, z: Tensor, parameters: ScanParameters, backend
         z: Gate, (b, l, d), likewise.
         parameters: See `ScanParameters`.
         backend: auto, triton, mamba_ssm, torch or naive.
+        kept: Type in which triton keeps what it computes for every step, and its gradients; None for x's. With half
+            precision it is about as fast as if x had that, too, but rounds neither x nor z nor what it returns.
 
     Returns:
         (b, l, d), of x's type.
@@ -87,4 +103,4 @@ def bidirectional_scan(x: Tensor, z: Tensor, parameters: ScanParameters, backend
             f'{rank} need (b, l, {d}) for both and x_proj of shape (2, {rank + 2 * n}, {d}).'
         )
     function = choose_backend(OP, backend, x.device.type, x.dtype).function
-    return function(x, z, parameters) if x.numel() else x * z
+    return function(x, z, parameters, kept) if x.numel() else x * z

@@ -9,22 +9,25 @@ from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_convolutio
 from gsm_plugin.ops.bidirectional_scan import triton_plan as plan
 
 
-def bidirectional_scan_triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+def bidirectional_scan_triton(
+    x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], kept: torch.dtype | None = None
+) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there; sums and states are float32."""
-    return _BidirectionalScan.apply(_rows(x), _rows(z), torch.is_grad_enabled(), *parameters)
+    kept = x.dtype if kept is None else kept
+    return _BidirectionalScan.apply(_rows(x), _rows(z), kept, torch.is_grad_enabled(), *parameters)
 
 
 class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, z: Tensor, with_gradient: bool, *parameters: Tensor) -> Tensor:
-        sizes, prepared = plan.sizes_of(x, parameters), plan.prepare(parameters, x)
-        _, u, delta, _, steps = _inputs(x, prepared, sizes, False)
+    def forward(ctx, x: Tensor, z: Tensor, kept: torch.dtype, with_gradient: bool, *parameters: Tensor) -> Tensor:
+        sizes, prepared = plan.sizes_of(x, parameters), plan.prepare(parameters, x, kept)
+        _, u, delta, _, steps = _inputs(x, prepared, sizes, kept, False)
         entry = _entry_states(u, delta, steps, prepared, sizes)
         # y may take the place of the first direction's u, each tile after it was read, but would keep the second's
-        in_place = sizes.b == 1 and not with_gradient
+        in_place = sizes.b == 1 and u.dtype == x.dtype and not with_gradient
         y = u[0, :, : sizes.length] if in_place else torch.empty(x.shape, dtype=x.dtype, device=x.device)
         _scan(u, delta, z, z, steps, entry, entry, y, prepared, sizes, False)
-        ctx.sizes, ctx.dtypes = sizes, [parameter.dtype for parameter in parameters]
+        ctx.sizes, ctx.kept, ctx.dtypes = sizes, kept, [parameter.dtype for parameter in parameters]
         ctx.save_for_backward(x, z, entry, *prepared)
         return y
 
@@ -33,10 +36,10 @@ class _BidirectionalScan(torch.autograd.Function):
     def backward(ctx, dy: Tensor):
         x, z, entry, *prepared = ctx.saved_tensors
         prepared, sizes, dy = plan.Prepared(*prepared), ctx.sizes, _rows(dy)
-        c, u, delta, small, steps = _inputs(x, prepared, sizes, True)
+        c, u, delta, small, steps = _inputs(x, prepared, sizes, ctx.kept, True)
         dz = torch.empty(z.shape, dtype=z.dtype, device=z.device)
         states = torch.empty(
-            (2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d), dtype=plan.gradient_dtype(x), device=x.device
+            (2, sizes.b, sizes.chunks, sizes.blocks, sizes.n, sizes.d), dtype=plan.gradient_dtype(u), device=x.device
         )
         _scan(u, delta, z, dy, steps, entry, states, dz, prepared, sizes, True)
         adjoint = _adjoints(delta, z, dy, steps, prepared, sizes)
@@ -45,15 +48,17 @@ class _BidirectionalScan(torch.autograd.Function):
         dx_proj, d_dt_proj = _inputs_bwd(c, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
         gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
-        return dx, dz, None, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
+        return dx, dz, None, None, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
 
 
-def _inputs(x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, for_gradient: bool) -> tuple[Tensor, ...]:
+def _inputs(
+    x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, kept: torch.dtype, for_gradient: bool
+) -> tuple[Tensor, ...]:
     """Inputs of every step: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded) and by steps.
 
     The latter, B, C and dt, is (2, b, padded, row length). c and the former are filled for a gradient alone.
     """
-    u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=x.dtype, device=x.device)
+    u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=kept, device=x.device)
     c = torch.empty_like(u) if for_gradient else u
     config, groups, group, channel_blocks = plan.convolve_config(sizes)
     triton_convolution.convolve_fwd_kernel[groups, channel_blocks, sizes.b](
@@ -63,13 +68,13 @@ def _inputs(x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, for_gradient:
     steps = plan.float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
     small = plan.float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
     # 11 bits of delta in mixed precision; bfloat16 would keep 8
-    delta = torch.empty_like(u, dtype=torch.float32 if x.dtype == torch.float32 else torch.float16)
+    delta = torch.empty_like(u, dtype=torch.float32 if kept == torch.float32 else torch.float16)
     triton_forward.project_fwd_kernel[plan.ceil(sizes.padded, plan.TILE), 2, sizes.b](
         u, prepared.x_proj, prepared.dt_proj, prepared.dt_bias, steps, small, delta,
         sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
         FOR_GRADIENT=for_gradient, STEPS=plan.TILE, CHANNELS=plan.TILE,
-        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(x),
-        num_warps=4, maxnreg=255 if x.dtype == torch.float32 else 128,
+        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(u),
+        num_warps=4, maxnreg=255 if kept == torch.float32 else 128,
     )  # fmt: skip
     return c, u, delta, small, steps
 

@@ -89,10 +89,10 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def prepare(parameters: tuple[Tensor, ...], x: Tensor) -> Prepared:
+def prepare(parameters: tuple[Tensor, ...], x: Tensor, kept: torch.dtype) -> Prepared:
     """Brings the parameters into the forms that the kernels read."""
     conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
-    dtype = torch.bfloat16 if factor(x) == tl.bfloat16 else torch.float32
+    dtype = torch.bfloat16 if _multiplies_bfloat16(kept, x) else torch.float32
     dt_proj = dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=dtype).copy_(dt_proj.transpose(1, 2))
     A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
     x_proj = x_proj.to(dtype)
@@ -128,8 +128,13 @@ def polynomial_every(x: Tensor) -> int:
 
 
 def factor(x: Tensor) -> tl.dtype:
-    """Type in which matrices are multiplied; Triton's interpreter knows no product of bfloat16."""
-    return tl.float32 if x.dtype == torch.float32 or not x.is_cuda else tl.bfloat16
+    """Type in which matrices are multiplied."""
+    return tl.bfloat16 if _multiplies_bfloat16(x.dtype, x) else tl.float32
+
+
+def _multiplies_bfloat16(kept: torch.dtype, x: Tensor) -> bool:
+    # Triton's interpreter knows no product of bfloat16
+    return x.is_cuda and kept != torch.float32
 
 
 def stages(x: Tensor) -> int:

@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.ops import tf32
 from gsm_plugin.ops.window_attention.naive import MASKED
 
 Size3d = tuple[int, int, int]
@@ -39,10 +40,10 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
         ctx.save_for_backward(qkv, bias)
-        ctx.geometry = window_size, shift_size
+        ctx.how = window_size, shift_size, tf32.products.is_on()
         output = qkv.new_empty(*qkv.shape[:4], qkv.shape[4] // 3)
         if output.numel():
-            call = _plan(qkv, bias, *ctx.geometry, _ROWS, _PROGRAMS)
+            call = _plan(qkv, bias, *ctx.how, _ROWS, _PROGRAMS)
             constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
             window_attention_fwd_kernel[call.programs,](
                 qkv, _base_2(bias), output, *call.sizes, **constants,
@@ -58,7 +59,7 @@ class _WindowAttention(torch.autograd.Function):
         grad_qkv = torch.empty_like(qkv)
         if not qkv.numel():
             return grad_qkv, torch.zeros_like(bias), None, None
-        call = _plan(qkv, bias, *ctx.geometry, _BWD_ROWS, _BWD_PROGRAMS)
+        call = _plan(qkv, bias, *ctx.how, _BWD_ROWS, _BWD_PROGRAMS)
         partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
         window_attention_bwd_kernel[call.programs,](
             qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *call.sizes, **call.constants,
@@ -77,7 +78,9 @@ class _Call(NamedTuple):
     constants: dict
 
 
-def _plan(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d, most_rows: int, programs: int) -> _Call:
+def _plan(
+    qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d, by_tf32: bool, most_rows: int, programs: int
+) -> _Call:
     heads, tokens = bias.shape[:2]
     channels = qkv.shape[4] // 3
     counts = [triton.cdiv(side, size) for side, size in zip(qkv.shape[1:4], window_size, strict=True)]
@@ -85,15 +88,13 @@ def _plan(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d, mo
     multiprocessors = torch.cuda.get_device_properties(qkv.device).multi_processor_count if qkv.is_cuda else 1
     per_chunk = max(1, triton.cdiv(windows * heads, programs * multiprocessors))
     chunks = triton.cdiv(windows, per_chunk)
-    constants = _constants(tokens, channels // heads, window_size, any(shift_size))
+    constants = _constants(tokens, channels // heads, window_size, any(shift_size), by_tf32)
     rows = min(most_rows, constants['BLOCK'])
     sizes = *qkv.shape[1:4], *counts, *shift_size, heads, channels, windows, per_chunk
     return _Call(chunks * heads * (constants['BLOCK'] // rows), chunks, rows, sizes, constants)
 
 
-def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool) -> dict:
-    # Three products in TF32 are as exact as one in float32, and run on tensor cores.
-    exact = torch.get_float32_matmul_precision() == 'highest'
+def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool, by_tf32: bool) -> dict:
     return {
         **dict(zip(('WD', 'WH', 'WW'), window_size, strict=True)),
         'DIM': dim,
@@ -103,7 +104,8 @@ def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool) -> dic
         'MASK': MASKED,
         'SCALE': dim**-0.5,
         'LOG2E': _LOG2E,
-        'PRECISION': 'tf32x3' if exact else 'tf32',
+        # three products by TF32 are as exact as one in float32, and run on tensor cores
+        'PRECISION': 'tf32' if by_tf32 else 'tf32x3',
     }
 
 
