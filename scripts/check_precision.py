@@ -67,12 +67,12 @@ class Case(NamedTuple):
 def main() -> int:
     args = _parse()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    cases = [_random_case(args, device)]
-    cases += _trained_cases(args, device) if args.weights else []
+    names = args.only or ['random', *(_names(args) if args.weights else [])]
+    cases = [_random_case(args, device) if name == 'random' else _trained_case(args, device, name) for name in names]
     good = True
     for case in cases:
         with nullcontext() if args.kinks else smooth_derivatives():
-            good &= _compare(case, device)
+            good &= _compare(case, device, args.precision)
     good &= _is_deterministic(cases[0], device)
     if args.weights:
         _compare_clips(args, device)
@@ -91,16 +91,16 @@ def _random_case(args: argparse.Namespace, device: str) -> Case:
     return Case('Random weights, a random weighting', options, weights, clip, weighting)
 
 
-def _trained_cases(args: argparse.Namespace, device: str) -> Iterator[Case]:
+def _trained_case(args: argparse.Namespace, device: str, name: str) -> Case:
     weights = _trained_weights(args)
-    for name, lq, gt in _clips(args, device):
-        lq = lq[:, :FRAMES, :, : args.height, : args.width]
-        gt = gt[:, :FRAMES, :, : SCALE * args.height, : SCALE * args.width]
-        with torch.no_grad():
-            error = _network(DEMO, weights, device).double()(lq.double()) - gt
-        # the derivative of a Charbonnier loss; that of the output itself would jump where rounding changes a sign
-        weighting = error / (error.square() + 1e-12).sqrt()
-        yield Case(f'Trained weights, the loss of the recipes on a piece of {name}', DEMO, weights, lq, weighting)
+    lq, gt = _clip(args, device, name)
+    lq = lq[:, :FRAMES, :, : args.height, : args.width]
+    gt = gt[:, :FRAMES, :, : SCALE * args.height, : SCALE * args.width]
+    with torch.no_grad():
+        error = _network(DEMO, weights, device).double()(lq.double()) - gt
+    # the derivative of a Charbonnier loss; that of the output itself would jump where rounding changes a sign
+    weighting = error / (error.square() + 1e-12).sqrt()
+    return Case(f'Trained weights, the loss of the recipes on a piece of {name}', DEMO, weights, lq, weighting)
 
 
 def _network(options: dict[str, int | str | bool], weights: dict[str, Tensor], device: str) -> GSMamba:
@@ -109,11 +109,13 @@ def _network(options: dict[str, int | str | bool], weights: dict[str, Tensor], d
     return network.to(device)
 
 
-def _compare(case: Case, device: str) -> bool:
+def _compare(case: Case, device: str, precisions: list[str] | None) -> bool:
     """Prints a table of the case and says whether the fast network is as near as it has to be."""
     expected = _step(case.network(device, **NAIVE).double(), case, 'fp32')
     rows, good = [], True
-    for precision, bound in _bounds(device).items():
+    bounds = _bounds(device)
+    for precision in precisions or bounds:
+        bound = bounds[precision]
         fast = _step(case.network(device, cuda_graphs=device == 'cuda'), case, precision)
         naive = _step(case.network(device, **NAIVE), case, precision)
         pairs = {'fast': (fast, expected), 'naive': (naive, expected), 'fast against naive': (fast, naive)}
@@ -181,7 +183,8 @@ def _is_deterministic(case: Case, device: str) -> bool:
 def _compare_clips(args: argparse.Namespace, device: str) -> None:
     network = _network(DEMO, _trained_weights(args), device).eval()
     rows = []
-    for name, lq, gt in _clips(args, device):
+    for name in _names(args):
+        lq, gt = _clip(args, device, name)
         with _precision('fp32', lq.device):
             full = network(lq)
         with _precision('bf16', lq.device):
@@ -195,10 +198,13 @@ def _trained_weights(args: argparse.Namespace) -> dict[str, Tensor]:
     return torch.load(args.weights, map_location='cpu', weights_only=True)['params_ema']
 
 
-def _clips(args: argparse.Namespace, device: str) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Name, input and ground truth of each test clip, (1, t, 3, h, w) in [0, 1]."""
-    for folder in sorted((args.clips / 'LQ').iterdir()):
-        yield folder.name, *(_read(args.clips / kind / folder.name).to(device) for kind in ('LQ', 'GT'))
+def _names(args: argparse.Namespace) -> list[str]:
+    return sorted(folder.name for folder in (args.clips / 'LQ').iterdir())
+
+
+def _clip(args: argparse.Namespace, device: str, name: str) -> list[Tensor]:
+    """Input and ground truth of a test clip, (1, t, 3, h, w) in [0, 1]."""
+    return [_read(args.clips / kind / name).to(device) for kind in ('LQ', 'GT')]
 
 
 def _read(folder: Path) -> Tensor:
@@ -217,6 +223,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--channels', type=int, default=96, help='of the network with random weights')
     parser.add_argument('--height', type=int, default=13, help='of the clips whose gradients are compared')
     parser.add_argument('--width', type=int, default=17, help='of these clips')
+    parser.add_argument('--precision', nargs='+', choices=BOUNDS, help='default: all that there are on the device')
+    parser.add_argument('--only', nargs='+', metavar='CASE', help='random, or the name of a clip; default: all')
     parser.add_argument('--kinks', action='store_true', help="leave the jumps of ReLUs' derivatives as they are")
     parser.add_argument('--weights', type=Path, help="the demo's, such as experiments/train_gsm_demo/models/...")
     parser.add_argument('--clips', type=Path, default=Path('datasets/demo/test'), help="the demo's test clips")
@@ -227,6 +235,12 @@ def _parse() -> argparse.Namespace:
         parser.error(f'--weights {args.weights} is no file; `make demo` trains a network and says where it is.')
     if args.weights and not (args.clips / 'LQ').is_dir():
         parser.error(f'--clips {args.clips} has no folder LQ; `make demo` makes datasets/demo/test.')
+    known = ['random', *(_names(args) if args.weights else [])]
+    for name in args.only or []:
+        if name not in known:
+            parser.error(f'--only {name} is not one of {", ".join(known)}; clips need --weights.')
+    if 'tf32' in (args.precision or []) and not torch.cuda.is_available():
+        parser.error('--precision tf32 needs a GPU; leave it out.')
     return args
 
 

@@ -11,7 +11,8 @@ from gsm_plugin.archs.gsm_arch import GSMamba
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/check_precision.py'
 PRECISIONS = ('fp32', *(['tf32'] if torch.cuda.is_available() else []), 'bf16', 'fp16')
-ROWS = [[p, n] for p in PRECISIONS for n in ('fast', 'naive', 'fast against naive')]
+NETWORKS = ('fast', 'naive', 'fast against naive')
+ROWS = [[p, n] for p in PRECISIONS for n in NETWORKS]
 
 
 @pytest.fixture
@@ -56,11 +57,14 @@ def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
         (tmp_path / kind / 'clip').mkdir(parents=True)
         for i in range(3):
             cv2.imwrite(str(tmp_path / kind / 'clip' / f'{i}.png'), noise.integers(0, 256, (side, side, 3), np.uint8))
-    status, printed, rows = run('--weights', str(tmp_path / 'net.pth'), '--clips', str(tmp_path), DEMO=options)
+    arguments = '--weights', str(tmp_path / 'net.pth'), '--clips', str(tmp_path)
+    status, printed, rows = run(*arguments, DEMO=options)
     assert status == 0
     assert 'the loss of the recipes on a piece of clip' in printed
     assert [row[:2] for row in rows if row[0] in PRECISIONS] == 2 * ROWS
     assert rows[-1][0] == 'clip'
+    *_, rows = run(*arguments, '--only', 'clip', '--precision', 'bf16', DEMO=options)
+    assert [row[:2] for row in rows if row[0] in PRECISIONS] == [['bf16', name] for name in NETWORKS]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,7 @@ def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
     [
         (['--weights', 'nothing.pth'], 'nothing.pth is no file; `make demo`'),
         (['--weights', __file__, '--clips', 'nowhere'], 'nowhere has no folder LQ; `make demo`'),
+        (['--only', 'random', 'bikes'], '--only bikes is not one of random; clips need --weights'),
         (['--height', '0'], '--height 0 --width 4: give a pixel at least'),
     ],
 )
