@@ -27,7 +27,7 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'path:training_states': 'Folder of saved training states; set by the run.',
     'path:visualization': 'Folder of saved images; set by the run.',
     'train:ema_decay': 'Decay of the exponential moving average of the weights, default 0: no average is kept.',
-    'train:precision': 'fp32 (default), bf16 or fp16: autocast of the forward pass; fp16 needs a GPU.',
+    'train:precision': 'fp32 (default), bf16 (TF32 where 8 bits are too few) or fp16 (needs a GPU): autocast.',
     'train:grad_clip_norm': 'The norm of the gradient is clipped to this; default none.',
     'train:accumulate_iter': 'The optimizer steps in every so-manieth iteration, by the mean gradient; default 1.',
     'train:max_skipped_steps': 'Training stops after so many steps in a row that were not finite, default 20.',
