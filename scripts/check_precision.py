@@ -17,7 +17,8 @@ clip, and it restores those clips in float32 and bfloat16 and compares their PSN
 
 Ends with status 1 where float32 is below 80 dB, where the gradient or that of a parameter is off by more than 1e-4
 (float32) or 2e-2 (the others) and also by more than twice what the naive network's is, where the naive network's are so
-far off, by more than 0.1, that they say nothing, or where two equal deterministic steps differ.
+far off, by more than 0.1, that they say nothing, or where two equal deterministic steps differ. With `--kinks`, single
+parameters count in float32 alone.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def main() -> int:
     good = True
     for case in cases:
         with nullcontext() if args.kinks else smooth_derivatives():
-            good &= _compare(case, device, args.precision)
+            good &= _compare(case, device, args)
     good &= _is_deterministic(cases[0], device)
     if args.weights:
         _compare_clips(args, device)
@@ -109,12 +110,12 @@ def _network(options: dict[str, int | str | bool], weights: dict[str, Tensor], d
     return network.to(device)
 
 
-def _compare(case: Case, device: str, precisions: list[str] | None) -> bool:
+def _compare(case: Case, device: str, args: argparse.Namespace) -> bool:
     """Prints a table of the case and says whether the fast network is as near as it has to be."""
     expected = _step(case.network(device, **NAIVE).double(), case, 'fp32')
     rows, good = [], True
     bounds = _bounds(device)
-    for precision in precisions or bounds:
+    for precision in args.precision or bounds:
         bound = bounds[precision]
         fast = _step(case.network(device, cuda_graphs=device == 'cuda'), case, precision)
         naive = _step(case.network(device, **NAIVE), case, precision)
@@ -125,8 +126,9 @@ def _compare(case: Case, device: str, precisions: list[str] | None) -> bool:
             rows.append([precision, name, psnr, *_summary(errors[name], bound)])
         good &= errors['naive'].whole <= LARGEST_OF_NAIVE
         good &= errors['fast'].whole <= max(bound, 2 * errors['naive'].whole)
-        limits = {name: max(bound, 2 * error) for name, error in errors['naive'].of.items()}
-        good &= all(error <= limits[name] for name, error in errors['fast'].of.items())
+        if precision == 'fp32' or not args.kinks:
+            limits = {name: max(bound, 2 * error) for name, error in errors['naive'].of.items()}
+            good &= all(error <= limits[name] for name, error in errors['fast'].of.items())
         if precision == 'fp32':
             good &= _psnr(fast.output, expected.output) >= LEAST_PSNR
     print(f'{case.title}:\n')

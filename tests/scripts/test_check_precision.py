@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.evaluation.gradients import GradientErrors
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/check_precision.py'
 PRECISIONS = ('fp32', *(['tf32'] if torch.cuda.is_available() else []), 'bf16', 'fp16')
@@ -65,6 +67,15 @@ def test_trained_weights_and_clips_are_compared_too(run, tmp_path):
     assert rows[-1][0] == 'clip'
     *_, rows = run(*arguments, '--only', 'clip', '--precision', 'bf16', DEMO=options)
     assert [row[:2] for row in rows if row[0] in PRECISIONS] == [['bf16', name] for name in NETWORKS]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status'), [(['bf16'], 1), (['fp32'], 1), (['bf16', '--kinks'], 0), (['fp32', '--kinks'], 1)]
+)
+def test_a_single_parameter_counts_except_in_half_precision_with_kinks(run, arguments, status):
+    fast, naive = GradientErrors(0.0, {'one': 0.5}), GradientErrors(0.0, {'one': 1e-5})
+    errors = itertools.cycle([fast, naive, fast])
+    assert run('--precision', *arguments, gradient_errors=lambda *_: next(errors))[0] == status
 
 
 @pytest.mark.parametrize(
