@@ -45,7 +45,7 @@ def autocast_of_ends(x: Tensor) -> torch.autocast:
 def tf32_in_training(x: Tensor, *instead_of: torch.dtype) -> Iterator[torch.dtype | None]:
     """Where training is under autocast to one of some types, float32 instead, multiplied by TF32; gives that type.
 
-    TF32 has the 11 bits of float16, and the range of bfloat16, which has 8 bits.
+    TF32 has the 11 bits of float16, and the range of bfloat16, whose 8 bits would show in single parameters' gradients.
     """
     dtype = precision_of_products(x)
     if not (torch.is_grad_enabled() and torch.is_autocast_enabled(x.device.type) and dtype in instead_of):

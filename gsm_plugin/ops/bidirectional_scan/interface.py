@@ -85,8 +85,8 @@ def bidirectional_scan(
         z: Gate, (b, l, d), likewise.
         parameters: See `ScanParameters`.
         backend: auto, triton, mamba_ssm, torch or naive.
-        kept: Type in which triton keeps what it computes for every step, and its gradients; None for x's. With half
-            precision it is about as fast as if x had that, too, but rounds neither x nor z nor what it returns.
+        kept: Type in which triton keeps what it computes for every step, and its gradients; None for x's. Half
+            precision then rounds neither x nor z nor what is returned.
 
     Returns:
         (b, l, d), of x's type.
