@@ -184,13 +184,15 @@ def test_bfloat16_changes_no_gradient_by_much():
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
 @pytest.mark.parametrize('gradients', [True, False])
 def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, gradients, monkeypatch):
-    net, x, seen = tiny(), clip(1, 3, 3, 9, 8), {}
+    net, x, seen, kept = tiny(), clip(1, 3, 3, 9, 8), {}, set()
 
     def note(module, name):
         original = getattr(importlib.import_module(f'gsm_plugin.layers.{module}'), name)
 
         def noted(first, *rest, **options):
             seen.setdefault(name, set()).add((first.dtype, tf32.products.is_on()))
+            if name == 'bidirectional_scan':
+                kept.add(rest[-1])
             return original(first, *rest, **options)
 
         monkeypatch.setattr(f'gsm_plugin.layers.{module}.{name}', noted)
@@ -211,6 +213,7 @@ def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, gradie
         in_bfloat16 = by_tf32 if precision == 'bf16' else rounded
         assert seen['window_attention'] == seen['bidirectional_scan'] == {in_bfloat16}
         assert seen['implicit_warp'] == {by_tf32}
+        assert kept == {torch.bfloat16 if precision == 'bf16' else None}
         assert seen['depthwise_conv_gelu'] == {rounded}
     else:
         assert not any(on for types in seen.values() for _, on in types)
