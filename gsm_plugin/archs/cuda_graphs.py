@@ -119,24 +119,35 @@ class _TrainingGraphs:
         self.step = 0
         self._inputs = _samples(tensors)
         # with a cache of weights in half precision, their gradients would be added up in it
-        with autocast_as_it_is(tensors[0], cache_enabled=False), stand_ins(modules) as parameters:
+        precision = autocast_as_it_is(tensors[0], cache_enabled=False)
+        with stand_ins(modules) as parameters:
             leaves = *self._inputs, *parameters
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
+
+            def run() -> Tensor:
+                with precision:
+                    return function(*self._inputs)
+
+            def differentiate(output: Tensor, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+                # as a training step does, for autocast would round what was multiplied in float32
+                with torch.autocast(output.device.type, enabled=False):
+                    return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
+
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 # compiles kernels and searches for convolutions
                 for _ in range(_WARM_UPS):
-                    output = function(*self._inputs)
-                    torch.autograd.grad(output, wanted, torch.zeros_like(output), allow_unused=True)
+                    output = run()
+                    differentiate(output, torch.zeros_like(output))
             torch.cuda.current_stream().wait_stream(stream)
             del output
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with _capture(self._forward):
-                output = function(*self._inputs)
+                output = run()
             self._cotangent = torch.zeros_like(output)
             with _capture(self._backward, self._forward.pool()):
-                gradients = iter(torch.autograd.grad(output, wanted, self._cotangent, allow_unused=True))
+                gradients = iter(differentiate(output, self._cotangent))
         self._output = output.detach()
         self._gradients = [next(gradients) if leaf.requires_grad else None for leaf in leaves]
 

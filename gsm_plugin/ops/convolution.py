@@ -1,60 +1,53 @@
-"""Convolution in training without cuDNN's search for the fastest algorithm."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Convolution in training: without cuDNN's search for the fastest algorithm, both passes by TF32 or neither."""
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gsm_plugin.ops import tf32
+from gsm_plugin.ops.switch import Switch
+
 _gradients = torch.ops.aten.convolution_backward
+_search = Switch(torch.backends.cudnn, 'benchmark')
 
 
-def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolves images; a border of zeros keeps their size.
 
-    With gradients, cuDNN does not search: in float32 an algorithm that it tries takes gigabytes for a moment, more than
-    the rest of a training step, and what it finds is hardly faster than what it takes without a search.
+    With gradients on a GPU, cuDNN does not search: in float32 an algorithm that it tries takes gigabytes for a moment,
+    more than the rest of a training step, and what it finds is hardly faster than what it takes without a search. Where
+    TF32 is on, it is for the gradients, too, and where it is off, it is not, however it is when they are computed.
 
     Args:
         x: (n, c, h, w).
-        weight: (m, c, 3, 3).
+        weight: (m, c, k, k), k odd.
+        bias: (m,), or None.
 
     Returns:
         (n, m, h, w), under autocast of its type.
     """
     if not (x.is_cuda and torch.is_grad_enabled()):
-        return F.conv2d(x, weight, padding=1)
-    return Convolution.apply(x, weight)
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    return Convolution.apply(x, weight, bias)
 
 
 class Convolution(torch.autograd.Function):
-    """`apply(x, weight)`; neither pass searches."""
+    """`apply(x, weight, bias)`; neither pass searches."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        with without_search():
-            output = F.conv2d(x, weight, padding=1)
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.by_tf32 = tf32.convolutions.is_on()
+        with _search.turned(False):
+            output = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         # autocast may have taken them to another type
         ctx.save_for_backward(x.to(output.dtype), weight.to(output.dtype))
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        wanted = *ctx.needs_input_grad, False
-        with without_search():
-            return _gradients(grad_output, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)[:2]
-
-
-@contextmanager
-def without_search() -> Iterator[None]:
-    """Lets cuDNN take the algorithm that it expects to be fastest instead of trying several."""
-    searches = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = searches
+        padding, wanted = [weight.shape[-1] // 2] * 2, ctx.needs_input_grad
+        with _search.turned(False), tf32.convolutions.turned(ctx.by_tf32):
+            return _gradients(grad_output, x, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, wanted)

@@ -63,7 +63,8 @@ class ByTf32(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, _ = ctx.needs_input_grad
-        with tf32.products.turned(True):
+        # autocast may be on here, though it was off before
+        with torch.autocast(grad.device.type, enabled=False), tf32.products.turned(True):
             grad_x = grad @ weight if of_x else None
             grad_weight = grad.reshape(-1, len(weight)).t() @ x.reshape(-1, x.shape[-1]) if of_weight else None
         return grad_x, grad_weight, None

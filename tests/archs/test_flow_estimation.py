@@ -3,10 +3,12 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows, in_float16
+from gsm_plugin.evaluation.gradients import smooth_derivatives
 from gsm_plugin.ops import tf32
 
 
@@ -60,16 +62,29 @@ def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet
 
 @pytest.mark.parametrize('gradients', [True, False])
 def test_training_convolves_without_tf32(spynet, clip, monkeypatch, gradients):
-    seen, convolve = set(), torch.nn.Conv2d.forward
-    monkeypatch.setattr(
-        torch.nn.Conv2d, 'forward', lambda *args: seen.add(tf32.convolutions.is_on()) or convolve(*args)
-    )
+    seen, original = set(), F.conv2d
+    monkeypatch.setattr(F, 'conv2d', lambda *a, **k: seen.add(tf32.convolutions.is_on()) or original(*a, **k))
     for on in (True, False):
         seen.clear()
         with torch.set_grad_enabled(gradients), tf32.convolutions.turned(on):
             estimate_flows(spynet, clip)
             assert tf32.convolutions.is_on() == on
         assert seen == {on and not gradients}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu_gradients_are_as_exact_as_float32(spynet, clip):
+    weighting = torch.randn(2, 1, 2, 2, 36, 40, dtype=torch.float64)
+
+    def gradients(network, frames):
+        with smooth_derivatives(), tf32.convolutions.turned(True):
+            flows = torch.stack(estimate_flows(network, frames))
+            (flows * weighting.to(flows)).sum().backward()
+        return [parameter.grad.double().cpu() for parameter in network.parameters()]
+
+    expected = gradients(copy.deepcopy(spynet).double(), clip.double())
+    for gradient, wanted in zip(gradients(spynet.cuda(), clip.cuda()), expected, strict=True):
+        assert (gradient - wanted).norm() <= 1e-4 * wanted.norm()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

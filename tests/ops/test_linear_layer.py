@@ -70,6 +70,16 @@ def test_the_backward_pass_is_by_tf32_and_computes_what_is_wanted(products, want
     assert [leaf.grad is not None for leaf in leaves] == list(wanted)
 
 
+def test_autocast_that_is_on_in_the_backward_pass_rounds_nothing_of_a_product_by_tf32():
+    leaves = [value.float().to(DEVICE).requires_grad_() for value in random_tensors((30, 5), (6, 5))]
+    expected = torch.autograd.grad(ByTf32.apply(*leaves, None).square().sum(), leaves)
+    y = ByTf32.apply(*leaves, None).square().sum()
+    with torch.autocast(DEVICE, torch.bfloat16):
+        gradients = torch.autograd.grad(y, leaves)
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        assert torch.equal(gradient, wanted)
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('on', [True, False])
 @pytest.mark.parametrize('autocast', [True, False])

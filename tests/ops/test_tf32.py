@@ -12,7 +12,7 @@ NEWER = SimpleNamespace(fp32_precision='none')
 
 @pytest.mark.parametrize(
     'switch',
-    [*SWITCHES.values(), tf32.Switch(OLDER, None), tf32.Switch(OLDER, NEWER)],
+    [*SWITCHES.values(), tf32.switch_of(OLDER, None), tf32.switch_of(OLDER, NEWER)],
     ids=[*SWITCHES, 'older', 'newer'],
 )
 @pytest.mark.parametrize('on', [True, False])
@@ -30,7 +30,7 @@ def test_a_switch_is_turned_for_a_while_however_often(switch, on):
 
 @pytest.mark.parametrize('on', [True, False])
 def test_contexts_in_each_other_and_of_several_threads_leave_nothing_behind(on):
-    switch = tf32.Switch(OLDER, None)
+    switch = tf32.switch_of(OLDER, None)
     before = switch.is_on()
     first, second, third = (switch.turned(value) for value in (on, not on, on))
     with first:
