@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.compat.weight_names import to_basicsr_names
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.ops import convolve, extend_by_reflection, tf32
+from gsm_plugin.ops import extend_by_reflection, tf32
 from gsm_plugin.ops.grid import sampling_grid
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -105,7 +105,10 @@ def in_float16(clip: Tensor) -> bool:
 
 
 def _convolutions() -> AbstractContextManager:
-    """In training without TF32, whose rounding carries positions from one pixel to the next, where gradients jump."""
+    """In training without TF32, whose rounding carries positions from one pixel to the next, where gradients jump.
+
+    That is for the forward pass alone: in the backward pass, TF32 changes little.
+    """
     return tf32.convolutions.turned(False) if torch.is_grad_enabled() else nullcontext()
 
 
@@ -126,16 +129,8 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, half
         else:
             flow = torch.zeros_like(ref_level[:, :2])
         images = for_convolutions(torch.cat((ref_level, _warp(supp_level, flow), flow), 1))
-        flows.insert(0, flow + (_refine_in_float16 if half else _refine)(module, images))
+        flows.insert(0, flow + (_refine_in_float16(module, images) if half else module(images)))
     return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
-
-
-def _refine(module: nn.Module, images: Tensor) -> Tensor:
-    """A level of SPyNet, with gradients that are as exact as the flow: they are sums of which little is left."""
-    for layer in module.basic_module:
-        is_convolution = isinstance(layer, nn.Conv2d)
-        images = convolve(images, layer.weight, layer.bias) if is_convolution else layer(images)
-    return images
 
 
 def _refine_in_float16(module: nn.Module, images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.layers.precision import autocast_of_ends, precision_of_sums, tf32_in_training
+from gsm_plugin.layers.precision import precision_of_ends, precision_of_sums, tf32_in_training
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops.dispatch import require_known_backend
@@ -179,14 +179,14 @@ class GSMamba(nn.Module):
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Features before the layers, (n, in_chans, h, w) -> (n, h, w, c)."""
-        with autocast_of_ends(frames):
+        with precision_of_ends(frames):
             return self.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
 
     def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
         """Output frames from input frames (n, in_chans, h, w) and features after the layers (n, h, w, c)."""
         # computed again, since to keep features of all frames costs more than this convolution of three colours; here
         # and below, the first addend decides on the order of memory
-        with autocast_of_ends(frames):
+        with precision_of_ends(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
         return F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False) + details

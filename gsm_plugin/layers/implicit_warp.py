@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers.layer_norm import LayerNorm
-from gsm_plugin.layers.precision import autocast_as_kept, autocast_of_ends, precision_of_products, tf32_in_training
+from gsm_plugin.layers.precision import autocast_as_kept, precision_of_ends, precision_of_products, tf32_in_training
 from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
 
@@ -65,7 +65,7 @@ class ImplicitWarp(nn.Module):
         key_value = torch.cat((self.k.weight, self.v.weight)), torch.cat((self.k.bias, self.v.bias))
         weights = self.q.weight, self.q.bias, *key_value
         weights = weights if dtype is None else tuple(weight.to(dtype) for weight in weights)
-        with autocast_of_ends(cell):
+        with precision_of_ends(cell):
             positions = cell @ self.k.weight.t(), cell @ self.v.weight.t()
         return CellProjections(*weights, *positions)
 

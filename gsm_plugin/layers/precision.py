@@ -1,7 +1,7 @@
 """Precision under autocast, of what products of matrices read and of what sums are kept in."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -30,15 +30,18 @@ def autocast_as_kept(x: Tensor) -> torch.autocast:
     return autocast_as_it_is(x, cache_enabled=False, dtype=x.dtype)
 
 
-def autocast_of_ends(x: Tensor) -> torch.autocast:
-    """Where autocast is on, that of the first and last layers and of what all windows share.
+@contextmanager
+def precision_of_ends(x: Tensor) -> Iterator[None]:
+    """Where autocast is on, the precision of the first and last layers and of what all windows share.
 
-    All gradients would show what they round to bfloat16, so training has them in float32; inference in float16, in
-    which it keeps frames.
+    All gradients would show what they round, so training has them in float32, where PyTorch allows TF32 for
+    convolutions without it; inference has them in float16, in which it keeps frames.
     """
     device = x.device.type
-    on = torch.is_autocast_enabled(device) and not torch.is_grad_enabled()
-    return torch.autocast(device, torch.float16, on, cache_enabled=False)
+    on, trains = torch.is_autocast_enabled(device), torch.is_grad_enabled()
+    convolutions = tf32.convolutions.turned(False) if on and trains else nullcontext()
+    with torch.autocast(device, torch.float16, on and not trains, cache_enabled=False), convolutions:
+        yield
 
 
 @contextmanager

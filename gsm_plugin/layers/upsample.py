@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from gsm_plugin.ops import convolve, shuffle_leaky_relu
+from gsm_plugin.ops import convolve_3x3, shuffle_leaky_relu
 
 SCALES = (1, 2, 3, 4, 8)
 
@@ -22,7 +22,7 @@ class FrameConv(nn.Conv3d):
 
     def forward(self, x: Tensor, factor: int = 1, slope: float = 1.0) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, h, w), then a pixel shuffle and a LeakyReLU of that slope."""
-        return shuffle_leaky_relu(convolve(x, self.weight.squeeze(2)), self.bias, factor, slope)
+        return shuffle_leaky_relu(convolve_3x3(x, self.weight.squeeze(2)), self.bias, factor, slope)
 
 
 class Upsample(nn.Module):

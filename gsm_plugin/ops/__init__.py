@@ -1,7 +1,7 @@
 """Pure tensor functions. Each op has a naive version, which is the law, and faster ones that are held to it."""
 
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirectional_scan
-from gsm_plugin.ops.convolution import convolve
+from gsm_plugin.ops.convolution import convolve_3x3
 from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends
 from gsm_plugin.ops.encoded_query.interface import encoded_query
@@ -29,7 +29,7 @@ __all__ = [
     'bidirectional_scan',
     'compose_reaching_flows',
     'compose_window_flows',
-    'convolve',
+    'convolve_3x3',
     'depthwise_conv_gelu',
     'describe_backends',
     'encoded_query',

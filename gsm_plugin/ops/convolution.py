@@ -12,7 +12,7 @@ _gradients = torch.ops.aten.convolution_backward
 _search = Switch(torch.backends.cudnn, 'benchmark')
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Convolves images; a border of zeros keeps their size.
 
     With gradients on a GPU, cuDNN does not search: in float32 an algorithm that it tries takes gigabytes for a moment,
@@ -21,33 +21,32 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Args:
         x: (n, c, h, w).
-        weight: (m, c, k, k), k odd.
-        bias: (m,), or None.
+        weight: (m, c, 3, 3).
 
     Returns:
         (n, m, h, w), under autocast of its type.
     """
     if not (x.is_cuda and torch.is_grad_enabled()):
-        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
-    return Convolution.apply(x, weight, bias)
+        return F.conv2d(x, weight, padding=1)
+    return Convolution.apply(x, weight)
 
 
 class Convolution(torch.autograd.Function):
-    """`apply(x, weight, bias)`; neither pass searches."""
+    """`apply(x, weight)`; neither pass searches."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
         ctx.by_tf32 = tf32.convolutions.is_on()
         with _search.turned(False):
-            output = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+            output = F.conv2d(x, weight, padding=1)
         # autocast may have taken them to another type
         ctx.save_for_backward(x.to(output.dtype), weight.to(output.dtype))
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        padding, wanted = [weight.shape[-1] // 2] * 2, ctx.needs_input_grad
+        wanted = *ctx.needs_input_grad, False
         with _search.turned(False), tf32.convolutions.turned(ctx.by_tf32):
-            return _gradients(grad_output, x, weight, [len(weight)], [1, 1], padding, [1, 1], False, [0, 0], 1, wanted)
+            return _gradients(grad_output, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)[:2]

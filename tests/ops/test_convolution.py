@@ -2,30 +2,29 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.ops import convolve, tf32
+from gsm_plugin.ops import convolve_3x3, tf32
 from gsm_plugin.ops.convolution import Convolution
 from tests.ops.triton_device import DEVICE
 
-SIZES = [(2, 5, 7, 9, 11, 3), (1, 3, 4, 1, 1, 3), (2, 3, 4, 6, 5, 7)]
+SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]
 
 
-def tensors(n, c, m, h, w, k):
+def tensors(n, c, m, h, w):
     generator = torch.Generator().manual_seed(0)
-    shapes = (n, c, h, w), (m, c, k, k), (m,), (n, m, h, w)
+    shapes = (n, c, h, w), (m, c, 3, 3), (n, m, h, w)
     return [torch.randn(shape, generator=generator, dtype=torch.float64).to(DEVICE) for shape in shapes]
 
 
 @pytest.mark.parametrize('sizes', SIZES)
 @pytest.mark.parametrize('of_images', [True, False])
-@pytest.mark.parametrize('with_bias', [True, False])
-def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images, with_bias):
+def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images):
     *arguments, cotangent = tensors(*sizes)
     results = []
-    for function in (Convolution.apply, lambda x, weight, bias: F.conv2d(x, weight, bias, padding=sizes[-1] // 2)):
-        x, weight, bias = (argument.clone().requires_grad_() for argument in arguments)
+    for function in (Convolution.apply, lambda x, weight: F.conv2d(x, weight, padding=1)):
+        x, weight = (argument.clone().requires_grad_() for argument in arguments)
         # those of the first layer need no gradient
-        output = function(x if of_images else x.detach(), weight, bias if with_bias else None)
-        wanted = [leaf for leaf, is_wanted in ((x, of_images), (weight, True), (bias, with_bias)) if is_wanted]
+        output = function(x if of_images else x.detach(), weight)
+        wanted = (x, weight) if of_images else (weight,)
         results.append((output, *torch.autograd.grad(output, wanted, cotangent)))
     for actual, expected in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected)
@@ -33,16 +32,16 @@ def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images, wi
 
 @pytest.mark.parametrize('gradients', [True, False])
 def test_the_type_is_that_of_autocast(gradients):
-    x, weight, bias, _ = tensors(*SIZES[0])
-    x, weight, bias = x.float(), weight.float().requires_grad_(), bias.float().requires_grad_()
-    for function in (convolve, Convolution.apply):
+    x, weight, _ = tensors(*SIZES[0])
+    x, weight = x.float(), weight.float().requires_grad_()
+    for function in (convolve_3x3, Convolution.apply):
         with torch.set_grad_enabled(gradients), torch.autocast(DEVICE, torch.bfloat16):
-            output = function(x, weight, bias)
+            output = function(x, weight)
         assert output.dtype == torch.bfloat16
         assert output.requires_grad == gradients
     if gradients:
-        for gradient in torch.autograd.grad(output.float().sum(), (weight, bias)):
-            assert gradient.dtype == torch.float32
+        (gradient,) = torch.autograd.grad(output.float().sum(), weight)
+        assert gradient.dtype == torch.float32
 
 
 @pytest.mark.parametrize('on', [True, False])
@@ -59,9 +58,9 @@ def test_neither_pass_searches_and_both_are_by_tf32_or_neither(monkeypatch, on):
 
     monkeypatch.setattr('gsm_plugin.ops.convolution.F.conv2d', noted(F.conv2d))
     monkeypatch.setattr('gsm_plugin.ops.convolution._gradients', noted(torch.ops.aten.convolution_backward))
-    x, weight, bias, _ = tensors(*SIZES[0])
+    x, weight, _ = tensors(*SIZES[0])
     with tf32.convolutions.turned(on):
-        y = Convolution.apply(x, weight.requires_grad_(), bias)
+        y = Convolution.apply(x, weight.requires_grad_())
     with tf32.convolutions.turned(not on):
         y.sum().backward()
         assert tf32.convolutions.is_on() != on
