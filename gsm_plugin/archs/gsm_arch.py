@@ -188,7 +188,7 @@ class GSMamba(nn.Module):
         # and below, the first addend decides on the order of memory
         with precision_of_ends(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
-            details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
+            details = self.conv_last(self.upsample(self.conv_before_upsample(for_convolutions(features))))
         return F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False) + details
 
 

@@ -4,6 +4,7 @@ import torch
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.upsample import Upsample
+from gsm_plugin.ops import tf32
 
 
 @pytest.fixture
@@ -33,3 +34,14 @@ def test_the_network_gives_the_same_with_channels_last(request):
 def test_the_cpu_keeps_its_order():
     x = torch.rand(1, 2, 3, 4)
     assert for_convolutions(x) is x
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('on', [True, False])
+def test_a_gpu_has_channels_last_for_tensor_cores_alone(monkeypatch, dtype, on):
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    expected = torch.channels_last if on and dtype == torch.float32 else torch.contiguous_format
+    for given in (torch.channels_last, torch.contiguous_format):
+        x = torch.rand(2, 3, 4, 5, dtype=dtype).contiguous(memory_format=given)
+        with tf32.convolutions.turned(on):
+            assert for_convolutions(x).is_contiguous(memory_format=expected)
