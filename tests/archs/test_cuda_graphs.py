@@ -1,11 +1,13 @@
 import logging
 import threading
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay, stand_ins
+from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay, _TrainingGraphs, stand_ins
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 SIZES = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
@@ -83,11 +85,19 @@ def test_training_steps_are_those_without_graphs(precision, recompute):
             assert (actual_grads[name] - grad).norm() <= 10 * tolerance * grad.norm() + 1e-6 * largest, name
 
 
-@gpu
+@pytest.fixture
+def captures_on_cpu(monkeypatch):
+    """Lets graphs be captured without a GPU, to no effect."""
+    for name in ('Stream', 'current_stream', 'CUDAGraph'):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    for name in ('stream', 'graph'):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
+
+
 @pytest.mark.parametrize('precision', [torch.bfloat16, torch.float16])
-def test_the_backward_pass_is_captured_without_autocast(precision):
+def test_the_backward_pass_is_captured_without_autocast(captures_on_cpu, precision):
     """As in a training step without graphs, so that what was multiplied in float32 has its gradients in float32."""
-    seen = []
+    layer, forward, backward = torch.nn.Linear(3, 3), [], []
 
     class Recorder(torch.autograd.Function):
         @staticmethod
@@ -96,20 +106,20 @@ def test_the_backward_pass_is_captured_without_autocast(precision):
 
         @staticmethod
         def backward(ctx, grad):
-            seen.append(torch.is_autocast_enabled('cuda'))
+            backward.append(torch.is_autocast_enabled('cpu'))
             return 2 * grad
-
-    layer, types = torch.nn.Linear(3, 3).cuda(), []
 
     def function(x):
         y = layer(Recorder.apply(x))
-        types.append(y.dtype)
+        forward.append(y.dtype)
         return y.float()
 
-    with torch.autocast('cuda', precision):
-        GraphedCall(function, [layer])(torch.rand(2, 3, device='cuda', requires_grad=True))
-    assert set(types) == {precision}
-    assert set(seen) == {False}
+    with torch.autocast('cpu', precision):
+        _TrainingGraphs(function, [layer], (torch.rand(2, 3, requires_grad=True),))
+        assert torch.is_autocast_enabled('cpu')
+    assert set(forward) == {precision}
+    # steps before the capture, and the capture
+    assert backward == [False] * 4
 
 
 class GraphsOnCpu:
