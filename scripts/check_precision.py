@@ -36,6 +36,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
@@ -70,11 +71,14 @@ def main() -> int:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     names = args.only or ['random', *(_names(args) if args.weights else [])]
     cases = [_random_case(args, device) if name == 'random' else _trained_case(args, device, name) for name in names]
+    # a CPU has no TF32
+    precisions = args.precision or [name for name in BOUNDS if device == 'cuda' or name != 'tf32']
     good = True
-    for case in cases:
-        with nullcontext() if args.kinks else smooth_derivatives():
-            good &= _compare(case, device, args)
-    good &= _is_deterministic(cases[0], device)
+    with tqdm(total=len(cases) * (1 + 2 * len(precisions)) + 2, unit='step') as bar:
+        for case in cases:
+            with nullcontext() if args.kinks else smooth_derivatives():
+                good &= _compare(case, device, precisions, args.kinks, bar)
+        good &= _is_deterministic(cases[0], device, bar)
     if args.weights:
         _compare_clips(args, device)
     place = torch.cuda.get_device_name() if device == 'cuda' else 'CPU'
@@ -110,15 +114,14 @@ def _network(options: dict[str, int | str | bool], weights: dict[str, Tensor], d
     return network.to(device)
 
 
-def _compare(case: Case, device: str, args: argparse.Namespace) -> bool:
+def _compare(case: Case, device: str, precisions: list[str], kinks: bool, bar: tqdm) -> bool:
     """Prints a table of the case and says whether the fast network is as near as it has to be."""
-    expected = _step(case.network(device, **NAIVE).double(), case, 'fp32')
+    expected = _step(case.network(device, **NAIVE).double(), case, 'fp32', bar)
     rows, good = [], True
-    bounds = _bounds(device)
-    for precision in args.precision or bounds:
-        bound = bounds[precision]
-        fast = _step(case.network(device, cuda_graphs=device == 'cuda'), case, precision)
-        naive = _step(case.network(device, **NAIVE), case, precision)
+    for precision in precisions:
+        bound = BOUNDS[precision]
+        fast = _step(case.network(device, cuda_graphs=device == 'cuda'), case, precision, bar)
+        naive = _step(case.network(device, **NAIVE), case, precision, bar)
         pairs = {'fast': (fast, expected), 'naive': (naive, expected), 'fast against naive': (fast, naive)}
         errors = {name: gradient_errors(*pair, expected) for name, pair in pairs.items()}
         for name, (actual, wanted) in pairs.items():
@@ -126,27 +129,25 @@ def _compare(case: Case, device: str, args: argparse.Namespace) -> bool:
             rows.append([precision, name, psnr, *_summary(errors[name], bound)])
         good &= errors['naive'].whole <= LARGEST_OF_NAIVE
         good &= errors['fast'].whole <= max(bound, 2 * errors['naive'].whole)
-        if precision == 'fp32' or not args.kinks:
+        if precision == 'fp32' or not kinks:
             limits = {name: max(bound, 2 * error) for name, error in errors['naive'].of.items()}
             good &= all(error <= limits[name] for name, error in errors['fast'].of.items())
         if precision == 'fp32':
             good &= _psnr(fast.output, expected.output) >= LEAST_PSNR
+    bar.clear()
     print(f'{case.title}:\n')
     print(markdown_table(['precision', 'network', 'PSNR, dB', 'gradient', 'median', 'worst', 'of', 'too far'], rows))
     return good
 
 
-def _bounds(device: str) -> dict[str, float]:
-    """By how much gradients may be off in each precision that a device has; a CPU has no TF32."""
-    return {precision: bound for precision, bound in BOUNDS.items() if device == 'cuda' or precision != 'tf32'}
-
-
-def _step(network: GSMamba, case: Case, precision: str) -> Step:
+def _step(network: GSMamba, case: Case, precision: str, bar: tqdm) -> Step:
     def run() -> Tensor:
         with _precision(precision, case.clip.device):
             return network(case.clip.to(next(network.parameters()).dtype))
 
-    return take_step(network, run, case.weighting, LOSS_SCALES[precision])
+    step = take_step(network, run, case.weighting, LOSS_SCALES[precision])
+    bar.update()
+    return step
 
 
 @contextmanager
@@ -170,13 +171,14 @@ def _psnr(first: Tensor, second: Tensor) -> float:
     return (-10 * torch.log10((first.double() - second.double()).square().mean())).item()
 
 
-def _is_deterministic(case: Case, device: str) -> bool:
+def _is_deterministic(case: Case, device: str, bar: tqdm) -> bool:
     torch.use_deterministic_algorithms(True)
     network = case.network(device, cuda_graphs=device == 'cuda')
-    one, other = (_step(network, case, 'bf16') for _ in range(2))
+    one, other = (_step(network, case, 'bf16', bar) for _ in range(2))
     torch.use_deterministic_algorithms(False)
     equal = torch.equal(one.output, other.output)
     equal &= all(torch.equal(gradient, other.gradients[name]) for name, gradient in one.gradients.items())
+    bar.clear()
     print(f'Two deterministic steps in bf16 are {"equal" if equal else "NOT equal"}, bit for bit.\n')
     return equal
 
