@@ -119,35 +119,24 @@ class _TrainingGraphs:
         self.step = 0
         self._inputs = _samples(tensors)
         # with a cache of weights in half precision, their gradients would be added up in it
-        precision = autocast_as_it_is(tensors[0], cache_enabled=False)
-        with stand_ins(modules) as parameters:
+        with autocast_as_it_is(tensors[0], cache_enabled=False), stand_ins(modules) as parameters:
             leaves = *self._inputs, *parameters
             wanted = [leaf for leaf in leaves if leaf.requires_grad]
-
-            def run() -> Tensor:
-                with precision:
-                    return function(*self._inputs)
-
-            def differentiate(output: Tensor, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-                # as a training step does, for autocast would round what was multiplied in float32
-                with torch.autocast(output.device.type, enabled=False):
-                    return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
-
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 # compiles kernels and searches for convolutions
                 for _ in range(_WARM_UPS):
-                    output = run()
-                    differentiate(output, torch.zeros_like(output))
+                    output = function(*self._inputs)
+                    _differentiate(output, wanted, torch.zeros_like(output))
             torch.cuda.current_stream().wait_stream(stream)
             del output
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with _capture(self._forward):
-                output = run()
+                output = function(*self._inputs)
             self._cotangent = torch.zeros_like(output)
             with _capture(self._backward, self._forward.pool()):
-                gradients = iter(differentiate(output, self._cotangent))
+                gradients = iter(_differentiate(output, wanted, self._cotangent))
         self._output = output.detach()
         self._gradients = [next(gradients) if leaf.requires_grad else None for leaf in leaves]
 
@@ -211,6 +200,12 @@ def _explained() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise RuntimeError(f'cuda_graphs: the capture failed ({reason}); set cuda_graphs: false.') from error
+
+
+def _differentiate(output: Tensor, wanted: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients without autocast, as in a training step; it would round what was multiplied in float32."""
+    with torch.autocast(output.device.type, enabled=False):
+        return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
 
 
 def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -> torch.cuda.graph:

@@ -28,25 +28,6 @@ def test_a_switch_is_turned_for_a_while_however_often(switch, on):
     assert switch.is_on() == before
 
 
-@pytest.mark.parametrize('on', [True, False])
-def test_contexts_in_each_other_and_of_several_threads_leave_nothing_behind(on):
-    switch = tf32.switch_of(OLDER, None)
-    before = switch.is_on()
-    first, second, third = (switch.turned(value) for value in (on, not on, on))
-    with first:
-        with second:
-            assert switch.is_on() != on
-        assert switch.is_on() == on
-    # as threads do, the one that came first leaves first
-    for late in (second, third):
-        first.__enter__()
-        late.__enter__()
-        first.__exit__()
-        assert switch.is_on() == late.on
-        late.__exit__()
-    assert switch.is_on() == before
-
-
 def test_what_is_turned_is_what_pytorch_reads():
     owners = tf32.products._owner, tf32.convolutions._owner
     assert torch.backends.cuda.matmul in owners
