@@ -24,7 +24,7 @@ from gsm_plugin.ops.flow import COMPOSITIONS, compose_window_flows
 ANCHORS = ('center', 'forward')
 _UPSAMPLE_DIM = 64
 # In inference, frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
-_PIXELS_AT_ONCE = 2**20
+_PIXELS_AT_ONCE = 2**21
 
 
 class GSMamba(nn.Module):
@@ -188,8 +188,8 @@ class GSMamba(nn.Module):
         # and below, the first addend decides on the order of memory
         with precision_of_ends(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
-            details = self.conv_last(self.upsample(self.conv_before_upsample(for_convolutions(features))))
-        return F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False) + details
+            images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
+            return self.upsample.onto(images, self.conv_before_upsample(for_convolutions(features)), self.conv_last)
 
 
 class _PropagationLayer(nn.Module):

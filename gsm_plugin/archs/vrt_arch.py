@@ -225,5 +225,5 @@ class VRT(nn.Module):
         """Makes output frames from features (n, c, h, w) and input frames (n, 3, h, w)."""
         if self.upscale == 1:
             return self.conv_last(features) + frames
-        details = self.conv_last(self.upsample(self.conv_before_upsample(features)))
-        return details + F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
+        images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
+        return self.upsample.onto(images, self.conv_before_upsample(features), self.conv_last)

@@ -1,6 +1,7 @@
 """Pure tensor functions. Each op has a naive version, which is the law, and faster ones that are held to it."""
 
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirectional_scan
+from gsm_plugin.ops.colour_convolution.interface import colour_convolution
 from gsm_plugin.ops.convolution import convolve_3x3
 from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends
@@ -27,6 +28,7 @@ __all__ = [
     'ScanParameters',
     'SumAndNorm',
     'bidirectional_scan',
+    'colour_convolution',
     'compose_reaching_flows',
     'compose_window_flows',
     'convolve_3x3',

@@ -1,0 +1,1 @@
+"""The last convolution in inference: from features without their bias to colours, added to images."""

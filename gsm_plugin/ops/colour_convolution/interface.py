@@ -1,0 +1,78 @@
+"""Convolution from many channels to few colours in inference, with what stands before and behind it."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.ops.colour_convolution.composed import colour_convolution_naive, colour_convolution_torch
+from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.triton_support import why_no_triton
+
+OP = 'colour_convolution'
+
+_MOST_CHANNELS, _MOST_COLOURS = 128, 7
+
+
+def _triton(*arguments) -> Tensor:
+    from gsm_plugin.ops.colour_convolution.triton_impl import colour_convolution_triton
+
+    return colour_convolution_triton(*arguments)
+
+
+declare(
+    OP,
+    (
+        Backend('triton', _triton, why_no_triton, 'one kernel, channels last', (torch.bfloat16, torch.float16)),
+        Backend('torch', colour_convolution_torch, anywhere, 'ops one after the other'),
+        Backend('naive', colour_convolution_naive, anywhere, 'the definition'),
+    ),
+)
+
+
+def colour_convolution(
+    x: Tensor, x_bias: Tensor, weight: Tensor, bias: Tensor, images: Tensor, backend: str = 'auto'
+) -> Tensor:
+    """Computes `images + conv(x + x_bias) + bias` with a 3x3 convolution; beyond its border, `x + x_bias` is zero.
+
+    Args:
+        x: (n, c, h, w).
+        x_bias: (c,).
+        weight: (m, c, 3, 3), taken to x's type, in which matrices are multiplied; sums are float32 or better.
+        bias: (m,).
+        images: What is added to, (n, m, h, w).
+        backend: auto, triton, torch or naive. The kernel of triton is for bfloat16 and float16, channels last, up to
+            128 channels and 7 colours; auto takes torch for what is beyond.
+
+    Returns:
+        (n, m, h, w), of the type to which PyTorch promotes x's and that of the images.
+
+    Raises:
+        ValueError: The shapes do not belong together, or gradients are on.
+        RuntimeError: The named backend cannot run here.
+    """
+    if torch.is_grad_enabled():
+        raise ValueError('colour_convolution keeps no gradients; call it within torch.no_grad().')
+    _check_sizes(x, x_bias, weight, bias, images)
+    chosen = choose_backend(OP, backend, x.device.type, x.dtype, _why_no_kernel(x, weight))
+    return chosen.function(x, x_bias, weight, bias, images)
+
+
+def _check_sizes(x: Tensor, x_bias: Tensor, weight: Tensor, bias: Tensor, images: Tensor) -> None:
+    if x.ndim != 4 or images.ndim != 4 or images.shape[::2] != x.shape[::2] or images.shape[3] != x.shape[3]:
+        raise ValueError(
+            f'x has the shape {tuple(x.shape)} and images {tuple(images.shape)}; give (n, c, h, w) and (n, m, h, w).'
+        )
+    c, m = x.shape[1], images.shape[1]
+    for name, parameter, shape in (('x_bias', x_bias, (c,)), ('weight', weight, (m, c, 3, 3)), ('bias', bias, (m,))):
+        if parameter.shape != shape:
+            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels, {m} colours need {shape}.')
+
+
+def _why_no_kernel(x: Tensor, weight: Tensor) -> str | None:
+    """Why the Triton kernel does not cover a call in a type that it has, or None where it does."""
+    colours, channels = weight.shape[:2]
+    if channels > _MOST_CHANNELS or colours > _MOST_COLOURS:
+        most = f'up to {_MOST_CHANNELS} and {_MOST_COLOURS}'
+        return f'there are {channels} channels and {colours} colours, its kernel takes {most}'
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return "channels are not last in the images' memory"
+    return None
