@@ -52,8 +52,10 @@ class ConvMlp(nn.Module):
         return self.fc2(self.dwconv(self.fc1(x)))
 
     def products(self, dtype: torch.dtype) -> 'ConvMlpProducts':
-        """Weights in the type in which matrices are multiplied, for callers that call `add_all_but_bias` often."""
-        return ConvMlpProducts(self.fc1.weight.to(dtype), self.fc1.bias.to(dtype), self.fc2.weight.to(dtype))
+        """Weights as they are read, matrices in the type in which they are multiplied, for `add_all_but_bias`."""
+        # taps contiguous over channels, as the kernel reads them
+        taps = self.dwconv.dwconv.weight[:, 0].movedim(0, -1).contiguous().movedim(-1, 0)
+        return ConvMlpProducts(self.fc1.weight.to(dtype), self.fc1.bias.to(dtype), taps, self.fc2.weight.to(dtype))
 
     def add_all_but_bias(self, x: Tensor, wanted: slice, total: Tensor, products: 'ConvMlpProducts') -> None:
         """Adds its result, without the bias of `fc2`, to some of the frames, which the product of matrices does.
@@ -65,16 +67,18 @@ class ConvMlp(nn.Module):
             products: Result of `products` for that type.
         """
         with torch.autocast(x.device.type, enabled=False):
-            hidden = self.dwconv(F.linear(x, products.fc1, products.fc1_bias))[:, wanted]
+            hidden = F.linear(x, products.fc1, products.fc1_bias)
+            hidden = depthwise_conv_gelu(hidden, products.taps, self.dwconv.dwconv.bias)[:, wanted]
             for clip, addend in zip(total, hidden, strict=True):
                 clip.view(-1, clip.shape[-1]).addmm_(addend.flatten(0, -2), products.fc2.t())
 
 
 class ConvMlpProducts(NamedTuple):
-    """Weights of the matrix products of a `ConvMlp`, (hidden_dim, dim), (hidden_dim,) and (dim, hidden_dim)."""
+    """Weights of a `ConvMlp`: (hidden_dim, dim), (hidden_dim,), (hidden_dim, 3, 3, 3) and (dim, hidden_dim)."""
 
     fc1: Tensor
     fc1_bias: Tensor
+    taps: Tensor
     fc2: Tensor
 
 

@@ -98,7 +98,8 @@ class WindowAttention(nn.Module):
 
         As published, a shrunk window has the corner of it, and none that is computed for its shape.
         """
-        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        # contiguous, as the kernel reads it
+        return self.relative_position_bias_table.t()[:, self.relative_position_index]
 
     def fit(self, sides: Size3d) -> tuple[Size3d, Size3d]:
         """The window and the shift for a volume of some sides."""

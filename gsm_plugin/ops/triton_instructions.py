@@ -1,11 +1,13 @@
-"""What a kernel is about to read, asked for while it computes."""
+"""Single instructions of NVIDIA's GPUs for which Triton has no word, in float32 but where they say otherwise.
+
+Triton's interpreter, which knows no assembly, computes what they mean.
+"""
 
 import os
 
 import triton
 import triton.language as tl
 
-# Triton's interpreter, which has no cache, knows no assembly.
 _INTERPRETED = tl.constexpr(os.environ.get('TRITON_INTERPRET') == '1')
 
 
@@ -16,3 +18,28 @@ def prefetch(pointers):
         tl.inline_asm_elementwise(
             'prefetch.global.L1 [$1]; mov.u32 $0, 0;', '=r,l', [pointers], tl.int32, is_pure=False, pack=1
         )
+
+
+@triton.jit
+def reciprocal(x):
+    """1 / x to 1e-7 of it; a division takes a dozen instructions."""
+    if _INTERPRETED:
+        return 1.0 / x
+    return tl.inline_asm_elementwise('rcp.approx.ftz.f32 $0, $1;', '=f,f', [x], tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def sine(x):
+    """The sine of -pi ... pi, to 7e-7."""
+    if _INTERPRETED:
+        return tl.sin(x)
+    return tl.inline_asm_elementwise('sin.approx.ftz.f32 $0, $1;', '=f,f', [x], tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
+def multiply_add_pairs(a, b, c):
+    """a b + c in float16, two at a time, which the compiler does where it happens to see them."""
+    if _INTERPRETED:
+        return a * b + c
+    asm: tl.constexpr = 'fma.rn.f16x2 $0, $1, $2, $3;'
+    return tl.inline_asm_elementwise(asm, '=r,r,r,r', [a, b, c], tl.float16, is_pure=True, pack=2)

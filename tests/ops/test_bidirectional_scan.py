@@ -78,18 +78,6 @@ def test_triton_matches_naive_with_other_widths_and_states(triton_impl, width, n
     assert_same_function(triton_backend, with_backend('naive'), [x, z, conv, *rest], torch.float32)
 
 
-@pytest.mark.skipif(ON_GPU, reason='the sizes are those of the interpreter')
-@pytest.mark.parametrize('step', [0.0, -5.0])
-def test_polynomials_are_as_exact_as_mixed_precision_needs(triton_impl, monkeypatch, step):
-    tensors = inputs(20, 1, 3, n=4, rank=1, step=step)
-    monkeypatch.setattr(triton_impl.plan, 'polynomial_every', lambda x: 2)
-    approximation = triton_backend(*(t.float() for t in tensors))
-    expected = with_backend('naive')(*tensors)
-    assert (approximation - expected).norm() < 2e-5 * expected.norm()
-    monkeypatch.setattr(triton_impl.plan, 'polynomial_every', lambda x: 0)
-    assert not torch.equal(approximation, triton_backend(*(t.float() for t in tensors)))
-
-
 @pytest.mark.skipif(not ON_GPU, reason='too large for the interpreter')
 @pytest.mark.parametrize(
     'dtype, kept',

@@ -26,14 +26,15 @@ def ungated(p_dy, p_z, t_0, rows, sign, length, o_d, m_d, stride_dyl, stride_zl)
 @triton.jit(do_not_specialize_on_alignment=UNALIGNED)
 def chunk_start_bwd_kernel(
     p_dy, p_z, p_delta, p_steps, p_A, p_start, p_total,
-    length, padded, row_length, tiles, stride_dyb, stride_dyl, stride_zb, stride_zl,
+    length, padded, row_length, chunks, tiles, stride_dyb, stride_dyl, stride_zb, stride_zl,
     d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks, channel blocks, 2 b): adjoint that a chunk hands to the one before -> start (2, b, chunks, n, d).
+    """Grid (chunks - 1, channel blocks, 2 b): adjoint that a chunk but the first hands to the one before it.
 
-    Goes from the start of the chunk to its end, and stops where nothing that comes later matters.
+    Goes from the start of the chunk to its end, and stops where nothing that comes later matters, or where nothing
+    comes; -> start (2, b, chunks, n, d).
     """
-    i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    i_c, i_d, i_db = tl.program_id(0) + 1, tl.program_id(1), tl.program_id(2)
     batch = tl.num_programs(2) // 2
     i_dir, i_b = i_db // batch, i_db % batch
     sign, rows, states = 1 - 2 * i_dir, tl.arange(0, STEPS), tl.arange(0, STATES)
@@ -48,7 +49,8 @@ def chunk_start_bwd_kernel(
     before = tl.zeros([CHANNELS], tl.float32)
     reach = 0.0
     i = 0
-    while (i < tiles) & (reach < FORGOTTEN):
+    i_end = tl.minimum(tl.cdiv(length + i_dir * (padded - length), STEPS) - i_c * tiles, tiles)
+    while (i < i_end) & (reach < FORGOTTEN):
         s_0 = (i_c * tiles + i) * STEPS
         t_0 = i_dir * (padded - 1) + sign * s_0
         o_step = i_db.to(tl.int64) * padded + s_0
@@ -60,7 +62,7 @@ def chunk_start_bwd_kernel(
             start += tl.exp2(A * before[None, :]) * (row(ds, rows, j)[None, :] * C[:, None])
         reach = tl.min(before * slowest, 0)
         i += 1
-    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
+    o_chunk = i_db.to(tl.int64) * chunks + i_c
     tl.store(p_start + o_chunk * n * d + o_state, start, m_state)
     tl.store(p_total + o_chunk * d + o_d, before, m_d)
 

@@ -7,7 +7,8 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, row, sigmoid, with_row
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, lines_of_channels, row, sigmoid, with_row
+from gsm_plugin.ops.triton_instructions import prefetch
 from gsm_plugin.ops.triton_masks import below
 
 
@@ -61,10 +62,13 @@ def convolve_fwd_kernel(
     weight_1 = tl.load(p_weight + width * d, m_taps, 0.0).to(tl.float32)
     bias_0 = tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)
     bias_1 = tl.load(p_bias + d + o_d, m_d, 0.0).to(tl.float32)
+    o_lines = lines_of_channels(i_d, d, CHANNELS)
     for _ in range(group):
-        # the tile after this one is read while this one is computed
+        # the tile after this one is read while this one is computed, and the one after that is asked for
         x = following.to(tl.float32)
         following = load_tokens(p_x, t_0 + STEPS + overlap, rows, length, o_d, m_d, stride_l)
+        t_ahead = tl.minimum(t_0 + 2 * STEPS + overlap + rows, length - 1).to(tl.int64)
+        prefetch(p_x + t_ahead[:, None] * stride_l + o_lines)
         mask = (t_0 + rows < padded)[:, None] & m_d[None, :]
         for i_dir in tl.static_range(2):
             c = tl.zeros([STEPS, CHANNELS], tl.float32)

@@ -12,46 +12,21 @@ from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
     FORGOTTEN,
     UNALIGNED,
     channels_of,
+    lines_of_channels,
+    lines_of_steps,
     row,
     sigmoid,
     softplus,
     with_row,
 )
+from gsm_plugin.ops.triton_instructions import prefetch
 from gsm_plugin.ops.triton_masks import below
-from gsm_plugin.ops.triton_prefetch import prefetch
-
-
-@triton.jit
-def power_of_two(x, states, EVERY: tl.constexpr):
-    """2^x of (states, channels) for x <= 0; if EVERY, of each EVERY-th state by multiplications and additions.
-
-    That takes load from the units for exponentials, which are busiest. The polynomial is 1 at 0, and 1 - 2^x is wrong
-    by 2e-5 of itself at most: what a slow decay leaves after many steps is as exact.
-    """
-    power = tl.exp2(x)
-    if EVERY:
-        x = tl.maximum(x, -125.0)
-        # the whole part is in the low bits of the sum
-        shifted = x + 12582912.0
-        f = x - (shifted - 12582912.0)
-        part = 1.0 + f * (0.69313673 + f * (0.2402253 + f * (0.055838283 + f * 0.0096567103)))
-        bits = part.to(tl.int32, bitcast=True) + (shifted.to(tl.int32, bitcast=True) << 23)
-        # which of both is known to the compiler, since each thread has all states
-        power = tl.where((states % EVERY == 0)[:, None], bits.to(tl.float32, bitcast=True), power)
-    return power
 
 
 @triton.jit
 def multiply_add(decay_0, state_0, decay_1, state_1):
     """Combines two steps of `state = decay * state + input`."""
     return decay_0 * decay_1, decay_1 * state_0 + state_1
-
-
-@triton.jit
-def lines_of(i_d, row_length, d: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr):
-    """Places in the cache lines of numbers of so many steps, (32,), and of a program's channels of a step, (1, 2)."""
-    o_channels = tl.minimum(i_d * CHANNELS + tl.arange(0, 2) * (CHANNELS // 2), d - 1)
-    return tl.arange(0, 32) * (STEPS * row_length // 32), o_channels[None, :]
 
 
 @triton.jit
@@ -98,12 +73,13 @@ def project_fwd_kernel(
 
 @triton.jit
 def chunk_end_fwd_kernel(
-    p_u, p_delta, p_steps, p_A, p_end, p_total, padded, row_length, tiles,
+    p_u, p_delta, p_steps, p_A, p_end, p_total, length, padded, row_length, chunks, tiles,
     d: tl.constexpr, n: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks, channel blocks, 2 b): state that a chunk adds -> end (2, b, chunks, n, d), its sum of delta.
+    """Grid (chunks - 1, channel blocks, 2 b): state that a chunk adds -> end (2, b, chunks, n, d), its sum of delta.
 
-    Goes from the end of the chunk to its start, and stops where nothing is left of what comes before.
+    Goes from the end of the chunk to its start, and stops where nothing is left of what comes before, or where there is
+    nothing. Of the last chunk, nobody needs it.
     """
     i_c, i_d, i_db = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     i_dir, rows, states = i_db // (tl.num_programs(2) // 2), tl.arange(0, STEPS), tl.arange(0, STATES)
@@ -114,10 +90,11 @@ def chunk_end_fwd_kernel(
     slowest = tl.min(tl.where(m_state, -A, 1e30), 0)
     end = tl.zeros([STATES, CHANNELS], tl.float32)
     after = tl.zeros([CHANNELS], tl.float32)
-    o_steps, o_lines = lines_of(i_d, row_length, d, STEPS, CHANNELS)
+    o_steps, o_lines = lines_of_steps(row_length, STEPS), lines_of_channels(i_d, d, CHANNELS)
     reach = 0.0
     i = tiles - 1
-    while (i >= 0) & (reach < FORGOTTEN):
+    i_first = tl.maximum(i_dir * (padded - length) // STEPS - i_c * tiles, 0)
+    while (i >= i_first) & (reach < FORGOTTEN):
         s_0 = i_db.to(tl.int64) * padded + (i_c * tiles + i) * STEPS
         o_tile = s_0 * d + rows[:, None] * d + o_d[None, :]
         s_ahead = s_0 - tl.where(i > 0, STEPS, 0)
@@ -132,7 +109,7 @@ def chunk_end_fwd_kernel(
             after += row(delta, rows, j)
         reach = tl.min(after * slowest, 0)
         i -= 1
-    o_chunk = i_db.to(tl.int64) * tl.num_programs(0) + i_c
+    o_chunk = i_db.to(tl.int64) * chunks + i_c
     tl.store(p_end + o_chunk * n * d + o_state, end, m_state)
     tl.store(p_total + o_chunk * d + o_d, after, m_d)
 
@@ -192,7 +169,7 @@ def seen(state, C, total):
 def scan_fwd_kernel(
     p_u, p_delta, p_z, p_dy, p_steps, p_A, p_D, p_entry, p_states, p_y,
     length, padded, row_length, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl,
-    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr, EVERY: tl.constexpr,
+    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr,
     BLOCK: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated.
@@ -207,7 +184,7 @@ def scan_fwd_kernel(
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     o_tile = rows[:, None] * d + o_d[None, :]
-    o_steps, o_lines = lines_of(i_d, row_length, d, STEPS, CHANNELS)
+    o_steps, o_lines = lines_of_steps(row_length, STEPS), lines_of_channels(i_d, d, CHANNELS)
     for i_dir in tl.static_range(2):
         sign = 1 - 2 * i_dir
         o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
@@ -254,7 +231,7 @@ def scan_fwd_kernel(
                     B = tl.load(p_step + states, m_n, 0.0)
                     C = tl.load(p_step + n + states, m_n, 0.0)
                     p_step += row_length
-                    decay = power_of_two(A * row(delta, rows, j)[None, :], states, EVERY)
+                    decay = tl.exp2(A * row(delta, rows, j)[None, :])
                     state = decay * state + row(x, rows, j)[None, :] * B[:, None]
                     y = with_row(y, rows, j, seen(state, C, D * row(u, rows, j)))
                 if i_dir == 1:

@@ -82,10 +82,11 @@ def _inputs(
 def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: plan.Prepared, sizes: plan.Sizes) -> Tensor:
     """State that enters each chunk, (2, b, chunks, n, d)."""
     end, total = (plan.float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
-    triton_forward.chunk_end_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
-        u, delta, steps, prepared.A, end, total, sizes.padded, sizes.row_length, sizes.tiles,
-        **plan.scan_config(sizes),
-    )  # fmt: skip
+    if sizes.chunks > 1:
+        triton_forward.chunk_end_fwd_kernel[sizes.chunks - 1, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
+            u, delta, steps, prepared.A, end, total, sizes.length, sizes.padded, sizes.row_length, sizes.chunks,
+            sizes.tiles, **plan.scan_config(sizes),
+        )  # fmt: skip
     return _chain(end, total, prepared.A, sizes, False)
 
 
@@ -94,10 +95,11 @@ def _adjoints(
 ) -> Tensor:
     """Adjoint of the state that leaves each chunk, (2, b, chunks, n, d)."""
     start, total = (plan.float32(z, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
-    triton_backward.chunk_start_bwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
-        dy, z, delta, steps, prepared.A, start, total, sizes.length, sizes.padded, sizes.row_length,
-        sizes.tiles, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **plan.scan_config(sizes),
-    )  # fmt: skip
+    if sizes.chunks > 1:
+        triton_backward.chunk_start_bwd_kernel[sizes.chunks - 1, plan.ceil(sizes.d, plan.CHANNELS), 2 * sizes.b](
+            dy, z, delta, steps, prepared.A, start, total, sizes.length, sizes.padded, sizes.row_length, sizes.chunks,
+            sizes.tiles, dy.stride(0), dy.stride(1), z.stride(0), z.stride(1), **plan.scan_config(sizes),
+        )  # fmt: skip
     return _chain(start, total, prepared.A, sizes, True)
 
 
@@ -118,7 +120,7 @@ def _scan(
     triton_forward.scan_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), sizes.b](
         u, delta, z, dy, steps, prepared.A, prepared.D, entry, states, y, sizes.length, sizes.padded, sizes.row_length,
         sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        FOR_GRADIENT=for_gradient, EVERY=plan.polynomial_every(u), BLOCK=plan.BLOCK, **plan.scan_config(sizes),
+        FOR_GRADIENT=for_gradient, BLOCK=plan.BLOCK, **plan.scan_config(sizes),
     )  # fmt: skip
 
 

@@ -122,11 +122,6 @@ def scan_config(sizes: Sizes) -> dict[str, int]:
     return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': REGISTERS}
 
 
-def polynomial_every(x: Tensor) -> int:
-    """Of how many states one has its decay computed without the units for exponentials; 0: none of all."""
-    return 0 if x.dtype == torch.float32 else 8
-
-
 def factor(x: Tensor) -> tl.dtype:
     """Type in which matrices are multiplied."""
     return tl.bfloat16 if _multiplies_bfloat16(x.dtype, x) else tl.float32

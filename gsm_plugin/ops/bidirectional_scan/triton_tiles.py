@@ -7,6 +7,8 @@ of it in its registers: neither a recurrence over time nor a sum over states or 
 import triton
 import triton.language as tl
 
+from gsm_plugin.ops.triton_instructions import reciprocal
+
 LOG2E = tl.constexpr(1.4426950408889634)
 # Decay that leaves nothing of a state in float32, as a power of 1/2.
 FORGOTTEN = tl.constexpr(32.0)
@@ -29,10 +31,20 @@ def channels_of(i_d, CHANNELS: tl.constexpr):
 
 
 @triton.jit
+def lines_of_steps(row_length, STEPS: tl.constexpr):
+    """Places in the cache lines of the numbers of so many steps, (32,)."""
+    return tl.arange(0, 32) * (STEPS * row_length // 32)
+
+
+@triton.jit
+def lines_of_channels(i_d, d: tl.constexpr, CHANNELS: tl.constexpr):
+    """Places in the cache lines of a program's channels of a step, (1, 2)."""
+    return tl.minimum(i_d * CHANNELS + tl.arange(0, 2) * (CHANNELS // 2), d - 1)[None, :]
+
+
+@triton.jit
 def sigmoid(x):
-    # the square of a reciprocal root is two instructions, a division a dozen
-    root = tl.rsqrt(1.0 + tl.exp2(x * -LOG2E))
-    return root * root
+    return reciprocal(1.0 + tl.exp2(x * -LOG2E))
 
 
 @triton.jit

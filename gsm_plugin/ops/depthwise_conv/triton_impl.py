@@ -13,8 +13,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.ops.triton_instructions import multiply_add_pairs, prefetch
 from gsm_plugin.ops.triton_normal import distribution_in_half_precision, normal_distribution
-from gsm_plugin.ops.triton_prefetch import prefetch
 
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
 _FRAMES_AT_ONCE = 7
@@ -26,27 +26,31 @@ _LEAST_ROWS = 8
 
 
 def depthwise_conv_gelu_triton(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Computes `depthwise_conv_gelu`, arguments and result as described there; sums in float32 (float64 in float64)."""
-    return _DepthwiseConvGelu.apply(x.contiguous(), weight, bias.contiguous())
+    """Computes `depthwise_conv_gelu`, arguments and result as described there; sums in float32 (float64 in float64).
+
+    In float16 without gradients, a sum is of three in float16, of nine products each.
+    """
+    sums_of_nine = tl.float16 if x.dtype == torch.float16 and not torch.is_grad_enabled() else _sum_dtype(x)
+    return _DepthwiseConvGelu.apply(x.contiguous(), weight, bias.contiguous(), sums_of_nine)
 
 
 class _DepthwiseConvGelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, sums_of_nine: tl.dtype) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         output = torch.empty_like(x)
-        _convolve(x, weight, bias, None, output)
+        _convolve(x, weight, bias, None, output, sums_of_nine)
         return output
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, bias = ctx.saved_tensors
         grad_sum, grad_x = torch.empty_like(x), torch.empty_like(x)
-        _convolve(x, weight, bias, grad.contiguous(), grad_sum)
+        _convolve(x, weight, bias, grad.contiguous(), grad_sum, _sum_dtype(x))
         partial = _convolve_bwd(x, weight, grad_sum, grad_x)
         sums = partial.sum(0)
-        return grad_x, sums[:27].flip(0).t().reshape(weight.shape).to(weight.dtype), sums[27].to(bias.dtype)
+        return grad_x, sums[:27].flip(0).t().reshape(weight.shape).to(weight.dtype), sums[27].to(bias.dtype), None
 
 
 class _Plan(NamedTuple):
@@ -71,16 +75,18 @@ def _plan(x: Tensor, columns: int, channels: int) -> _Plan:
     return _Plan(frames, rows, columns, channels, full_height * triton.cdiv(h, rows), channel_blocks)
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None, output: Tensor) -> None:
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None, output: Tensor, sums_of_nine: tl.dtype
+) -> None:
     """Writes the result, or with `grad` (of the result) the gradient of what GELU is applied to."""
     if not x.numel():
         return
     plan = _plan(x, _COLUMNS, _CHANNELS)
     taps = weight.detach().reshape(-1, 27).t().contiguous()
     depthwise_conv_fwd_kernel[plan.pieces * plan.channel_blocks,](
-        x, taps, bias, x if grad is None else grad, output, *x.shape[1:], plan.rows,
+        x, taps, bias, x if grad is None else grad, output, *x.shape[1:4], plan.rows, C=x.shape[4],
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
-        BACKWARD=grad is not None, DTYPE=_sum_dtype(x), num_warps=4,
+        BACKWARD=grad is not None, NINE=sums_of_nine, DTYPE=_sum_dtype(x), num_warps=4,
     )  # fmt: skip
 
 
@@ -93,7 +99,7 @@ def _convolve_bwd(x: Tensor, weight: Tensor, grad_sum: Tensor, grad_x: Tensor) -
     taps = weight.detach().reshape(-1, 27).flip(1).t().contiguous()
     partial = torch.empty(plan.pieces, 28, x.shape[-1], dtype=dtype, device=x.device)
     depthwise_conv_bwd_kernel[plan.pieces * plan.channel_blocks,](
-        x, taps, grad_sum, grad_x, partial, *x.shape[1:], plan.rows,
+        x, taps, grad_sum, grad_x, partial, *x.shape[1:4], plan.rows, C=x.shape[4],
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
         DTYPE=_sum_dtype(x), num_warps=4,
     )  # fmt: skip
@@ -106,15 +112,18 @@ def _sum_dtype(x: Tensor) -> tl.dtype:
 
 @triton.jit
 def depthwise_conv_fwd_kernel(
-    p_x, p_taps, p_bias, p_grad, p_output, T, H, W, C, ROWS,
+    p_x, p_taps, p_bias, p_grad, p_output, T, H, W, ROWS, C: tl.constexpr,
     FRAMES: tl.constexpr, WHOLE: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
-    BACKWARD: tl.constexpr, DTYPE: tl.constexpr,
+    BACKWARD: tl.constexpr, NINE: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Grid (pieces * channel blocks); x, grad, output (b, t, h, w, c), taps (27, c), bias (c)."""
+    """Grid (pieces * channel blocks); x, grad, output (b, t, h, w, c), taps (27, c), bias (c).
+
+    NINE: type in which the products of a loaded row are summed.
+    """
     i_frame, i_first, i_column, i_channel, o_piece, _ = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
     o_block = o_piece + i_column[:, None] * C + i_channel[None, :]
     masks = _neighbour_masks(i_column, i_channel, W, C)
-    taps = _load_taps(p_taps, i_channel, C, DTYPE)
+    taps = _load_taps(p_taps, i_channel, C, NINE)
     b_bias = tl.load(p_bias + i_channel, mask=i_channel < C, other=0).to(DTYPE)[None, :]
     start = _repeat(b_bias + tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     before, here = start, start
@@ -123,7 +132,7 @@ def depthwise_conv_fwd_kernel(
     for i_row in range(i_first - 1, i_end + 1):
         prefetch(p_x + o_lines + (tl.minimum(i_row + 1, H - 1) - i_first).to(tl.int64) * (W * C))
         o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
-        row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
+        row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, NINE)
         done = _add_row(before, row, taps, 2, FRAMES, WHOLE)
         before = _add_row(here, row, taps, 1, FRAMES, WHOLE)
         here = _add_row(start, row, taps, 0, FRAMES, WHOLE)
@@ -143,7 +152,7 @@ def depthwise_conv_fwd_kernel(
 
 @triton.jit
 def depthwise_conv_bwd_kernel(
-    p_x, p_taps, p_grad, p_grad_x, p_partial, T, H, W, C, ROWS,
+    p_x, p_taps, p_grad, p_grad_x, p_partial, T, H, W, ROWS, C: tl.constexpr,
     FRAMES: tl.constexpr, WHOLE: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
     """Grid (pieces * channel blocks); x, grad (of the sums), grad_x (b, t, h, w, c), taps (27, c), flipped,
@@ -271,15 +280,19 @@ def _load_frames(p_row, m_block, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOL
 
 @triton.jit
 def _add_row(sums, row, taps, J: tl.constexpr, FRAMES: tl.constexpr, WHOLE: tl.constexpr):
-    """Adds a loaded row to a row of results, by the taps of height J."""
+    """Adds a loaded row to a row of results, by the taps of height J; the nine products first, in the row's type."""
     results = ()
     for f in tl.static_range(FRAMES):
-        b_sum = sums[f]
+        b_sum = tl.zeros_like(row[0])
         for i in tl.static_range(3):
             if not WHOLE or (f + i - 1 >= 0 and f + i - 1 < FRAMES):
                 for k in tl.static_range(3):
-                    b_sum += taps[9 * i + 3 * J + k] * row[3 * (f + i - (1 if WHOLE else 0)) + k]
-        results += (b_sum,)
+                    tap, value = taps[9 * i + 3 * J + k], row[3 * (f + i - (1 if WHOLE else 0)) + k]
+                    if value.dtype == tl.float16:
+                        b_sum = multiply_add_pairs(tap, value, b_sum)
+                    else:
+                        b_sum += tap * value
+        results += (sums[f] + b_sum.to(sums[f].dtype),)
     return results
 
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from gsm_plugin.ops.encoded_query.composed import composed
 from gsm_plugin.ops.fraction_encoding.triton_impl import (
+    TAU,
     fraction_encoding_triton,
-    sine_of_turns,
     turns_of,
     turns_per_pixel,
 )
 from gsm_plugin.ops.triton_cells import landing
+from gsm_plugin.ops.triton_instructions import sine
 from gsm_plugin.ops.triton_masks import below
 
 _MOST_CHANNELS = 192
@@ -64,8 +65,11 @@ def encoded_query_kernel(
     for i in tl.range(0, C, AT_ONCE, num_stages=STAGES):
         c, m_c = i + tl.arange(0, AT_ONCE), below(i + tl.arange(0, AT_ONCE), C, AT_ONCE)
         mask = m_pixel[:, None] & m_c[None, :]
-        target = tl.load(p_target + o_target[:, None] + (c * stride_c)[None, :], mask, 0.0).to(x.dtype)
-        encoded = (target + sine_of_turns(turns_of(x, y, p_scale, c, m_c, C))).to(FACTOR)
+        target = tl.load(p_target + o_target[:, None] + (c * stride_c)[None, :], mask, 0.0).to(tl.float32)
+        turns = turns_of(x, y, p_scale, c, m_c, C).to(tl.float32)
+        # the number of whole turns, by its low bits
+        turns -= (turns + 12582912.0) - 12582912.0
+        encoded = (target + sine(turns * TAU)).to(FACTOR)
         p_column = p_weight + c[:, None]
         weight_0 = tl.load(p_column + c_0[None, :] * C, m_c[:, None] & m_0[None, :], 0.0).to(FACTOR)
         weight_1 = tl.load(p_column + c_1[None, :] * C, m_c[:, None] & m_1[None, :], 0.0).to(FACTOR)

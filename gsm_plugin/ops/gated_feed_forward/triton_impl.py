@@ -11,7 +11,7 @@ from gsm_plugin.ops.triton_normal import distribution_in_half_precision
 
 # Rows of a program and its warps, channels that it multiplies at once, and weights of how many such steps are in shared
 # memory at a time.
-_ROWS, _WARPS, _AT_ONCE, _STAGES = 128, 8, 32, 3
+_ROWS, _WARPS, _AT_ONCE, _STAGES = 64, 4, 32, 3
 
 
 def gated_feed_forward_triton(

@@ -17,9 +17,10 @@ def gather_norm_triton(
     out = torch.empty(n // frames, h, w, frames, c, dtype=dtype, device=query.device)
     if out.numel():
         query, key, value = (rows_of_images(x) for x in (query, key, value))
+        key_position, value_position = key_position.contiguous(), value_position.contiguous()
         settings = forward_settings(query, num_heads)
         gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
-            query, key, value, flow.contiguous(), torch.cat((key_position, value_position)), weight, bias, out,
+            query, key, value, flow.contiguous(), key_position, value_position, weight, bias, out,
             len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps,
             **settings,
         )  # fmt: skip
@@ -28,16 +29,16 @@ def gather_norm_triton(
 
 @triton.jit
 def gather_norm_kernel(
-    p_query, p_key, p_value, p_flow, p_positions, p_weight, p_bias, p_out,
+    p_query, p_key, p_value, p_flow, p_key_position, p_value_position, p_weight, p_bias, p_out,
     pixels, frames, height, width, stride_query, stride_key, stride_value, eps,
     HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, PART: tl.constexpr,
     SCALE: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Grid (blocks of pixels,); inputs in rows of any stride, positions (2, 4, c), out (m, h, w, frames, c)."""
+    """Grid (blocks of pixels,); inputs in rows of any stride, positions (4, c), out (m, h, w, frames, c)."""
     i_pixel, i_head = pixels_of(tl.program_id(0), ROWS, PADDED)
     m_pixel = i_pixel < pixels
     parts = attend(
-        p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
+        p_query, p_key, p_value, p_flow, p_key_position, p_value_position, i_pixel, i_head, m_pixel, height, width,
         stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
     )  # fmt: skip
     c: tl.constexpr = HEADS * DIM

@@ -80,8 +80,8 @@ def softmax(a, b, c, d):
     b = tl.exp(b - highest)
     c = tl.exp(c - highest)
     d = tl.exp(d - highest)
-    total = (a + b) + (c + d)
-    return a / total, b / total, c / total, d / total
+    share = 1.0 / ((a + b) + (c + d))
+    return a * share, b * share, c * share, d * share
 
 
 @triton.jit
@@ -93,7 +93,7 @@ def part_of(i_head, i, DIM: tl.constexpr, PART: tl.constexpr):
 
 @triton.jit
 def attend(
-    p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
+    p_query, p_key, p_value, p_flow, p_key_position, p_value_position, i_pixel, i_head, m_pixel, height, width,
     stride_query, stride_key, stride_value,
     HEADS: tl.constexpr, DIM: tl.constexpr, PART: tl.constexpr, SCALE: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
@@ -110,20 +110,19 @@ def attend(
         o_c, m_c = part_of(i_head, i, DIM, PART)
         mask = m_row & m_c
         query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
-        l_0 += tl.sum(query * load_cell(p_key, s_0, stride_key, p_positions, o_c, mask, mask, DTYPE), 1)
-        l_1 += tl.sum(query * load_cell(p_key, s_1, stride_key, p_positions + c, o_c, mask, mask, DTYPE), 1)
-        l_2 += tl.sum(query * load_cell(p_key, s_2, stride_key, p_positions + 2 * c, o_c, mask, mask, DTYPE), 1)
-        l_3 += tl.sum(query * load_cell(p_key, s_3, stride_key, p_positions + 3 * c, o_c, mask, mask, DTYPE), 1)
+        l_0 += tl.sum(query * load_cell(p_key, s_0, stride_key, p_key_position, o_c, mask, mask, DTYPE), 1)
+        l_1 += tl.sum(query * load_cell(p_key, s_1, stride_key, p_key_position + c, o_c, mask, mask, DTYPE), 1)
+        l_2 += tl.sum(query * load_cell(p_key, s_2, stride_key, p_key_position + 2 * c, o_c, mask, mask, DTYPE), 1)
+        l_3 += tl.sum(query * load_cell(p_key, s_3, stride_key, p_key_position + 3 * c, o_c, mask, mask, DTYPE), 1)
     w_0, w_1, w_2, w_3 = softmax(l_0, l_1, l_2, l_3)
-    p_position = p_positions + 4 * c
     parts = ()
     for i in tl.static_range(triton.cdiv(DIM, PART)):
         o_c, m_c = part_of(i_head, i, DIM, PART)
         mask = m_row & m_c
-        out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_position, o_c, mask, mask, DTYPE)
-        out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_position + c, o_c, mask, mask, DTYPE)
-        out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_position + 2 * c, o_c, mask, mask, DTYPE)
-        out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_position + 3 * c, o_c, mask, mask, DTYPE)
+        out = w_0[:, None] * load_cell(p_value, s_0, stride_value, p_value_position, o_c, mask, mask, DTYPE)
+        out += w_1[:, None] * load_cell(p_value, s_1, stride_value, p_value_position + c, o_c, mask, mask, DTYPE)
+        out += w_2[:, None] * load_cell(p_value, s_2, stride_value, p_value_position + 2 * c, o_c, mask, mask, DTYPE)
+        out += w_3[:, None] * load_cell(p_value, s_3, stride_value, p_value_position + 3 * c, o_c, mask, mask, DTYPE)
         parts += (out,)
     return parts
 
@@ -154,8 +153,8 @@ def implicit_warp_fwd_kernel(
     i_pixel, i_head = pixels_of(tl.program_id(0), ROWS, PADDED)
     m_pixel = i_pixel < pixels
     parts = attend(
-        p_query, p_key, p_value, p_flow, p_positions, i_pixel, i_head, m_pixel, height, width,
-        stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
+        p_query, p_key, p_value, p_flow, p_positions, p_positions + 4 * HEADS * DIM, i_pixel, i_head, m_pixel,
+        height, width, stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
     )  # fmt: skip
     p_row = p_out + (i_pixel.to(tl.int64) * (HEADS * DIM))[:, None]
     for i in tl.static_range(triton.cdiv(DIM, PART)):

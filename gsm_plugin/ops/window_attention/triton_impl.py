@@ -33,6 +33,7 @@ _REGISTERS = 255
 
 def window_attention_triton(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
     """Computes `window_attention`, arguments and result as described there; softmax and sums in float32."""
+    bias = bias if bias.stride(2) == 1 else bias.contiguous()
     return _WindowAttention.apply(qkv.contiguous(), bias, window_size, shift_size)
 
 
@@ -46,7 +47,7 @@ class _WindowAttention(torch.autograd.Function):
             call = _plan(qkv, bias, *ctx.how, _ROWS, _PROGRAMS)
             constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
             window_attention_fwd_kernel[call.programs,](
-                qkv, _base_2(bias), output, *call.sizes, **constants,
+                qkv, bias, output, *bias.stride()[:2], *call.sizes, **constants,
                 num_warps=call.rows // _ROWS_PER_WARP,
                 maxnreg=_REGISTERS if qkv.dtype == torch.float32 else None,
             )  # fmt: skip
@@ -62,7 +63,7 @@ class _WindowAttention(torch.autograd.Function):
         call = _plan(qkv, bias, *ctx.how, _BWD_ROWS, _BWD_PROGRAMS)
         partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
         window_attention_bwd_kernel[call.programs,](
-            qkv, _base_2(bias), grad.contiguous(), grad_qkv, partial, *call.sizes, **call.constants,
+            qkv, bias, grad.contiguous(), grad_qkv, partial, *bias.stride()[:2], *call.sizes, **call.constants,
             STAGES=_stages(call, qkv, _BWD_STAGES), num_warps=call.rows // _ROWS_PER_WARP, maxnreg=_REGISTERS,
         )  # fmt: skip
         return grad_qkv, partial.sum(0).to(bias.dtype), None, None
@@ -114,26 +115,20 @@ def _stages(call: _Call, qkv: Tensor, most: int) -> int:
     return most if call.constants['BLOCK_DIM'] * qkv.element_size() <= 64 else 1
 
 
-def _base_2(bias: Tensor) -> Tensor:
-    """The bias for a softmax to the base 2, contiguous."""
-    result = torch.empty(bias.shape, dtype=torch.float32, device=bias.device)
-    return torch.mul(bias.detach(), _LOG2E, out=result)
-
-
 @triton.jit
 def window_attention_fwd_kernel(
-    p_qkv, p_bias, p_output,
+    p_qkv, p_bias, p_output, stride_head, stride_query,
     D, H, W, ND, NH, NW, SD, SH, SW, HEADS, C, WINDOWS, PER_CHUNK,
     WD: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
     BLOCK_DIM: tl.constexpr, SHIFTED: tl.constexpr, MASK: tl.constexpr, SCALE: tl.constexpr, LOG2E: tl.constexpr,
     PRECISION: tl.constexpr, STAGES: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """Grid (chunks of windows * heads * parts of a window's queries); qkv (b, d, h, w, 3 c), bias (heads, n, n) in
-    base 2, output (b, d, h, w, c)."""
+    """Grid (chunks of windows * heads * parts of a window's queries); qkv (b, d, h, w, 3 c), bias (heads, n, n),
+    its rows contiguous, output (b, d, h, w, c)."""
     i_query = tl.program_id(0) % (BLOCK // ROWS) * ROWS + tl.arange(0, ROWS)
     i_head = tl.program_id(0) // (BLOCK // ROWS) % HEADS
     i_first = tl.program_id(0) // (BLOCK // ROWS * HEADS) * PER_CHUNK
-    b_bias = _load_bias(p_bias, i_head, i_query, WD * WH * WW, BLOCK)
+    b_bias = _load_bias(p_bias + i_head * stride_head, stride_query, i_query, WD * WH * WW, BLOCK) * LOG2E
     o_channel = i_head * DIM + tl.arange(0, BLOCK_DIM)
     m_channel = tl.arange(0, BLOCK_DIM) < DIM
     for i_window in tl.range(i_first, tl.minimum(i_first + PER_CHUNK, WINDOWS), num_stages=STAGES):
@@ -155,7 +150,7 @@ def window_attention_fwd_kernel(
 
 @triton.jit
 def window_attention_bwd_kernel(
-    p_qkv, p_bias, p_grad, p_grad_qkv, p_partial,
+    p_qkv, p_bias, p_grad, p_grad_qkv, p_partial, stride_head, stride_query,
     D, H, W, ND, NH, NW, SD, SH, SW, HEADS, C, WINDOWS, PER_CHUNK,
     WD: tl.constexpr, WH: tl.constexpr, WW: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr,
     BLOCK_DIM: tl.constexpr, SHIFTED: tl.constexpr, MASK: tl.constexpr, SCALE: tl.constexpr, LOG2E: tl.constexpr,
@@ -168,7 +163,7 @@ def window_attention_bwd_kernel(
     i_first = i_chunk * PER_CHUNK
     o_channel = i_head * DIM + tl.arange(0, BLOCK_DIM)
     m_channel = tl.arange(0, BLOCK_DIM) < DIM
-    b_bias = _load_bias(p_bias, i_head, tl.arange(0, BLOCK), WD * WH * WW, BLOCK)
+    b_bias = _load_bias(p_bias + i_head * stride_head, stride_query, tl.arange(0, BLOCK), WD * WH * WW, BLOCK) * LOG2E
     b_grad_bias = tl.zeros((BLOCK, BLOCK), tl.float32)
     for i_window in tl.range(i_first, tl.minimum(i_first + PER_CHUNK, WINDOWS), num_stages=STAGES):
         i_token, m_token, region = _tokens(i_window, tl.arange(0, BLOCK), D, H, W, ND, NH, NW, SD, SH, SW, WD, WH, WW)
@@ -199,10 +194,10 @@ def window_attention_bwd_kernel(
 
 
 @triton.jit
-def _load_bias(p_bias, i_head, i_query, N: tl.constexpr, BLOCK: tl.constexpr):
+def _load_bias(p_bias, stride, i_query, N: tl.constexpr, BLOCK: tl.constexpr):
     """The bias of a head, with -inf for keys beyond the window, which fills the block up to a power of two."""
     i, j = i_query[:, None], tl.arange(0, BLOCK)[None, :]
-    b_bias = tl.load(p_bias + i_head * N * N + i * N + j, mask=(i < N) & (j < N), other=0)
+    b_bias = tl.load(p_bias + i * stride + j, mask=(i < N) & (j < N), other=0).to(tl.float32)
     return tl.where(j < N, b_bias, float('-inf'))
 
 
