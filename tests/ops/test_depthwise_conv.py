@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from gsm_plugin.ops import depthwise_conv_gelu
 from gsm_plugin.ops.depthwise_conv.naive import depthwise_conv_gelu_naive
 from gsm_plugin.ops.depthwise_conv.torch_impl import depthwise_conv_gelu_torch
-from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.comparison import TOLERANCES, assert_same_function, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
 ALL = pytest.mark.parametrize('convolve', ['naive', 'torch', 'triton'], indirect=True)
@@ -67,6 +67,22 @@ def test_torch_matches_naive(shape, dtype):
 @pytest.mark.parametrize('shape', [(1, 5, 6, 7, 4), (2, 2, 1, 9, 65), (1, 1, 1, 1, 1), (1, 9, 9, 2, 63)])
 def test_triton_matches_naive(shape, dtype):
     assert_same_function(triton_backend(), depthwise_conv_gelu_naive, inputs(*shape), dtype)
+
+
+@pytest.mark.parametrize('shape', [(1, 5, 6, 7, 4), (2, 2, 1, 9, 65), (1, 1, 1, 1, 1), (1, 9, 9, 2, 63)])
+def test_triton_in_float16_without_gradients_sums_nine_products_at_a_time(shape):
+    rounded = [value.half() for value in inputs(*shape)]
+    expected = depthwise_conv_gelu_naive(*(value.double() for value in rounded))
+    with poisoned_memory():
+        with torch.no_grad():
+            actual = triton_backend()(*rounded)
+        in_float32 = triton_backend()(*rounded)
+    absolute, relative = TOLERANCES[torch.float16]
+    torch.testing.assert_close(actual.double(), expected, atol=absolute, rtol=relative)
+    if actual.numel() > 1:
+        assert not torch.equal(actual, in_float32)
+        # the result is rounded as well, so it is not many times further off
+        assert (actual - expected).norm() < 4 * (in_float32 - expected).norm()
 
 
 @pytest.mark.skipif(DEVICE == 'cpu', reason='sizes for a GPU')
