@@ -162,6 +162,17 @@ def test_triton_takes_inputs_in_another_memory_order():
     assert_same_function(actual, expected, tensors, torch.float32)
 
 
+def test_triton_reads_a_corner_of_a_larger_bias_where_it_is():
+    window, shift = (1, 2, 4), (0, 1, 2)
+    qkv, bias = inputs((1, 2, 5, 8), (2, 2, 4))
+
+    def corner_of(function):
+        return lambda qkv, bias: function(qkv, bias[:, 8:, 8:])
+
+    functions = corner_of(with_triton(window, shift)), corner_of(with_naive(window, shift))
+    assert_same_function(*functions, (qkv, bias), torch.float32)
+
+
 def test_triton_gives_nothing_for_an_empty_batch():
     window, shift = (1, 4, 4), (0, 0, 0)
     qkv, bias = (value.float().requires_grad_() for value in inputs((0, 2, 4, 4), window))

@@ -9,7 +9,7 @@ import pytest
 from gsm_plugin.archs.gsm_arch import GSMamba
 
 ROOT = Path(__file__).parents[2]
-RECORD = ROOT / 'scripts/benchmark/records/h100_training.json'
+RECORD = ROOT / 'scripts/benchmark/records/h100.json'
 
 
 @pytest.fixture
