@@ -9,7 +9,7 @@ from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import CellProjections, ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
-from gsm_plugin.layers.mlp import ConvMlp, ConvMlpProducts
+from gsm_plugin.layers.mlp import ConvMlp, ConvMlpWeights
 from gsm_plugin.layers.precision import tf32_in_training
 from gsm_plugin.ops import ScanParameters, SumAndNorm, flow_warp, residual_sum, scatter_norm
 
@@ -23,7 +23,7 @@ class SweepConstants(NamedTuple):
     implicit_warp: ImplicitWarp
     projections: CellProjections
     scan: ScanParameters
-    mlp: ConvMlpProducts | None
+    mlp: ConvMlpWeights | None
 
 
 class GatherScatterBlock(nn.Module):
@@ -74,7 +74,7 @@ class GatherScatterBlock(nn.Module):
             implicit_warp: What gathers.
             dtype: The type of the windows, for `overwrite`; None for `forward`.
         """
-        mlp = None if dtype is None else self.mlp.products(dtype)
+        mlp = None if dtype is None else self.mlp.weights_in(dtype)
         return SweepConstants(implicit_warp, implicit_warp.projections(dtype), self.mamba.scan_parameters(), mlp)
 
     def forward(
