@@ -7,8 +7,7 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, lines_of_channels, row, sigmoid, with_row
-from gsm_plugin.ops.triton_instructions import prefetch
+from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, row, sigmoid, with_row
 from gsm_plugin.ops.triton_masks import below
 
 
@@ -40,43 +39,36 @@ def load_tokens(p_x, t_0, rows, length, o_d, m_d, stride_l):
 @triton.jit
 def convolve_fwd_kernel(
     p_x, p_weight, p_bias, p_c, p_u, length, padded, group, stride_b, stride_l,
-    d: tl.constexpr, width: tl.constexpr, FOR_GRADIENT: tl.constexpr,
-    TAPS: tl.constexpr, WINDOW: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, width: tl.constexpr, FOR_GRADIENT: tl.constexpr, STAGES: tl.constexpr,
+    WINDOW: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (groups of token tiles, channel blocks, b): both convolutions and the SiLU, x -> u (2, b, padded, d).
 
-    FOR_GRADIENT: also c, u before the SiLU. Has read a tile and width - 1 tokens more than it has written.
+    FOR_GRADIENT: also c, u before the SiLU. Has read width - 1 tokens more than it has written.
     """
     i_g, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    rows, taps, kept = tl.arange(0, STEPS), tl.arange(0, TAPS), tl.arange(0, WINDOW)
+    rows, kept = tl.arange(0, STEPS), tl.arange(0, WINDOW)
     o_d = channels_of(i_d, CHANNELS)
     m_d = below(o_d, d, CHANNELS)
-    m_taps = (taps < width)[:, None] & m_d[None, :]
     overlap: tl.constexpr = width - 1
     p_x += i_b * stride_b
-    t_0 = i_g * group * STEPS
-    window = load_tokens(p_x, t_0 - overlap, kept, length, o_d, m_d, stride_l).to(tl.float32)
-    following = load_tokens(p_x, t_0 + overlap, rows, length, o_d, m_d, stride_l)
-    p_weight += o_d[None, :] * width + taps[:, None]
-    weight_0 = tl.load(p_weight, m_taps, 0.0).to(tl.float32)
-    weight_1 = tl.load(p_weight + width * d, m_taps, 0.0).to(tl.float32)
+    t_first = i_g * group * STEPS
+    window = load_tokens(p_x, t_first - overlap, kept, length, o_d, m_d, stride_l).to(tl.float32)
+    weights = ()
+    for i in tl.static_range(2 * width):
+        weights += (tl.load(p_weight + (i // width * d + o_d) * width + i % width, m_d, 0.0).to(tl.float32),)
     bias_0 = tl.load(p_bias + o_d, m_d, 0.0).to(tl.float32)
     bias_1 = tl.load(p_bias + d + o_d, m_d, 0.0).to(tl.float32)
-    o_lines = lines_of_channels(i_d, d, CHANNELS)
-    for _ in range(group):
-        # the tile after this one is read while this one is computed, and the one after that is asked for
-        x = following.to(tl.float32)
-        following = load_tokens(p_x, t_0 + STEPS + overlap, rows, length, o_d, m_d, stride_l)
-        t_ahead = tl.minimum(t_0 + 2 * STEPS + overlap + rows, length - 1).to(tl.int64)
-        prefetch(p_x + t_ahead[:, None] * stride_l + o_lines)
+    for i_tile in tl.range(0, group, num_stages=STAGES):
+        t_0 = t_first + i_tile * STEPS
+        x = load_tokens(p_x, t_0 + overlap, rows, length, o_d, m_d, stride_l).to(tl.float32)
         mask = (t_0 + rows < padded)[:, None] & m_d[None, :]
         for i_dir in tl.static_range(2):
             c = tl.zeros([STEPS, CHANNELS], tl.float32)
             for j in tl.static_range(STEPS):
                 total = bias_0 if i_dir == 0 else bias_1
                 for i in tl.static_range(width):
-                    weight = row(weight_0 if i_dir == 0 else weight_1, taps, i)
-                    total += weight * joined_row(
+                    total += weights[i_dir * width + i] * joined_row(
                         window, kept, x, rows, j + i if i_dir == 0 else j + 2 * overlap - i, 2 * overlap
                     )
                 c = with_row(c, rows, j, total)
@@ -87,7 +79,6 @@ def convolve_fwd_kernel(
             if FOR_GRADIENT:
                 tl.store(p_c + o_tile, c.to(p_c.dtype.element_ty), mask)
         window = moved(window, kept, x, rows, 2 * overlap, STEPS)
-        t_0 += STEPS
 
 
 @triton.jit

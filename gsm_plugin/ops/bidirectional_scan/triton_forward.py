@@ -16,6 +16,7 @@ from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
     lines_of_steps,
     row,
     sigmoid,
+    sigmoid_in_half_precision,
     softplus,
     with_row,
 )
@@ -35,7 +36,7 @@ def project_fwd_kernel(
     length, padded, d, rank, rank_2n, row_length,
     FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
 ):  # fmt: skip
-    """Grid (step blocks, 2, b): B, C, dt -> steps (2, b, padded, row length), and delta (2, b, padded, d).
+    """Grid (step blocks, 2, b): B, C -> steps (2, b, padded, row length), and delta (2, b, padded, d).
 
     FOR_GRADIENT: also small (2, b, rank + 2n, padded), which is dt, B, C.
     """
@@ -54,7 +55,8 @@ def project_fwd_kernel(
         x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
         total = tl.dot(x_proj, tl.trans(u), total, input_precision='tf32x3')
     m_total = m_row[:, None] & (s < padded)[None, :]
-    tl.store(p_steps + (i_db * padded + s)[None, :] * row_length + rows[:, None], total, m_total)
+    p_step = p_steps + (i_db * padded + s)[None, :] * row_length + rows[:, None]
+    tl.store(p_step, total, m_total & (rows < two_n)[:, None])
     if FOR_GRADIENT:
         tl.store(p_small + i_db * rank_2n * padded + o_row[:, None].to(tl.int64) * padded + s[None, :], total, m_total)
     dt, m_dt = tl.trans(total).to(FACTOR), (rows >= two_n) & m_row
@@ -66,9 +68,10 @@ def project_fwd_kernel(
         dt_proj = tl.load(p_dt_proj + o_weight, m_dt[:, None] & m_d[None, :], 0.0).to(FACTOR)
         raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
         raw += tl.load(p_dt_bias + i_dir * d + o_d, m_d, 0.0).to(tl.float32)[None, :]
+        dtype: tl.constexpr = p_delta.dtype.element_ty
         # 60000 and not infinity in float16
-        delta = tl.where(m_t, tl.minimum(softplus(raw), 60000.0), 0.0)
-        tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(p_delta.dtype.element_ty), m_s & m_d[None, :])
+        delta = tl.where(m_t, tl.minimum(softplus(raw, dtype == tl.float16), 60000.0), 0.0)
+        tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(dtype), m_s & m_d[None, :])
 
 
 @triton.jit
@@ -147,12 +150,12 @@ def chain_kernel(
 
 
 @triton.jit
-def gated(y, z, dy, FOR_GRADIENT: tl.constexpr):
-    """y silu(z), or, for z's gradient, y dy silu'(z)."""
-    gate = sigmoid(z)
+def gated(y, z, dy, FOR_GRADIENT: tl.constexpr, HALF: tl.constexpr):
+    """y silu(z), HALF for results in half precision, or, for z's gradient, y dy silu'(z)."""
     if FOR_GRADIENT:
+        gate = sigmoid(z)
         return y * dy * gate * (1 + z * (1 - gate))
-    return y * z * gate
+    return y * z * (sigmoid_in_half_precision(z) if HALF else sigmoid(z))
 
 
 @triton.jit
@@ -169,13 +172,13 @@ def seen(state, C, total):
 def scan_fwd_kernel(
     p_u, p_delta, p_z, p_dy, p_steps, p_A, p_D, p_entry, p_states, p_y,
     length, padded, row_length, blocks, stride_zb, stride_zl, stride_dyb, stride_dyl,
-    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr,
-    BLOCK: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
+    d: tl.constexpr, n: tl.constexpr, FOR_GRADIENT: tl.constexpr, WHOLE: tl.constexpr,
+    BLOCK: tl.constexpr, STAGES: tl.constexpr, STATES: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Grid (chunks, channel blocks, b): y (b, length, d), both directions one after the other, their sum gated.
 
     FOR_GRADIENT: y is the gradient of z instead, and the state that enters each block is kept, in states (2, b, chunks,
-    blocks, n, d).
+    blocks, n, d). WHOLE: the sequence has whole tiles.
     """
     i_c, i_d, i_b = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     chunks, batch = tl.num_programs(0), tl.num_programs(2)
@@ -184,7 +187,6 @@ def scan_fwd_kernel(
     m_d, m_n = below(o_d, d, CHANNELS), below(states, n, STATES)
     o_state, m_state = states[:, None] * d + o_d[None, :], m_n[:, None] & m_d[None, :]
     o_tile = rows[:, None] * d + o_d[None, :]
-    o_steps, o_lines = lines_of_steps(row_length, STEPS), lines_of_channels(i_d, d, CHANNELS)
     for i_dir in tl.static_range(2):
         sign = 1 - 2 * i_dir
         o_chunk = (i_dir * batch + i_b) * chunks + i_c + i_dir * (chunks - 1 - 2 * i_c)
@@ -192,53 +194,36 @@ def scan_fwd_kernel(
         D = tl.load(p_D + i_dir * d + o_d, m_d, 0.0).to(tl.float32)
         state = tl.load(p_entry + o_chunk * n * d + o_state, m_state, 0.0)
         o_step = o_chunk * blocks * BLOCK  # chunks follow each other without gaps
-        p_tile_u = p_u + o_step * d
-        p_tile_delta = p_delta + o_step * d
-        p_step = p_steps + o_step * row_length
-        p_block = p_states + o_chunk * blocks * n * d
-        t_0 = i_dir * (padded - 1) + sign * (i_c + i_dir * (chunks - 1 - 2 * i_c)) * blocks * BLOCK
-        for i_block in range(blocks):
+        t_first = i_dir * (padded - 1) + sign * (i_c + i_dir * (chunks - 1 - 2 * i_c)) * blocks * BLOCK
+        for i in tl.range(0, blocks * (BLOCK // STEPS), num_stages=STAGES):
             if FOR_GRADIENT:
-                tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_state)
-                p_block += n * d
-            for i_tile in range(BLOCK // STEPS):
-                t = sign * rows[:, None]
-                mask = (t_0 + t < length) & m_d[None, :]
-                p_tile = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
-                last = (i_block == blocks - 1) & (i_tile == BLOCK // STEPS - 1)
-                ahead = tl.where(last, 0, STEPS)
-                prefetch(p_step + ahead * row_length + o_steps)
-                prefetch(p_tile_u + (ahead + rows)[:, None] * d + o_lines)
-                prefetch(p_tile_delta + (ahead + rows)[:, None] * d + o_lines)
-                if i_dir == 1:
-                    # read now, for they are needed when the states are computed
-                    first = tl.load(p_tile, mask, 0.0)
-                    t_far, t_ahead = t_0.to(tl.int64), tl.minimum(t_0 + sign * (ahead + rows), length - 1)[:, None]
-                    o_z = i_b * stride_zb + t_far * stride_zl + t * stride_zl + o_d[None, :]
-                    z = tl.load(p_z + o_z, mask, 0.0)
-                    prefetch(p_y + (i_b * length + t_ahead) * d + o_lines)
-                    prefetch(p_z + i_b * stride_zb + t_ahead.to(tl.int64) * stride_zl + o_lines)
-                    dy = z
-                    if FOR_GRADIENT:
-                        o_dy = i_b * stride_dyb + t_far * stride_dyl + t * stride_dyl + o_d[None, :]
-                        dy = tl.load(p_dy + o_dy, mask, 0.0)
-                        prefetch(p_dy + i_b * stride_dyb + t_ahead.to(tl.int64) * stride_dyl + o_lines)
-                delta = tl.load(p_tile_delta + o_tile, m_d[None, :], 0.0).to(tl.float32)
-                u = tl.load(p_tile_u + o_tile, m_d[None, :], 0.0).to(tl.float32)
-                x = delta * u
-                y = tl.zeros([STEPS, CHANNELS], tl.float32)
-                for j in tl.static_range(STEPS):
-                    B = tl.load(p_step + states, m_n, 0.0)
-                    C = tl.load(p_step + n + states, m_n, 0.0)
-                    p_step += row_length
-                    decay = tl.exp2(A * row(delta, rows, j)[None, :])
-                    state = decay * state + row(x, rows, j)[None, :] * B[:, None]
-                    y = with_row(y, rows, j, seen(state, C, D * row(u, rows, j)))
-                if i_dir == 1:
-                    y = gated(y + first.to(tl.float32), z.to(tl.float32), dy.to(tl.float32), FOR_GRADIENT)
-                tl.store(p_tile, y.to(p_y.dtype.element_ty), mask)
-                p_tile_u += STEPS * d
-                p_tile_delta += STEPS * d
-                t_0 += sign * STEPS
+                p_block = p_states + (o_chunk * blocks + i // (BLOCK // STEPS)) * n * d
+                m_block = m_state & (i % (BLOCK // STEPS) == 0)
+                tl.store(p_block + o_state, state.to(p_states.dtype.element_ty), m_block)
+            p_step = p_steps + (o_step + i * STEPS) * row_length
+            p_tile = (o_step + i * STEPS) * d + o_tile
+            delta = tl.load(p_delta + p_tile, m_d[None, :], 0.0).to(tl.float32)
+            u = tl.load(p_u + p_tile, m_d[None, :], 0.0).to(tl.float32)
+            x = delta * u
+            y = tl.zeros([STEPS, CHANNELS], tl.float32)
+            for j in tl.static_range(STEPS):
+                B = tl.load(p_step + j * row_length + states, m_n, 0.0)
+                C = tl.load(p_step + j * row_length + n + states, m_n, 0.0)
+                decay = tl.exp2(A * row(delta, rows, j)[None, :])
+                state = decay * state + row(x, rows, j)[None, :] * B[:, None]
+                y = with_row(y, rows, j, seen(state, C, D * row(u, rows, j)))
+            t_0, t = t_first + sign * i * STEPS, sign * rows[:, None]
+            mask = (t_0 + (tl.zeros_like(t) if WHOLE else t) < length) & m_d[None, :]
+            p_token = p_y + (i_b * length + t_0) * d + t * d + o_d[None, :]
+            if i_dir == 1:
+                y += tl.load(p_token, mask, 0.0).to(tl.float32)
+                o_z = i_b * stride_zb + t_0.to(tl.int64) * stride_zl + t * stride_zl + o_d[None, :]
+                z = tl.load(p_z + o_z, mask, 0.0).to(tl.float32)
+                dy = z
+                if FOR_GRADIENT:
+                    o_dy = i_b * stride_dyb + t_0.to(tl.int64) * stride_dyl + t * stride_dyl + o_d[None, :]
+                    dy = tl.load(p_dy + o_dy, mask, 0.0).to(tl.float32)
+                y = gated(y, z, dy, FOR_GRADIENT, p_y.dtype.element_ty.primitive_bitwidth == 16)
+            tl.store(p_token, y.to(p_y.dtype.element_ty), mask)
         # the second direction reads what other threads may have written
         tl.debug_barrier()

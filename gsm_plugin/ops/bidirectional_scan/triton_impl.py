@@ -54,16 +54,17 @@ class _BidirectionalScan(torch.autograd.Function):
 def _inputs(
     x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, kept: torch.dtype, for_gradient: bool
 ) -> tuple[Tensor, ...]:
-    """Inputs of every step: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded) and by steps.
+    """Inputs of all steps: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded), B and C by steps.
 
-    The latter, B, C and dt, is (2, b, padded, row length). c and the former are filled for a gradient alone.
+    The last is (2, b, padded, row length). c and dt, B and C together are filled for a gradient alone.
     """
     u = torch.empty(2, sizes.b, sizes.padded, sizes.d, dtype=kept, device=x.device)
     c = torch.empty_like(u) if for_gradient else u
     config, groups, group, channel_blocks = plan.convolve_config(sizes)
     triton_convolution.convolve_fwd_kernel[groups, channel_blocks, sizes.b](
         x, prepared.conv_weight, prepared.conv_bias, c, u, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
-        FOR_GRADIENT=for_gradient, WINDOW=plan.power_of_two(max(1, 2 * sizes.width - 2)), **config,
+        FOR_GRADIENT=for_gradient, STAGES=plan.CONVOLVE_STAGES, WINDOW=plan.power_of_two(max(1, 2 * sizes.width - 2)),
+        **config,
     )  # fmt: skip
     steps = plan.float32(x, 2, sizes.b, sizes.padded, sizes.row_length)
     small = plan.float32(x, 2, sizes.b, sizes.rows, sizes.padded) if for_gradient else steps
@@ -120,7 +121,8 @@ def _scan(
     triton_forward.scan_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), sizes.b](
         u, delta, z, dy, steps, prepared.A, prepared.D, entry, states, y, sizes.length, sizes.padded, sizes.row_length,
         sizes.blocks, z.stride(0), z.stride(1), dy.stride(0), dy.stride(1),
-        FOR_GRADIENT=for_gradient, BLOCK=plan.BLOCK, **plan.scan_config(sizes),
+        FOR_GRADIENT=for_gradient, WHOLE=sizes.length % plan.STEPS == 0, BLOCK=plan.BLOCK, STAGES=plan.STAGES,
+        **plan.scan_config(sizes),
     )  # fmt: skip
 
 
@@ -172,8 +174,9 @@ def _convolve_bwd(x: Tensor, dc: Tensor, weight: Tensor, sizes: plan.Sizes) -> t
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = plan.float32(x, sizes.b * groups, 2, sizes.width + 1, sizes.d)
     triton_convolution.convolve_bwd_kernel[groups, channel_blocks, sizes.b](
-        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1), **config
-    )
+        x, dc, weight, dx, sums, sizes.length, sizes.padded, group, x.stride(0), x.stride(1),
+        TAPS=plan.power_of_two(sizes.width), **config,
+    )  # fmt: skip
     sums = sums.sum(0)
     return dx, sums[:, :-1].transpose(1, 2), sums[:, -1]
 

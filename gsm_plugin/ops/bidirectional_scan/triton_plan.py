@@ -18,8 +18,10 @@ BLOCK = 8
 WARPS_PER_MULTIPROCESSOR = 12
 LEAST_BLOCKS = 8
 REGISTERS = 168
+# Of the kernels that scan and convolve forwards, tiles that are computed or on their way into shared memory.
+STAGES, CONVOLVE_STAGES = 3, 3
 # Chunks and channels of a program of the kernel that chains the chunks.
-CHAIN_TILE = 16, 32
+CHAIN_TILE = 64, 8
 # Steps and channels of a program of the kernels that multiply matrices.
 TILE = 64
 # What two of their tiles need in float32, in bytes a block; how much exactly depends on Triton.
@@ -58,8 +60,8 @@ class Sizes(NamedTuple):
 
     @property
     def row_length(self) -> int:
-        """Of B, C and dt of a step: so many numbers that four of them can be read at once."""
-        return ceil(self.rows, 16) * 16
+        """Of B and C of a step: so many numbers that four of them can be read at once."""
+        return ceil(2 * self.n, 16) * 16
 
 
 class Prepared(NamedTuple):
@@ -102,9 +104,8 @@ def prepare(parameters: tuple[Tensor, ...], x: Tensor, kept: torch.dtype) -> Pre
 
 def convolve_config(sizes: Sizes) -> tuple[dict[str, int], int, int, int]:
     """Constants of the kernels that convolve, and their groups as in `groups`."""
-    taps = power_of_two(sizes.width)
-    tokens = max(taps, TOKENS)
-    config = {'d': sizes.d, 'width': sizes.width, 'TAPS': taps, 'STEPS': tokens, 'CHANNELS': CHANNELS}
+    tokens = max(power_of_two(sizes.width), TOKENS)
+    config = {'d': sizes.d, 'width': sizes.width, 'STEPS': tokens, 'CHANNELS': CHANNELS}
     config |= {'num_warps': 1, 'maxnreg': CONVOLVE_REGISTERS}
     return config, *groups(sizes, tokens, CHANNELS, CONVOLVE_WARPS)
 

@@ -7,7 +7,7 @@ of it in its registers: neither a recurrence over time nor a sum over states or 
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.triton_instructions import reciprocal
+from gsm_plugin.ops.triton_instructions import reciprocal, tangent
 
 LOG2E = tl.constexpr(1.4426950408889634)
 # Decay that leaves nothing of a state in float32, as a power of 1/2.
@@ -48,11 +48,20 @@ def sigmoid(x):
 
 
 @triton.jit
-def softplus(x):
-    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value."""
+def sigmoid_in_half_precision(x):
+    """To 3e-4."""
+    return 0.5 + 0.5 * tangent(0.5 * x)
+
+
+@triton.jit
+def softplus(x, HALF: tl.constexpr):
+    """max(x, 0) + log(1 + exp(-|x|)), the logarithm as a polynomial to 3e-7 of its value, or HALF to 6e-5."""
     e = tl.exp2(tl.abs(x) * -LOG2E)
-    p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
-    p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
+    if HALF:
+        p = 0.99994328 + e * (-0.49697774 + e * (0.30630061 + e * (-0.15742668 + e * 0.041347035)))
+    else:
+        p = 0.17687477 + e * (-0.10685003 + e * (0.0434939 - e * 0.008371153))
+        p = 0.99999976 + e * (-0.49997175 + e * (0.3327193 + e * (-0.24474774 + e * p)))
     return tl.maximum(x, 0.0) + e * p
 
 

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_instructions import multiply_add_pairs, prefetch
+from gsm_plugin.ops.triton_instructions import add_pairs, gelu_pairs, multiply_add_pairs, prefetch
 from gsm_plugin.ops.triton_normal import distribution_in_half_precision, normal_distribution
 
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
@@ -28,18 +28,18 @@ _LEAST_ROWS = 8
 def depthwise_conv_gelu_triton(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Computes `depthwise_conv_gelu`, arguments and result as described there; sums in float32 (float64 in float64).
 
-    In float16 without gradients, a sum is of three in float16, of nine products each.
+    In float16 without gradients, sums and GELU are in float16, too; a sum is one of three, of nine products each.
     """
-    sums_of_nine = tl.float16 if x.dtype == torch.float16 and not torch.is_grad_enabled() else _sum_dtype(x)
-    return _DepthwiseConvGelu.apply(x.contiguous(), weight, bias.contiguous(), sums_of_nine)
+    sums = tl.float16 if x.dtype == torch.float16 and not torch.is_grad_enabled() else _sum_dtype(x)
+    return _DepthwiseConvGelu.apply(x.contiguous(), weight, bias.contiguous(), sums)
 
 
 class _DepthwiseConvGelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, sums_of_nine: tl.dtype) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, sums: tl.dtype) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         output = torch.empty_like(x)
-        _convolve(x, weight, bias, None, output, sums_of_nine)
+        _convolve(x, weight, bias, None, output, sums)
         return output
 
     @staticmethod
@@ -75,9 +75,7 @@ def _plan(x: Tensor, columns: int, channels: int) -> _Plan:
     return _Plan(frames, rows, columns, channels, full_height * triton.cdiv(h, rows), channel_blocks)
 
 
-def _convolve(
-    x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None, output: Tensor, sums_of_nine: tl.dtype
-) -> None:
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None, output: Tensor, sums: tl.dtype) -> None:
     """Writes the result, or with `grad` (of the result) the gradient of what GELU is applied to."""
     if not x.numel():
         return
@@ -86,7 +84,7 @@ def _convolve(
     depthwise_conv_fwd_kernel[plan.pieces * plan.channel_blocks,](
         x, taps, bias, x if grad is None else grad, output, *x.shape[1:4], plan.rows, C=x.shape[4],
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
-        BACKWARD=grad is not None, NINE=sums_of_nine, DTYPE=_sum_dtype(x), num_warps=4,
+        BACKWARD=grad is not None, DTYPE=sums, num_warps=4,
     )  # fmt: skip
 
 
@@ -114,16 +112,13 @@ def _sum_dtype(x: Tensor) -> tl.dtype:
 def depthwise_conv_fwd_kernel(
     p_x, p_taps, p_bias, p_grad, p_output, T, H, W, ROWS, C: tl.constexpr,
     FRAMES: tl.constexpr, WHOLE: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
-    BACKWARD: tl.constexpr, NINE: tl.constexpr, DTYPE: tl.constexpr,
+    BACKWARD: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Grid (pieces * channel blocks); x, grad, output (b, t, h, w, c), taps (27, c), bias (c).
-
-    NINE: type in which the products of a loaded row are summed.
-    """
+    """Grid (pieces * channel blocks); x, grad, output (b, t, h, w, c), taps (27, c), bias (c), sums of type DTYPE."""
     i_frame, i_first, i_column, i_channel, o_piece, _ = _place(T, H, W, C, ROWS, FRAMES, COLUMNS, CHANNELS)
     o_block = o_piece + i_column[:, None] * C + i_channel[None, :]
     masks = _neighbour_masks(i_column, i_channel, W, C)
-    taps = _load_taps(p_taps, i_channel, C, NINE)
+    taps = _load_taps(p_taps, i_channel, C, DTYPE)
     b_bias = tl.load(p_bias + i_channel, mask=i_channel < C, other=0).to(DTYPE)[None, :]
     start = _repeat(b_bias + tl.zeros((COLUMNS, CHANNELS), DTYPE), FRAMES)
     before, here = start, start
@@ -132,7 +127,7 @@ def depthwise_conv_fwd_kernel(
     for i_row in range(i_first - 1, i_end + 1):
         prefetch(p_x + o_lines + (tl.minimum(i_row + 1, H - 1) - i_first).to(tl.int64) * (W * C))
         o_row = o_block + (i_row - i_first).to(tl.int64) * (W * C)
-        row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, NINE)
+        row = _load_neighbours(p_x + o_row, masks, i_row, i_frame, T, H, W, C, FRAMES, WHOLE, DTYPE)
         done = _add_row(before, row, taps, 2, FRAMES, WHOLE)
         before = _add_row(here, row, taps, 1, FRAMES, WHOLE)
         here = _add_row(start, row, taps, 0, FRAMES, WHOLE)
@@ -143,6 +138,8 @@ def depthwise_conv_fwd_kernel(
                 b_distribution, b_density = normal_distribution(done[f])
                 b_grad = tl.load(p_grad + o_done, mask=m_done, other=0).to(DTYPE)
                 b_result = b_grad * (b_distribution + done[f] * b_density)
+            elif done[f].dtype == tl.float16:
+                b_result = gelu_pairs(done[f])
             elif p_output.dtype.element_ty.primitive_bitwidth == 16:
                 b_result = done[f] * distribution_in_half_precision(done[f])
             else:
@@ -280,7 +277,7 @@ def _load_frames(p_row, m_block, i_frame, T, H, W, C, FRAMES: tl.constexpr, WHOL
 
 @triton.jit
 def _add_row(sums, row, taps, J: tl.constexpr, FRAMES: tl.constexpr, WHOLE: tl.constexpr):
-    """Adds a loaded row to a row of results, by the taps of height J; the nine products first, in the row's type."""
+    """Adds a loaded row to a row of results, by the taps of height J; the nine products first."""
     results = ()
     for f in tl.static_range(FRAMES):
         b_sum = tl.zeros_like(row[0])
@@ -292,7 +289,7 @@ def _add_row(sums, row, taps, J: tl.constexpr, FRAMES: tl.constexpr, WHOLE: tl.c
                         b_sum = multiply_add_pairs(tap, value, b_sum)
                     else:
                         b_sum += tap * value
-        results += (sums[f] + b_sum.to(sums[f].dtype),)
+        results += (add_pairs(sums[f], b_sum) if b_sum.dtype == tl.float16 else sums[f] + b_sum,)
     return results
 
 

@@ -6,8 +6,8 @@ import triton.language as tl
 from torch import Tensor
 
 from gsm_plugin.ops.gated_feed_forward.composed import empty_output
+from gsm_plugin.ops.triton_instructions import gelu_pairs
 from gsm_plugin.ops.triton_masks import below
-from gsm_plugin.ops.triton_normal import distribution_in_half_precision
 
 # Rows of a program and its warps, channels that it multiplies at once, and weights of how many such steps are in shared
 # memory at a time.
@@ -73,7 +73,7 @@ def gated_feed_forward_kernel(
         value = tl.dot(normed_1, _transposed(p_value, c_1, m_1, C, n, m_n).to(FACTOR), value)
         gate += tl.load(p_gate_bias + n, m_n, 0.0).to(tl.float32)[None, :]
         value += tl.load(p_value_bias + n, m_n, 0.0).to(tl.float32)[None, :]
-        gated = (gate * distribution_in_half_precision(gate) * value).to(FACTOR)
+        gated = (gelu_pairs(gate.to(tl.float16)).to(tl.float32) * value).to(FACTOR)
         sum_0 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_0, m_0).to(FACTOR), sum_0)
         sum_1 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_1, m_1).to(FACTOR), sum_1)
     sum_0 += tl.load(p_out_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
