@@ -58,16 +58,16 @@ class ImplicitWarp(nn.Module):
         """Weights of q, of k and v side by side, and what they make of the positions in a cell.
 
         Args:
-            dtype: Without gradients, the type in which pixels are projected and the positions are added to them, so
-                that no call has to cast anything.
+            dtype: Without gradients, the type in which pixels are projected, so that no call has to cast weights.
         """
         cell = self.position_bias[0]
         # k and v are linear, so each source pixel is projected once and the positions are projected apart.
         key_value = torch.cat((self.k.weight, self.v.weight)), torch.cat((self.k.bias, self.v.bias))
+        weights = self.q.weight, self.q.bias, *key_value
+        weights = weights if dtype is None else tuple(weight.to(dtype) for weight in weights)
         with precision_of_ends(cell):
             positions = cell @ self.k.weight.t(), cell @ self.v.weight.t()
-        projections = CellProjections(self.q.weight, self.q.bias, *key_value, *positions)
-        return projections if dtype is None else CellProjections(*(tensor.to(dtype) for tensor in projections))
+        return CellProjections(*weights, *positions)
 
     def forward(
         self, frames: Tensor, target: Tensor, flow: Tensor, projections: CellProjections | None = None

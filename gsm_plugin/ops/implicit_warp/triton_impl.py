@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.triton_cells import cut, landing, sort_by_cell, sum_cells
-from gsm_plugin.ops.triton_instructions import add_pairs
 from gsm_plugin.ops.triton_masks import below
 
 # Rows of a program, one for each pixel and head; forwards, where a thread has one, its warps, and channels that the
@@ -70,12 +69,8 @@ def load_rows(p_x, i_pixel, stride, o_c, mask, DTYPE: tl.constexpr):
 
 @triton.jit
 def load_cell(p_x, i_source, stride, p_position, o_c, mask, m_c, DTYPE: tl.constexpr):
-    """Keys or values of one pixel of each cell, with what their position adds; the sum in float16 if both are."""
-    x = tl.load(p_x + (i_source.to(tl.int64) * stride)[:, None] + o_c, mask, 0.0)
-    position = tl.load(p_position + o_c, m_c, 0.0)
-    if x.dtype == tl.float16 and position.dtype == tl.float16:
-        return add_pairs(x, position).to(DTYPE)
-    return x.to(DTYPE) + position.to(DTYPE)
+    """Keys or values of one pixel of each cell, with what their position adds."""
+    return load_rows(p_x, i_source, stride, o_c, mask, DTYPE) + tl.load(p_position + o_c, m_c, 0.0).to(DTYPE)
 
 
 @triton.jit
@@ -107,21 +102,19 @@ def attend(
     A thread has whole parts of a row, so that sums over channels need no other.
     """
     c: tl.constexpr = HEADS * DIM
-    # in the place of pixels that do not exist, whose rows nobody writes, the first one: a load without mask is faster
-    i_pixel = tl.where(m_pixel, i_pixel, 0)
-    m_row = below(i_head, HEADS, triton.next_power_of_2(HEADS))[:, None]
+    m_row = (m_pixel & (i_head < HEADS))[:, None]
     s_0, s_1, s_2, s_3 = cell(p_flow, i_pixel, m_pixel, height, width)
     l_0 = tl.zeros([i_head.shape[0]], DTYPE)
     l_1, l_2, l_3 = l_0, l_0, l_0
     for i in tl.static_range(triton.cdiv(DIM, PART)):
         o_c, m_c = part_of(i_head, i, DIM, PART)
         mask = m_row & m_c
-        query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE)
+        query = load_rows(p_query, i_pixel, stride_query, o_c, mask, DTYPE) * SCALE
         l_0 += tl.sum(query * load_cell(p_key, s_0, stride_key, p_key_position, o_c, mask, mask, DTYPE), 1)
         l_1 += tl.sum(query * load_cell(p_key, s_1, stride_key, p_key_position + c, o_c, mask, mask, DTYPE), 1)
         l_2 += tl.sum(query * load_cell(p_key, s_2, stride_key, p_key_position + 2 * c, o_c, mask, mask, DTYPE), 1)
         l_3 += tl.sum(query * load_cell(p_key, s_3, stride_key, p_key_position + 3 * c, o_c, mask, mask, DTYPE), 1)
-    w_0, w_1, w_2, w_3 = softmax(l_0 * SCALE, l_1 * SCALE, l_2 * SCALE, l_3 * SCALE)
+    w_0, w_1, w_2, w_3 = softmax(l_0, l_1, l_2, l_3)
     parts = ()
     for i in tl.static_range(triton.cdiv(DIM, PART)):
         o_c, m_c = part_of(i_head, i, DIM, PART)
