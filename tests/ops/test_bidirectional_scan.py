@@ -49,7 +49,7 @@ def test_torch_matches_naive(length):
 
 
 @pytest.mark.parametrize('step', [0.0, -5.0])
-@pytest.mark.parametrize('length, batch, d', [(1, 1, 3), (9, 2, 5)])
+@pytest.mark.parametrize('length, batch, d', [(1, 1, 3), (12, 1, 3), (9, 2, 5)])
 def test_triton_matches_naive(triton_impl, length, batch, d, step):
     tensors = inputs(length, batch, d, n=2, rank=1, step=step)
     assert_same_function(triton_backend, with_backend('naive'), tensors, torch.float32)
