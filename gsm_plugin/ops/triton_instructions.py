@@ -63,7 +63,7 @@ def add_pairs(a, b):
 
 @triton.jit
 def gelu_pairs(x):
-    """GELU in float16, two at a time, to 1e-3 of the larger of it and 1; the largest number instead of infinity.
+    """GELU in float16, two at a time, to 2e-3 of the larger of it and 1; the largest number instead of infinity.
 
     The distribution of the standard normal distribution is (1 + tanh q(x)) / 2, where q is a polynomial that was fitted
     to it, to 3e-5.

@@ -58,7 +58,7 @@ def test_pairs_of_float16():
     # the interpreter rounds the product as well
     assert ((product - (exact + x.double())).abs() <= 5e-4 * (2 * exact.abs() + x.abs())).all()
     expected = torch.nn.functional.gelu(x.double())
-    assert ((gelu - expected).abs() <= 1e-3 * expected.abs().clamp(min=1)).all()
+    assert ((gelu - expected).abs() <= 2e-3 * expected.abs().clamp(min=1)).all()
 
 
 def test_gelu_of_what_float16_cannot_hold():
