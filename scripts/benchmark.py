@@ -140,15 +140,17 @@ def _works(text: str) -> list[str]:
     if text in SETS:
         return SETS[text]
     try:
-        kind, network, *_, precision = _split(text)
+        kind, network, *sides, precision = _split(text)
     except ValueError:
-        kind = network = precision = ''
+        kind, network, sides, precision = '', '', [], ''
     if kind not in ('infer', 'train') or precision not in PRECISIONS:
         raise argparse.ArgumentTypeError(
             f'{text!r} is neither one of {", ".join(SETS)} nor like infer:gsm:16x180x320:bf16'
         )
     if network not in NETWORKS:
         raise argparse.ArgumentTypeError(f'{network!r} is not one of {", ".join(NETWORKS)}')
+    if min(sides) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} has {min(sides)} frames or pixels along a side; give 1 or more')
     return [text]
 
 

@@ -64,7 +64,7 @@ def main() -> int:
         calls[op] += event.count
     total = sum(totals.values())
     rows = [
-        [op, f'{ms:.3f}', f'{ms / total:.1%}', f'{calls[op] / units:.0f}']
+        [op, f'{ms:.3f}', f'{ms / total:.1%}', f'{round(calls[op] / units, 1):g}']
         for op, ms in sorted(totals.items(), key=lambda item: -item[1])
     ]
     of = 'a step' if args.train else 'a frame'

@@ -8,7 +8,6 @@ tl = pytest.importorskip('triton.language')
 
 from gsm_plugin.ops.triton_instructions import (  # noqa: E402
     add_pairs,
-    gelu_pairs,
     multiply_add_pairs,
     reciprocal,
     sine,
@@ -26,12 +25,11 @@ def _single_kernel(p_x, p_reciprocal, p_sine, p_tangent, COUNT: tl.constexpr):
 
 
 @triton.jit
-def _pairs_kernel(p_x, p_y, p_sum, p_product, p_gelu, COUNT: tl.constexpr):
+def _pairs_kernel(p_x, p_y, p_sum, p_product, COUNT: tl.constexpr):
     i = tl.arange(0, COUNT)
     x, y = tl.load(p_x + i), tl.load(p_y + i)
     tl.store(p_sum + i, add_pairs(x, y))
     tl.store(p_product + i, multiply_add_pairs(x, y, x))
-    tl.store(p_gelu + i, gelu_pairs(x))
 
 
 def test_single_instructions_are_as_near_as_they_say():
@@ -43,27 +41,12 @@ def test_single_instructions_are_as_near_as_they_say():
         assert ((result - expected).abs() <= bound * expected.abs() + 7e-7).all()
 
 
-def _of_pairs(x, y):
-    results = [torch.full_like(x, torch.nan) for _ in range(3)]
-    _pairs_kernel[(1,)](x, y, *results, len(x))
-    return results
-
-
 def test_pairs_of_float16():
     x = torch.linspace(-9, 9, 2**12, device=DEVICE).half()
     y = x.flip(0).roll(77) / 7
-    total, product, gelu = _of_pairs(x, y)
+    total, product = (torch.full_like(x, torch.nan) for _ in range(2))
+    _pairs_kernel[(1,)](x, y, total, product, len(x))
     torch.testing.assert_close(total, x + y, rtol=0, atol=0)
     exact = x.double() * y.double()
     # the interpreter rounds the product as well
     assert ((product - (exact + x.double())).abs() <= 5e-4 * (2 * exact.abs() + x.abs())).all()
-    expected = torch.nn.functional.gelu(x.double())
-    assert ((gelu - expected).abs() <= 2e-3 * expected.abs().clamp(min=1)).all()
-
-
-def test_gelu_of_what_float16_cannot_hold():
-    infinity = float('inf')
-    x = torch.tensor([-infinity, -65504.0, -20.0, 0.0, 300.0, 65504.0, infinity, 1.0], device=DEVICE).half()
-    gelu = _of_pairs(x, x)[2]
-    assert gelu[:3].abs().max() < 1e-2
-    assert gelu[3:7].tolist() == [0.0, 300.0, 65504.0, 65504.0]
