@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gsm_plugin.ops.colour_convolution.composed import colour_convolution_naive, colour_convolution_torch
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'colour_convolution'
@@ -62,9 +63,8 @@ def _check_sizes(x: Tensor, x_bias: Tensor, weight: Tensor, bias: Tensor, images
             f'x has the shape {tuple(x.shape)} and images {tuple(images.shape)}; give (n, c, h, w) and (n, m, h, w).'
         )
     c, m = x.shape[1], images.shape[1]
-    for name, parameter, shape in (('x_bias', x_bias, (c,)), ('weight', weight, (m, c, 3, 3)), ('bias', bias, (m,))):
-        if parameter.shape != shape:
-            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels, {m} colours need {shape}.')
+    parameters = ('x_bias', x_bias, (c,)), ('weight', weight, (m, c, 3, 3)), ('bias', bias, (m,))
+    check_shapes(f'{c} channels, {m} colours need', parameters)
 
 
 def _why_no_kernel(x: Tensor, weight: Tensor) -> str | None:

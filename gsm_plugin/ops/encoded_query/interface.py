@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.encoded_query.composed import encoded_query_naive, encoded_query_torch
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'encoded_query'
@@ -62,6 +63,4 @@ def _check_sizes(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor) -> 
             f'encoded_query got target {tuple(target.shape)} and flow {tuple(flow.shape)}; '
             f'give (m, h, w, c) with c a multiple of 4 and (n, 2, h, w) with n a multiple of m.'
         )
-    for name, parameter, shape in (('weight', weight, (c, c)), ('bias', bias, (c,))):
-        if parameter.shape != shape:
-            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {shape}.')
+    check_shapes(f'{c} channels need', (('weight', weight, (c, c)), ('bias', bias, (c,))))

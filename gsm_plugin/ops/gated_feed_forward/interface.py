@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.gated_feed_forward.composed import gated_feed_forward_composed, gated_feed_forward_naive
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'gated_feed_forward'
@@ -108,6 +109,4 @@ def _check_sizes(x: Tensor, attended: Tensor, parameters: FeedForward, into: Ten
     if into is not None and into.shape != x.shape:
         raise ValueError(f'into has the shape {tuple(into.shape)}; give that of x, {tuple(x.shape)}.')
     shapes = FeedForward((c, k), (c,), (c,), (c,), (n, c), (n,), (n, c), (n,), (c, n), (c,))
-    for name, parameter, shape in zip(FeedForward._fields, parameters, shapes, strict=True):
-        if parameter.shape != shape:
-            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels of x need {shape}.')
+    check_shapes(f'{c} channels of x need', zip(FeedForward._fields, parameters, shapes, strict=True))

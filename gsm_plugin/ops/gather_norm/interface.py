@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_torch
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'gather_norm'
@@ -87,13 +88,9 @@ def gather_norm(
 def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor) -> None:
     n, h, w, c = cells.query.shape
     expected = Cells(*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c))
-    for name, tensor, shape in zip(Cells._fields, cells, expected, strict=True):
-        if tensor.shape != shape:
-            raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; queries {(n, h, w, c)} need {shape}.')
+    check_shapes(f'queries {(n, h, w, c)} need', zip(Cells._fields, cells, expected, strict=True))
     if c % num_heads:
         raise ValueError(f'{c} channels in {num_heads} heads; give a multiple.')
     if frames < 1 or n % frames:
         raise ValueError(f'There are {n} frames in groups of {frames}; give a multiple.')
-    for name, parameter in (('weight', weight), ('bias', bias)):
-        if parameter.shape != (c,):
-            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {(c,)}.')
+    check_shapes(f'{c} channels need', (('weight', weight, (c,)), ('bias', bias, (c,))))

@@ -6,6 +6,7 @@ from torch import Tensor
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.residual_norm.naive import residual_norm_naive
 from gsm_plugin.ops.residual_norm.torch_impl import residual_norm_torch
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'residual_norm'
@@ -101,11 +102,8 @@ def _choose(backend: str, x: Tensor):
 
 
 def _check_channels(x: Tensor, **parameters: Tensor | None) -> None:
-    for name, parameter in parameters.items():
-        if parameter is not None and parameter.shape != x.shape[-1:]:
-            raise ValueError(
-                f'{name} has the shape {tuple(parameter.shape)}; x {tuple(x.shape)} needs {tuple(x.shape[-1:])}.'
-            )
+    given = ((name, parameter, x.shape[-1:]) for name, parameter in parameters.items() if parameter is not None)
+    check_shapes(f'x {tuple(x.shape)} needs', given)
 
 
 def _check_update(x: Tensor, update: Tensor, into: Tensor | None) -> None:

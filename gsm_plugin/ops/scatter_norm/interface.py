@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.scatter_norm.composed import scatter_norm_naive, scatter_norm_torch
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'scatter_norm'
@@ -90,6 +91,4 @@ def _check_sizes(frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumA
         )
     if frames.numel() and not frames[0, 0].is_contiguous():
         raise ValueError(f'A frame has the strides {frames.stride()[2:]}; give contiguous frames, {(w * c, c, 1)}.')
-    for name, parameter in zip(SumAndNorm._fields, parameters, strict=True):
-        if parameter.shape != (c,):
-            raise ValueError(f'{name} has the shape {tuple(parameter.shape)}; {c} channels need {(c,)}.')
+    check_shapes(f'{c} channels need', zip(SumAndNorm._fields, parameters, [(c,)] * len(parameters), strict=True))

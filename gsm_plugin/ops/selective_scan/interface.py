@@ -7,6 +7,7 @@ from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.half_precision import computing_type, round_to, saturate
 from gsm_plugin.ops.selective_scan.naive import selective_scan_naive
 from gsm_plugin.ops.selective_scan.torch_impl import selective_scan_torch
+from gsm_plugin.ops.shapes import check_shapes
 
 OP = 'selective_scan'
 
@@ -73,7 +74,6 @@ def selective_scan(
 def _check_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:
     b, d, length = u.shape
     n = A.shape[-1]
-    expected = {'delta': (delta, (b, d, length)), 'A': (A, (d, n)), 'B': (B, (b, n, length)), 'C': (C, (b, n, length))}
-    for name, (tensor, shape) in expected.items():
-        if tensor.shape != shape:
-            raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; u {tuple(u.shape)} needs {shape}.')
+    steps = (b, n, length)
+    expected = ('delta', delta, (b, d, length)), ('A', A, (d, n)), ('B', B, steps), ('C', C, steps)
+    check_shapes(f'u {tuple(u.shape)} needs', expected)

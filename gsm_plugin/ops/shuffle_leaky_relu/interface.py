@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.shuffle_leaky_relu.naive import shuffle_leaky_relu_naive
 from gsm_plugin.ops.shuffle_leaky_relu.torch_impl import shuffle_leaky_relu_torch
 from gsm_plugin.ops.triton_support import why_no_triton
@@ -48,8 +49,7 @@ def shuffle_leaky_relu(x: Tensor, bias: Tensor, factor: int = 1, slope: float = 
     """
     if x.ndim != 4 or factor < 1 or x.shape[1] % factor**2:
         raise ValueError(f'x has the shape {tuple(x.shape)}; with factor {factor} give (n, c * factor**2, h, w).')
-    if bias.shape != x.shape[1:2]:
-        raise ValueError(f'bias has the shape {tuple(bias.shape)}; x {tuple(x.shape)} needs {tuple(x.shape[1:2])}.')
+    check_shapes(f'x {tuple(x.shape)} needs', [('bias', bias, x.shape[1:2])])
     if slope <= 0:
         raise ValueError(f'slope is {slope}; set a number greater than 0.')
     last = x.is_contiguous(memory_format=torch.channels_last)
