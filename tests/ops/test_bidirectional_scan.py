@@ -71,7 +71,8 @@ def test_triton_carries_tokens_over_tiles(triton_impl, monkeypatch, width):
     assert_same_function(triton_backend, with_backend('naive'), [x, z, conv[..., :width], *rest], torch.float32)
 
 
-@pytest.mark.parametrize('width, n', [(1, 1), (2, 3), (6, 3)])
+# with 8 states, B and C of a step fill their row
+@pytest.mark.parametrize('width, n', [(1, 1), (2, 3), (6, 3), (4, 8)])
 def test_triton_matches_naive_with_other_widths_and_states(triton_impl, width, n):
     x, z, conv, *rest = inputs(9, 1, 3, n=n, rank=2)
     conv = torch.cat((conv, conv.flip(2)), 2)[:, :, :width]
@@ -111,6 +112,17 @@ def test_triton_reads_strided_input_and_gradients(triton_impl):
     x, z, *parameters = inputs(5, 2, 3, n=2, rank=1)
     tensors = [torch.cat((x, z), -1), *parameters]
     assert_same_function(halves(triton_backend), halves(with_backend('naive')), tensors, torch.float32)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('batch', [1, 2])
+def test_triton_in_half_precision(triton_impl, batch, dtype):
+    tensors = [x.to(dtype) for x in inputs(13, batch, 5, n=2, rank=1)]
+    expected = with_backend('naive')(*(x.double() for x in tensors))
+    with torch.no_grad(), poisoned_memory():
+        actual = triton_backend(*tensors)
+    assert actual.dtype == dtype
+    assert (actual - expected).norm() <= {torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype] * expected.norm()
 
 
 @pytest.mark.parametrize('kept', [torch.bfloat16, torch.float16])
