@@ -37,8 +37,8 @@ def sine(x):
 
 
 @triton.jit
-def tangent(x):
-    """The hyperbolic tangent, to 5e-4 of it."""
+def hyperbolic_tangent(x):
+    """To 5e-4 of it."""
     if INTERPRETED:
         return 1.0 - 2.0 / (1.0 + tl.exp(2.0 * x))
     return tl.inline_asm_elementwise('tanh.approx.f32 $0, $1;', '=f,f', [x], tl.float32, is_pure=True, pack=1)

@@ -1,4 +1,4 @@
-"""What GELU and its derivative are made of, for Triton kernels."""
+"""GELU, and what it and its derivative are made of, for Triton kernels."""
 
 import triton
 import triton.language as tl

@@ -8,10 +8,10 @@ tl = pytest.importorskip('triton.language')
 
 from gsm_plugin.ops.triton_instructions import (  # noqa: E402
     add_pairs,
+    hyperbolic_tangent,
     multiply_add_pairs,
     reciprocal,
     sine,
-    tangent,
 )
 
 
@@ -21,7 +21,7 @@ def _single_kernel(p_x, p_reciprocal, p_sine, p_tangent, COUNT: tl.constexpr):
     x = tl.load(p_x + i)
     tl.store(p_reciprocal + i, reciprocal(x))
     tl.store(p_sine + i, sine(x))
-    tl.store(p_tangent + i, tangent(x))
+    tl.store(p_tangent + i, hyperbolic_tangent(x))
 
 
 @triton.jit

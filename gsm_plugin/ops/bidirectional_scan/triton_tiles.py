@@ -7,7 +7,7 @@ of it in its registers: neither a recurrence over time nor a sum over states or 
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.triton_instructions import reciprocal, tangent
+from gsm_plugin.ops.triton_instructions import hyperbolic_tangent, reciprocal
 
 LOG2E = tl.constexpr(1.4426950408889634)
 # Decay that leaves nothing of a state in float32, as a power of 1/2.
@@ -50,7 +50,7 @@ def sigmoid(x):
 @triton.jit
 def sigmoid_in_half_precision(x):
     """To 3e-4."""
-    return 0.5 + 0.5 * tangent(0.5 * x)
+    return 0.5 + 0.5 * hyperbolic_tangent(0.5 * x)
 
 
 @triton.jit
