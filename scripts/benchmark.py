@@ -38,6 +38,7 @@ SETS = {
         'infer:gsm:100x144x144:bf16',
         *(f'train:gsm:16x64x64:{precision}' for precision in ('bf16', 'fp16', 'fp32')),
         *(f'infer:{network}:16x180x320:{precision}' for network in BESIDE for precision in ('bf16', 'fp32')),
+        *(f'infer:{network}:100x144x144:bf16' for network in ('basicvsr', 'basicvsrpp')),
     ],
     'frames': [f'infer:gsm:{frames}x180x320:bf16' for frames in (8, 16, 32, 64, 100)],
     'pixels': [f'infer:gsm:8x{size}:bf16' for size in ('64x64', '128x128', '180x320', '270x480', '360x640', '540x960')],

@@ -125,6 +125,15 @@ def test_triton_in_half_precision(triton_impl, batch, dtype):
     assert (actual - expected).norm() <= {torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype] * expected.norm()
 
 
+def test_triton_in_float16_stays_finite_where_steps_do_not_fit(triton_impl):
+    x, z, conv, bias, x_proj, dt_proj, *rest = inputs(13, 1, 5, n=2, rank=2)
+    x_proj = torch.cat((6e4 * x_proj[:, :2].sign(), 1e-4 * x_proj[:, 2:]), 1)
+    tensors = [20 * x, z, conv, bias, x_proj, dt_proj, *rest]
+    with torch.no_grad(), poisoned_memory():
+        y = triton_backend(*(tensor.half() for tensor in tensors))
+    assert torch.isfinite(y).all()
+
+
 @pytest.mark.parametrize('kept', [torch.bfloat16, torch.float16])
 def test_steps_kept_in_half_precision_leave_the_rest_in_float32(triton_impl, kept):
     leaves = [x.float().requires_grad_() for x in inputs(9, 2, 5, n=2, rank=1)]

@@ -16,7 +16,7 @@ from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
     lines_of_steps,
     row,
     sigmoid,
-    sigmoid_in_half_precision,
+    silu_in_half_precision,
     softplus,
     with_row,
 )
@@ -34,7 +34,7 @@ def multiply_add(decay_0, state_0, decay_1, state_1):
 def project_fwd_kernel(
     p_u, p_x_proj, p_dt_proj, p_dt_bias, p_steps, p_small, p_delta,
     length, padded, d, rank, rank_2n, row_length,
-    FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, FACTOR: tl.constexpr,
+    FOR_GRADIENT: tl.constexpr, STEPS: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Grid (step blocks, 2, b): B, C -> steps (2, b, padded, row length), and delta (2, b, padded, d).
 
@@ -46,31 +46,35 @@ def project_fwd_kernel(
     o_row = tl.where(rows < two_n, rows + rank, rows - two_n)
     i_db = (i_dir * tl.num_programs(2) + i_b).to(tl.int64)
     o_step = (i_db * padded + s) * d
+    factor: tl.constexpr = p_x_proj.dtype.element_ty
     total = tl.zeros([ROWS, STEPS], tl.float32)
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
-        u = tl.load(p_u + o_step[:, None] + o_d[None, :], m_s & m_d[None, :], 0.0).to(FACTOR)
+        u = tl.load(p_u + o_step[:, None] + o_d[None, :], m_s & m_d[None, :], 0.0).to(factor)
         o_weight = (i_dir * rank_2n + o_row)[:, None] * d + o_d[None, :]
-        x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        x_proj = tl.load(p_x_proj + o_weight, m_row[:, None] & m_d[None, :], 0.0)
         total = tl.dot(x_proj, tl.trans(u), total, input_precision='tf32x3')
     m_total = m_row[:, None] & (s < padded)[None, :]
     p_step = p_steps + (i_db * padded + s)[None, :] * row_length + rows[:, None]
     tl.store(p_step, total, m_total & (rows < two_n)[:, None])
     if FOR_GRADIENT:
         tl.store(p_small + i_db * rank_2n * padded + o_row[:, None].to(tl.int64) * padded + s[None, :], total, m_total)
-    dt, m_dt = tl.trans(total).to(FACTOR), (rows >= two_n) & m_row
-    m_t = (s < length if i_dir == 0 else s >= padded - length)[:, None]
+    # 60000 and not infinity in float16
+    total = tl.clamp(total, -60000.0, 60000.0) if factor == tl.float16 else total
+    dt, m_dt = tl.trans(total).to(factor), (rows >= two_n) & m_row
+    dtype: tl.constexpr = p_delta.dtype.element_ty
+    # none for steps that fill up a chunk
+    inside = s < length if i_dir == 0 else s >= padded - length
+    most = tl.where(inside, 60000.0 if dtype == tl.float16 else float('inf'), 0.0)[:, None]
     for i_d in range(0, d, CHANNELS):
         o_d = i_d + tl.arange(0, CHANNELS)
         m_d = o_d < d
         o_weight = (i_dir * rank + o_row)[:, None] * d + o_d[None, :]
-        dt_proj = tl.load(p_dt_proj + o_weight, m_dt[:, None] & m_d[None, :], 0.0).to(FACTOR)
+        dt_proj = tl.load(p_dt_proj + o_weight, m_dt[:, None] & m_d[None, :], 0.0)
         raw = tl.dot(dt, dt_proj, input_precision='tf32x3')
         raw += tl.load(p_dt_bias + i_dir * d + o_d, m_d, 0.0).to(tl.float32)[None, :]
-        dtype: tl.constexpr = p_delta.dtype.element_ty
-        # 60000 and not infinity in float16
-        delta = tl.where(m_t, tl.minimum(softplus(raw, dtype == tl.float16), 60000.0), 0.0)
+        delta = tl.minimum(softplus(raw, dtype == tl.float16), most)
         tl.store(p_delta + o_step[:, None] + o_d[None, :], delta.to(dtype), m_s & m_d[None, :])
 
 
@@ -155,7 +159,7 @@ def gated(y, z, dy, FOR_GRADIENT: tl.constexpr, HALF: tl.constexpr):
     if FOR_GRADIENT:
         gate = sigmoid(z)
         return y * dy * gate * (1 + z * (1 - gate))
-    return y * z * (sigmoid_in_half_precision(z) if HALF else sigmoid(z))
+    return y * (silu_in_half_precision(z) if HALF else z * sigmoid(z))
 
 
 @triton.jit

@@ -74,8 +74,7 @@ def _inputs(
         u, prepared.x_proj, prepared.dt_proj, prepared.dt_bias, steps, small, delta,
         sizes.length, sizes.padded, sizes.d, sizes.rank, sizes.rows, sizes.row_length,
         FOR_GRADIENT=for_gradient, STEPS=plan.TILE, CHANNELS=plan.TILE,
-        ROWS=plan.matrix_side(sizes.rows), FACTOR=plan.factor(u),
-        num_warps=4, maxnreg=255 if kept == torch.float32 else 128,
+        ROWS=plan.matrix_side(sizes.rows), num_warps=4, maxnreg=255 if kept == torch.float32 else 128,
     )  # fmt: skip
     return c, u, delta, small, steps
 
@@ -163,7 +162,7 @@ def _inputs_bwd(
     triton_backward.inputs_bwd_kernel[groups, channel_blocks, 2 * sizes.b](
         c, prepared.x_proj, small, dsmall, ddelta, du, sums, sizes.padded, sizes.d, sizes.rank, sizes.rows, group,
         STEPS=plan.TILE, CHANNELS=plan.TILE, ROWS=plan.matrix_side(sizes.rows), RANKS=plan.matrix_side(sizes.rank),
-        FACTOR=plan.factor(c), num_warps=4, num_stages=plan.stages(c), maxnreg=255,
+        FACTOR=plan.gradient_factor(c), num_warps=4, num_stages=plan.stages(c), maxnreg=255,
     )  # fmt: skip
     return sums.sum(1).split([sizes.rows, sizes.rank], 1)
 

@@ -94,7 +94,8 @@ def _multiprocessors(device: torch.device) -> int:
 def prepare(parameters: tuple[Tensor, ...], x: Tensor, kept: torch.dtype) -> Prepared:
     """Brings the parameters into the forms that the kernels read."""
     conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
-    dtype = torch.bfloat16 if _multiplies_bfloat16(kept, x) else torch.float32
+    # Triton's interpreter knows no product of bfloat16
+    dtype = torch.float32 if kept == torch.bfloat16 and not x.is_cuda else kept
     dt_proj = dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=dtype).copy_(dt_proj.transpose(1, 2))
     A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
     x_proj = x_proj.to(dtype)
@@ -123,14 +124,10 @@ def scan_config(sizes: Sizes) -> dict[str, int]:
     return {'d': sizes.d, 'n': sizes.n, **tile, 'num_warps': 1, 'maxnreg': REGISTERS}
 
 
-def factor(x: Tensor) -> tl.dtype:
-    """Type in which matrices are multiplied."""
-    return tl.bfloat16 if _multiplies_bfloat16(x.dtype, x) else tl.float32
-
-
-def _multiplies_bfloat16(kept: torch.dtype, x: Tensor) -> bool:
+def gradient_factor(x: Tensor) -> tl.dtype:
+    """Type in which gradients of matrices are multiplied."""
     # Triton's interpreter knows no product of bfloat16
-    return x.is_cuda and kept != torch.float32
+    return tl.bfloat16 if x.is_cuda and x.dtype != torch.float32 else tl.float32
 
 
 def stages(x: Tensor) -> int:

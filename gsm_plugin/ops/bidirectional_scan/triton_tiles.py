@@ -48,9 +48,10 @@ def sigmoid(x):
 
 
 @triton.jit
-def sigmoid_in_half_precision(x):
-    """To 3e-4."""
-    return 0.5 + 0.5 * hyperbolic_tangent(0.5 * x)
+def silu_in_half_precision(x):
+    """x sigmoid(x), the sigmoid to 3e-4."""
+    half = 0.5 * x
+    return half + half * hyperbolic_tangent(half)
 
 
 @triton.jit
