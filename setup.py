@@ -68,6 +68,7 @@ if __name__ == '__main__':
             'matplotlib',
             'pyyaml',
             'requests',
+            'safetensors',
             'tqdm',
             'pillow>=10.1',
             # Its detectors, which data from-video calls, announce changes for version 1.

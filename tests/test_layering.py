@@ -1,6 +1,7 @@
 """A room imports only the rooms below it, and no two modules import each other in a circle."""
 
 import ast
+import functools
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -16,12 +17,13 @@ STOREYS = (
     ('register',),
     ('models', 'archs', 'data'),
     ('inference', 'evaluation'),
+    ('weights',),
     ('layers',),
     ('ops',),
-    ('whole_files',),
+    ('whole_files', 'wheels'),
     ('compat', '_env'),
 )
-HOSTLESS = ('inference', 'evaluation', 'layers', 'ops')
+HOSTLESS = ('inference', 'evaluation', 'weights', 'layers', 'ops')
 
 
 def storey(room):
@@ -40,6 +42,7 @@ def module_name(path):
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
+@functools.cache
 def modules():
     return {module_name(path): path for path in sorted(PACKAGE.rglob('*.py'))}
 

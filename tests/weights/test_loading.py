@@ -3,7 +3,7 @@ import torch
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.models.gsm_model import GSMModel
-from gsm_plugin.models.weights import load_weights
+from gsm_plugin.weights.loading import load_weights
 from tests.models.tiny import TinyRecurrentNet, make_options, weights_of
 
 
@@ -110,16 +110,9 @@ class Harmful:
 
 def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r'weights\.pth is no file of weights that can be read safely'):
+    with pytest.raises(UserError, match=r'it has params and Python objects: (_io|io)\.open'):
         load_weights(make_network(), save({'params': Harmful()}, tmp_path))
     assert not (tmp_path / 'harmed').exists()
-
-
-@pytest.mark.parametrize('content', [b'', b'not weights at all', b'PK\x03\x04 cut off'])
-def test_a_file_that_is_none_of_weights_is_one_sentence(tmp_path, content):
-    (tmp_path / 'weights.pth').write_bytes(content)
-    with pytest.raises(UserError, match='no file of weights that can be read safely'):
-        load_weights(make_network(), str(tmp_path / 'weights.pth'))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +130,7 @@ def test_a_file_without_weights_says_what_it_has(tmp_path, content, key, sentenc
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match=r'none\.pth does not exist; correct path: pretrain_network_g'):
+    with pytest.raises(UserError, match=r'none\.pth does not exist; correct the path'):
         load_weights(make_network(), str(tmp_path / 'none.pth'))
 
 

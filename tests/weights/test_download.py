@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data import known_weights, weight_download
-from gsm_plugin.data.known_weights import KNOWN_WEIGHTS, PartOf, Url, WeightFile, Wheel
-from gsm_plugin.data.weight_download import get_weights
+from gsm_plugin.weights import download as weight_download
+from gsm_plugin.weights import known_files as known_weights
+from gsm_plugin.weights.download import get_weights
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, PartOf, Url, WeightFile, Wheel
 
 
 def weights_file(seed=0):

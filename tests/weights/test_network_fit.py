@@ -3,8 +3,8 @@ import torch
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.layers.window_attention import relative_position_index
-from gsm_plugin.models.fitting import fit_weights, group_names, stretch_bias_table, window_of
-from gsm_plugin.models.weights import load_weights
+from gsm_plugin.weights.loading import load_weights
+from gsm_plugin.weights.network_fit import fit_weights, group_names, stretch_bias_table, window_of
 
 BASE = {'upscale': 4, 'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2}
 TABLE = 'prop_layers.0.stage.attn_blocks.blocks.0.attn.relative_position_bias_table'
