@@ -76,6 +76,8 @@ def _check(arguments: argparse.Namespace) -> None:
     print(f'{checked.clips} clips, {checked.frames} frames')
     if checked.held_out:
         print(f'{checked.clips - len(checked.held_out)} to train on, held out: {" ".join(checked.held_out)}')
+    for note in checked.notes:
+        print(f'Note: {note}')
     _report(checked.findings)
 
 

@@ -11,6 +11,7 @@ from gsm_plugin.compat import (
     distutils_version,
     joining_processes,
     jpeg_quality,
+    one_decoder,
     repeatable_flow_warp,
     resume_anywhere,
     shared_batch,
@@ -33,6 +34,7 @@ _MENDS = {
     'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
     'basicsr.data': (bad_samples.mend_builder,),
     'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
+    'basicsr.data.data_util': (one_decoder.mend_sequences,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),
@@ -40,7 +42,7 @@ _MENDS = {
     'basicsr.train': (resume_anywhere.mend,),
     'basicsr.utils.dist_util': (joining_processes.mend,),
     'basicsr.utils.file_client': (whole_lmdb.mend, bad_samples.mend_file_client),
-    'basicsr.utils.img_util': (bad_samples.mend_decoder,),
+    'basicsr.utils.img_util': (one_decoder.mend_decoder,),
 }
 
 _finder = MendingFinder(_STAND_INS, _MENDS)

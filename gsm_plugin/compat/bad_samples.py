@@ -4,19 +4,24 @@ A missing file of an LMDB and an image that cannot be decoded are `None` there, 
 """
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
+from typing import TypeVar
 
 from gsm_plugin.compat.user_error import UserError
 
 KEY = 'bad_samples'
 """Where a sample tells of those that it replaces: sentences, one a line, or an empty text."""
 
+Result = TypeVar('Result')
+
 _MOST_IN_A_ROW = 10
+_SKIP = ' To go on without it, set datasets: train: on_bad_sample: skip.'
 _last_read = ''
 
 
 class BadSample(UserError):
-    """A training sample cannot be read.
+    """A sample cannot be read.
 
     Args:
         text: One sentence, or the traceback of a worker process that ends in it, as PyTorch hands it on.
@@ -27,7 +32,7 @@ class BadSample(UserError):
 
 
 class GuardedSamples:
-    """A training set whose failures name the file, and may be replaced by other samples.
+    """A data set whose failures name the file; those of a training set may be replaced by other samples.
 
     Where samples are replaced, every one has the text `bad_samples`. Which one comes instead depends on the index
     alone, so that a resumed run sees the same.
@@ -35,10 +40,10 @@ class GuardedSamples:
     Args:
         dataset: The data set, of dictionaries.
         name: What messages call it.
-        skip: Whether to replace a sample that cannot be read.
+        skip: Whether to replace a sample that cannot be read; None where none may be replaced, as in validation.
     """
 
-    def __init__(self, dataset: object, name: str, skip: bool):
+    def __init__(self, dataset: object, name: str, skip: bool | None):
         self.dataset = dataset
         self._name = name
         self._skip = skip
@@ -50,7 +55,8 @@ class GuardedSamples:
         # Whatever else the set has; not while it is being unpickled, when it has nothing yet.
         if attribute.startswith('__') or attribute == 'dataset':
             raise AttributeError(attribute)
-        return getattr(self.dataset, attribute)
+        value = getattr(self.dataset, attribute)
+        return functools.partial(self._read, value) if attribute == 'read_gt' else value
 
     def __getitem__(self, index: int) -> dict:
         """Reads a sample.
@@ -62,30 +68,34 @@ class GuardedSamples:
         # Far from each other, since neighbours have frames in common: the golden section of the set.
         stride = max(1, round(0.618 * len(self)))
         for attempt in range(_MOST_IN_A_ROW):
-            _note_reading('')
             try:
-                sample = self.dataset[(index + attempt * stride) % len(self)]
-            except _reading_errors() as error:
-                bad.append(f'Data set {self._name}: {_describe(error)}')
+                sample = self._read(self.dataset.__getitem__, (index + attempt * stride) % len(self))
+            except BadSample as error:
                 if not self._skip:
-                    raise BadSample(
-                        f'{bad[0]} To go on without it, set datasets: train: on_bad_sample: skip.'
-                    ) from error
+                    advice = '' if self._skip is None else _SKIP
+                    raise BadSample(f'{error}{advice}') from error
+                bad.append(str(error))
             else:
                 return {**sample, KEY: '\n'.join(bad)} if self._skip else sample
         raise BadSample(f'{_MOST_IN_A_ROW} samples one after another cannot be read, so none replaces them. {bad[-1]}')
 
+    def _read(self, read: Callable[..., Result], *place: int) -> Result:
+        _note_reading('')
+        try:
+            return read(*place)
+        except _reading_errors() as error:
+            raise BadSample(f'Data set {self._name}: {_describe(error)}') from error
+
 
 def mend_builder(data: ModuleType) -> None:
-    """Guards the training sets that `build_dataset` makes."""
+    """Guards the sets that `build_dataset` makes."""
     original = data.build_dataset
 
     @functools.wraps(original)
     def build_dataset(dataset_opt):
         dataset = original(dataset_opt)
-        if dataset_opt.get('phase') != 'train':
-            return dataset
-        return GuardedSamples(dataset, dataset_opt['name'], skip=dataset_opt.get('on_bad_sample') == 'skip')
+        skip = dataset_opt.get('on_bad_sample') == 'skip' if dataset_opt.get('phase') == 'train' else None
+        return GuardedSamples(dataset, dataset_opt['name'], skip)
 
     data.build_dataset = build_dataset
 
@@ -100,26 +110,17 @@ def mend_file_client(file_client: ModuleType) -> None:
         if self.backend == 'lmdb':
             where = f'key {filepath} of {self.client._client[client_key].path()}'
         _note_reading(where)
-        content = original(self, filepath, client_key)
+        try:
+            content = original(self, filepath, client_key)
+        except OSError as error:
+            from gsm_plugin.compat.image_files import no_file
+
+            raise no_file(filepath, error) from error
         if content is None:
             raise LookupError(f'{where} does not exist; make the LMDB again, or correct meta_info_file.')
         return content
 
     file_client.FileClient.get = get
-
-
-def mend_decoder(img_util: ModuleType) -> None:
-    """Refuses an image that cannot be decoded."""
-    original = img_util.imfrombytes
-
-    @functools.wraps(original)
-    def imfrombytes(content, flag='color', float32=False):
-        image = original(content, flag, False)
-        if image is None:
-            raise ValueError('the bytes are no image that can be decoded (damaged or incomplete?); copy it again.')
-        return image.astype('float32') / 255.0 if float32 else image
-
-    img_util.imfrombytes = imfrombytes
 
 
 def mend_model(video_base_model: ModuleType) -> None:
@@ -136,6 +137,11 @@ def mend_model(video_base_model: ModuleType) -> None:
         original(self, data)
 
     video_base_model.VideoBaseModel.feed_data = feed_data
+
+
+def last_read() -> str:
+    """What BasicSR's file client read last for the sample that is being read; '' where it read nothing."""
+    return _last_read
 
 
 @functools.cache

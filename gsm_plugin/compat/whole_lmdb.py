@@ -7,6 +7,8 @@ import functools
 import os
 from types import ModuleType
 
+from gsm_plugin.compat.user_error import UserError
+
 
 def mend(file_client: ModuleType) -> None:
     """Lets BasicSR's backend refuse a database that is cut off."""
@@ -28,10 +30,10 @@ def require_whole(environment: object) -> None:
         environment: What `lmdb.open` gave.
 
     Raises:
-        ValueError: The file is cut off.
+        UserError: The file is cut off.
     """
     file = os.path.join(environment.path(), 'data.mdb')
     needed = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
     present = os.path.getsize(file)
     if present < needed:
-        raise ValueError(f'{file} is cut off: it has {present} of {needed} bytes; copy or make it again.')
+        raise UserError(f'{file} is cut off: it has {present} of {needed} bytes; copy or make it again.')

@@ -5,14 +5,15 @@ from basicsr.utils.matlab_functions import imresize
 
 
 def resize_bicubic(image: np.ndarray, factor: float) -> np.ndarray:
-    """Resizes as MATLAB's bicubic `imresize` does on doubles, with its antialiasing, and rounds to 8 bit.
+    """Resizes as MATLAB's bicubic `imresize` does on doubles, with its antialiasing, and rounds to the image's bits.
 
     Args:
-        image: (h, w, 3), uint8.
+        image: (h, w, 3), uint8 or uint16.
         factor: Size of the result relative to the image, above or below 1.
 
     Returns:
-        (ceil(h * factor), ceil(w * factor), 3), uint8, in the same order of channels.
+        (ceil(h * factor), ceil(w * factor), 3), of the same type and order of channels.
     """
-    resized = imresize(image.astype(np.float32) / 255.0, factor)
-    return (resized * 255.0).round().clip(0, 255).astype(np.uint8)
+    most = np.iinfo(image.dtype).max
+    resized = imresize(image.astype(np.float32) / np.float32(most), factor)
+    return (resized * most).round().clip(0, most).astype(image.dtype)

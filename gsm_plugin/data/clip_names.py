@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsm_plugin.compat import UserError
+
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
@@ -38,12 +40,11 @@ def read_clip_facts(path: str | Path) -> dict[str, ClipFacts]:
         What the lines say of each clip.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It names no clip.
+        UserError: There is no such file, or it names no clip.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'meta_info_file {path} does not exist; correct its path in the option file.')
+        raise UserError(f'meta_info_file {path} does not exist; correct its path in the option file.')
     clips: dict[str, ClipFacts] = {}
     for line in filter(str.strip, path.read_text().splitlines()):
         match = re.fullmatch(r'(.+) (\d+) \((?:(\d+),\s*(\d+))?[\d,\s]*\)', line.strip())
@@ -53,7 +54,7 @@ def read_clip_facts(path: str | Path) -> dict[str, ClipFacts]:
             size = (int(match[3]), int(match[4])) if match[3] else None
             clips[match[1]] = ClipFacts(int(match[2]), size)
     if not clips:
-        raise ValueError(f'meta_info_file {path} names no clip; write one folder name per line.')
+        raise UserError(f'meta_info_file {path} names no clip; write one folder name per line.')
     return clips
 
 

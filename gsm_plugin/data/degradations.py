@@ -21,12 +21,12 @@ def degrade(image: np.ndarray, kind: str, scale: int = 4) -> np.ndarray:
     """Makes a frame of low resolution by name.
 
     Args:
-        image: (h, w, 3), uint8, both sides multiples of scale.
+        image: (h, w, 3), uint8 or uint16, both sides multiples of scale.
         kind: A key of `DEGRADATIONS`.
         scale: Enlargement that the network is to undo.
 
     Returns:
-        (h / scale, w / scale, 3), uint8, in the same order of channels.
+        (h / scale, w / scale, 3), of the same type and order of channels.
 
     Raises:
         UserError: The degradation is not known or not defined for this scale, or a side is no multiple of it.
@@ -54,11 +54,11 @@ def blur_down(image: np.ndarray, scale: int = 4) -> np.ndarray:
     which the sampling phase undoes: an LQ pixel lies in the middle of its GT pixels.
 
     Args:
-        image: (h, w, 3), uint8.
+        image: (h, w, 3), uint8 or uint16.
         scale: Even factor.
 
     Returns:
-        (h / scale, w / scale, 3), uint8.
+        (h / scale, w / scale, 3), of the same type.
     """
     size = int(np.ceil(_SIGMA * 3)) * 2 + 2
     offsets = np.arange(size) - (size - 1) / 2
@@ -68,21 +68,21 @@ def blur_down(image: np.ndarray, scale: int = 4) -> np.ndarray:
     blurred = cv2.sepFilter2D(
         image.astype(np.float64), -1, kernel, kernel, anchor=anchor, borderType=cv2.BORDER_REPLICATE
     )
-    return _to_8_bit(blurred[scale // 2 - 1 :: scale, scale // 2 - 1 :: scale])
+    return _rounded(blurred[scale // 2 - 1 :: scale, scale // 2 - 1 :: scale], image.dtype)
 
 
 def blur_down_duf(image: np.ndarray, scale: int = 4) -> np.ndarray:
     """BD of DUF's code: Gaussian of sigma 0.4 scale in a 13x13 window, borders reflected, sampled from pixel 0 on.
 
     Args:
-        image: (h, w, 3), uint8.
+        image: (h, w, 3), uint8 or uint16.
         scale: 2, 3 or 4.
 
     Returns:
-        (h / scale, w / scale, 3), uint8. Its content lies (scale - 1) / 2 GT pixels off that of `blur_down`.
+        (h / scale, w / scale, 3), of the same type. Its content lies (scale - 1) / 2 GT pixels off that of `blur_down`.
     """
     frame = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
-    return _to_8_bit(duf_downsample(frame[None], 13, scale)[0].permute(1, 2, 0).numpy())
+    return _rounded(duf_downsample(frame[None], 13, scale)[0].permute(1, 2, 0).numpy(), image.dtype)
 
 
 DEGRADATIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -92,5 +92,5 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 }
 
 
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    return values.round().clip(0, 255).astype(np.uint8)
+def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return values.round().clip(0, np.iinfo(dtype).max).astype(dtype)

@@ -8,8 +8,9 @@ import numpy as np
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from tqdm import tqdm
 
+from gsm_plugin.compat.image_files import read_image, to_8_bit
 from gsm_plugin.data.bicubic import resize_bicubic
-from gsm_plugin.data.frame_sources import FolderSource, read_image
+from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.evaluation.pictures import Panel, comparison_strip, region_size, write_comparison
 from gsm_plugin.evaluation.regions import choose_region
 from gsm_plugin.evaluation.tables import ClipScore
@@ -56,7 +57,7 @@ class DemoResults:
         """
         lq, gt = (_to_8_bit(source.read(clip, frame)) for source in (self._lq, self._gt))
         path = self._output_path(clip, self.frames[clip][frame])
-        output = _to_8_bit(read_image(path))
+        output = to_8_bit(read_image(path))
         if output.shape != gt.shape:
             raise ValueError(
                 f'{path} has the shape {output.shape}, the ground truth {gt.shape}; test with the scale of the data.'

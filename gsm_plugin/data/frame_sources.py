@@ -4,12 +4,11 @@ import itertools
 import os
 from pathlib import Path
 
-import cv2
 import lmdb
 import numpy as np
-from basicsr.utils import imfrombytes
-from PIL import Image
 
+from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import ImageHeader, decode_image, read_header, read_image, to_unit
 from gsm_plugin.compat.whole_lmdb import require_whole
 from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
 from gsm_plugin.data.lmdb_list import LIST_NAME, read_lmdb_list
@@ -30,14 +29,14 @@ class FolderSource:
         lone_name: Name of the clip where the root contains the images itself; None takes the root's name.
 
     Raises:
-        FileNotFoundError: The root or a named clip does not exist, or holds no images.
-        ValueError: The root holds images and also folders, or two images of one clip share a stem.
+        UserError: The root or a named clip does not exist, or holds no images; the root holds images and also folders;
+            or two images of one clip share a stem.
     """
 
     def __init__(self, root: str | Path, clips: list[str] | None = None, lone_name: str | None = None):
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
-            raise FileNotFoundError(f'The folder {self.root} does not exist; correct the dataroot in the option file.')
+            raise UserError(f'The folder {self.root} does not exist; correct the dataroot in the option file.')
         self._paths = {name: _frames_of(folder) for name, folder in self._clip_folders(clips, lone_name).items()}
         self.frames = {clip: [path.stem for path in paths] for clip, paths in self._paths.items()}
 
@@ -45,25 +44,20 @@ class FolderSource:
         """Names a frame for messages: the path of its file."""
         return str(self._paths[clip][frame])
 
-    def size(self, clip: str, frame: int) -> tuple[int, int]:
-        """Height and width of a frame, from the header of its file."""
-        path = self._paths[clip][frame]
-        try:
-            with Image.open(path) as image:
-                return image.height, image.width
-        except OSError as error:
-            raise _unreadable(str(path)) from error
+    def header(self, clip: str, frame: int) -> ImageHeader:
+        """What the header of a frame's file tells."""
+        return read_header(self._paths[clip][frame])
 
     def read(self, clip: str, frame: int) -> np.ndarray:
         """Reads a frame: (h, w, 3), float32, BGR, in [0, 1]."""
-        return read_image(self._paths[clip][frame])
+        return to_unit(read_image(self._paths[clip][frame]))
 
     def _clip_folders(self, clips: list[str] | None, lone_name: str | None) -> dict[str, Path]:
         visible = [entry for entry in self.root.iterdir() if not entry.name.startswith('.')]
         images = [entry for entry in visible if is_image_name(entry.name)]
         folders = [entry.name for entry in visible if entry.is_dir()]
         if clips is None and images and folders:
-            raise ValueError(
+            raise UserError(
                 f'{self.root} has images ({images[0].name}) beside folders ({folders[0]}), so it is unclear which '
                 f'are the clips; move the images away, or name the folders in meta_info_file.'
             )
@@ -71,7 +65,7 @@ class FolderSource:
             return {lone_name or self.root.resolve().name: self.root}
         names = sorted(folders, key=natural_key) if clips is None else clips
         if not names:
-            raise FileNotFoundError(f'{self.root} has neither images nor folders of images; correct the dataroot.')
+            raise UserError(f'{self.root} has neither images nor folders of images; correct the dataroot.')
         return {name: self.root / name for name in names}
 
 
@@ -85,37 +79,38 @@ class LmdbSource:
         clips: Names of the clips to take; None takes all that meta_info.txt lists.
 
     Raises:
-        FileNotFoundError: `data.mdb` or `meta_info.txt` is missing.
-        ValueError: A line of meta_info.txt does not parse, or a named clip is not listed.
+        UserError: `data.mdb` or `meta_info.txt` is missing, a line of meta_info.txt does not parse, or a named clip is
+            not listed.
     """
 
     def __init__(self, root: str | Path, clips: list[str] | None = None):
         self.root = Path(root).expanduser()
         for name in ('data.mdb', LIST_NAME):
             if not (self.root / name).is_file():
-                raise FileNotFoundError(
+                raise UserError(
                     f'{self.root} has no {name}; make it with basicsr data lmdb create, or set io_backend type: disk.'
                 )
         listed = self._read_meta_info()
         missing = [clip for clip in clips or [] if clip not in listed]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f'Clip {missing[0]} of meta_info_file is not in {self.root / LIST_NAME}; '
                 f'take it out of meta_info_file, or build the LMDB with it.'
             )
         names = sorted(listed, key=natural_key) if clips is None else clips
-        self._sizes = {
+        self._shapes = {
             clip: dict(sorted(listed[clip].items(), key=lambda item: natural_key(item[0]))) for clip in names
         }
-        self.frames = {clip: list(sizes) for clip, sizes in self._sizes.items()}
+        self.frames = {clip: list(shapes) for clip, shapes in self._shapes.items()}
 
     def where(self, clip: str, frame: int) -> str:
         """Names a frame for messages: its key and database."""
         return f'key {clip}/{self.frames[clip][frame]} of {self.root}'
 
-    def size(self, clip: str, frame: int) -> tuple[int, int]:
-        """Height and width of a frame, from meta_info.txt."""
-        return self._sizes[clip][self.frames[clip][frame]]
+    def header(self, clip: str, frame: int) -> ImageHeader:
+        """What meta_info.txt tells of a frame; what an LMDB holds has been turned as EXIF said."""
+        height, width, channels = self._shapes[clip][self.frames[clip][frame]]
+        return ImageHeader(height, width, channels, has_alpha=channels == 4, orientation=1)
 
     def read(self, clip: str, frame: int) -> np.ndarray:
         """Reads a frame: (h, w, 3), float32, BGR, in [0, 1]."""
@@ -124,65 +119,44 @@ class LmdbSource:
             with _environment(self.root).begin() as transaction:
                 content = transaction.get(key.encode())
         except lmdb.Error as error:
-            raise ValueError(f'{self.where(clip, frame)} cannot be read ({error}); make the LMDB again.') from error
+            raise UserError(f'{self.where(clip, frame)} cannot be read ({error}); make the LMDB again.') from error
         if content is None:
-            raise LookupError(
+            raise UserError(
                 f'The database {self.root} has no key {key}, which its meta_info.txt lists; build the LMDB again.'
             )
-        return _decode(content, self.where(clip, frame))
+        return to_unit(decode_image(bytes(content), self.where(clip, frame)))
 
-    def _read_meta_info(self) -> dict[str, dict[str, tuple[int, int]]]:
-        listed: dict[str, dict[str, tuple[int, int]]] = {}
-        for key, (height, width, _) in read_lmdb_list(self.root).items():
+    def _read_meta_info(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        listed: dict[str, dict[str, tuple[int, int, int]]] = {}
+        for key, shape in read_lmdb_list(self.root).items():
             clip, _, frame = key.rpartition('/')
             if not clip:
-                raise ValueError(
+                raise UserError(
                     f'{self.root / LIST_NAME} lists the key {key}; keys of the LMDB must be clip/frame, '
                     f'so make it from a folder with one subfolder per clip.'
                 )
-            listed.setdefault(clip, {})[frame] = height, width
+            listed.setdefault(clip, {})[frame] = shape
         return listed
 
 
 FrameSource = FolderSource | LmdbSource
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Reads an image file: (h, w, 3), float32, BGR, in [0, 1].
-
-    Raises:
-        ValueError: The file is not a readable image.
-    """
-    return _decode(path.read_bytes(), str(path))
-
-
 def _frames_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise FileNotFoundError(f'The clip folder {folder} does not exist; correct the dataroot or meta_info_file.')
+        raise UserError(f'The clip folder {folder} does not exist; correct the dataroot or meta_info_file.')
     paths = sorted(
         (path for path in folder.iterdir() if is_image_name(path.name)), key=lambda path: natural_key(path.stem)
     )
     if not paths:
-        raise FileNotFoundError(
+        raise UserError(
             f'The clip folder {folder} has no images ({" ".join(IMAGE_SUFFIXES)}); remove it, or name the wanted '
             f'folders in meta_info_file.'
         )
     for first, second in itertools.pairwise(paths):
         if first.stem == second.stem:
-            raise ValueError(f'{first} and {second.name} are the same frame twice; remove one of them.')
+            raise UserError(f'{first} and {second.name} are the same frame twice; remove one of them.')
     return paths
-
-
-def _decode(content: bytes, where: str) -> np.ndarray:
-    try:
-        image = imfrombytes(content)
-    except (cv2.error, ValueError) as error:
-        raise _unreadable(where) from error
-    return image.astype(np.float32) / 255.0
-
-
-def _unreadable(where: str) -> ValueError:
-    return ValueError(f'{where} is not a readable image (damaged or incomplete?); copy or make it again.')
 
 
 def _environment(root: Path) -> lmdb.Environment:
@@ -202,7 +176,7 @@ def _open_whole(path: str) -> lmdb.Environment:
     try:
         environment = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
-        raise ValueError(f'{path} is no whole LMDB ({error}); copy or make it again.') from error
+        raise UserError(f'{path} is no whole LMDB ({error}); copy or make it again.') from error
     try:
         require_whole(environment)
     except ValueError:

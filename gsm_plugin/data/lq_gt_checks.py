@@ -3,9 +3,8 @@
 import os
 from collections.abc import Collection, Sequence
 
-from PIL import Image
-
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_header
 
 Size = tuple[int, int]
 
@@ -80,13 +79,7 @@ def image_size(path: str) -> Size:
     Raises:
         UserError: The file is missing or no image.
     """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except FileNotFoundError as error:
-        raise UserError(f'the file {path} does not exist; add it.') from error
-    except OSError as error:
-        raise UserError(f'{path} is no image that can be read; replace it.') from error
+    return read_header(path).size
 
 
 def _stems(names: Sequence[str]) -> list[str]:

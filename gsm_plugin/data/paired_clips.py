@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import ImageHeader
 from gsm_plugin.data.frame_sources import FrameSource
 
 
@@ -11,7 +13,7 @@ class PairedClips:
     """Clips of LQ frames with or without ground truth, matched by clip and frame name, never by position.
 
     Names and numbers of frames are compared for all clips at construction, sizes for the first frame of each from the
-    header of its file; the sizes of the other frames are compared as they are read.
+    header of its file; the sizes of the other frames are compared as they are read, or by `check_every_header`.
 
     Args:
         lq: The LQ clips.
@@ -19,30 +21,37 @@ class PairedClips:
         scale: Enlargement from LQ to GT.
         title: What messages call the set.
 
+    Attributes:
+        with_alpha: Names of first frames that have an alpha channel, which is not read.
+
     Raises:
-        ValueError: LQ and GT disagree in names or number of clips or frames, or in size.
+        UserError: LQ and GT disagree in names or number of clips or frames, or in size, or a first frame cannot be
+            read.
     """
 
     def __init__(self, lq: FrameSource, gt: FrameSource | None, scale: int, title: str):
         self.lq, self.gt, self._scale, self._title = lq, gt, scale, title
+        self.with_alpha: list[str] = []
         if gt is not None:
             self._match_clips(gt)
-            for clip in lq.frames:
+        for clip in lq.frames:
+            header = self._look_at(lq, clip)
+            if gt is not None:
                 self._match_frames(clip, lq.frames[clip], gt.frames[clip])
-                self._check_size(clip, 0, gt.size(clip, 0), lq.size(clip, 0))
+                self._check_size(clip, 0, self._look_at(gt, clip).size, header.size)
 
     def read_lq(self, clip: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         """Reads LQ frames of a clip one after another: (h, w, 3), float32, BGR, in [0, 1].
 
         Raises:
-            ValueError: A frame is damaged, or its size is not that of the first.
+            UserError: A frame is damaged, or its size is not that of the first.
         """
         first = None
         for frame in frames:
             image = self.lq.read(clip, frame)
             first = image.shape if first is None else first
             if image.shape != first:
-                raise ValueError(
+                raise UserError(
                     f'{self.lq.where(clip, frame)} has {size_text(image.shape)} pixels but '
                     f'{self.lq.where(clip, frames[0])} has {size_text(first)}; make all frames of a clip the same size.'
                 )
@@ -52,17 +61,23 @@ class PairedClips:
         """Reads a frame of ground truth: (h * scale, w * scale, 3), float32, BGR, in [0, 1].
 
         Raises:
-            ValueError: The frame is damaged, or its size is not scale times that of LQ.
+            UserError: The frame is damaged, or its size is not scale times that of LQ.
         """
         image = self.gt.read(clip, frame)
-        self._check_size(clip, frame, image.shape, self.lq.size(clip, frame))
+        self._check_size(clip, frame, image.shape, self.lq.header(clip, frame).size)
         return image
+
+    def _look_at(self, source: FrameSource, clip: str) -> ImageHeader:
+        header = source.header(clip, 0)
+        if header.has_alpha:
+            self.with_alpha.append(source.where(clip, 0))
+        return header
 
     def _match_clips(self, gt: FrameSource) -> None:
         for clip in [*self.lq.frames, *gt.frames]:
             for key, source in (('dataroot_lq', self.lq), ('dataroot_gt', gt)):
                 if clip not in source.frames:
-                    raise ValueError(
+                    raise UserError(
                         f'{self._title}: clip {clip} is missing in {key} ({source.root}); add it there, '
                         f'or name the wanted clips in meta_info_file.'
                     )
@@ -71,14 +86,14 @@ class PairedClips:
         if lq != gt:
             frame = sorted(set(lq) ^ set(gt))[0]
             lacking = 'dataroot_lq' if frame in gt else 'dataroot_gt'
-            raise ValueError(
+            raise UserError(
                 f'{self._title}: clip {clip} has no frame {frame} in {lacking} (LQ has {len(lq)}, GT {len(gt)}); '
                 f'LQ and GT frames need the same names, so add, remove or rename it.'
             )
 
     def _check_size(self, clip: str, frame: int, gt_shape: tuple, lq_shape: tuple) -> None:
         if tuple(gt_shape[:2]) != (lq_shape[0] * self._scale, lq_shape[1] * self._scale):
-            raise ValueError(
+            raise UserError(
                 f'{self.gt.where(clip, frame)} has {size_text(gt_shape)} pixels, which is not {self._scale} times the '
                 f'{size_text(lq_shape)} of LQ clip {clip}; correct scale, or make the LQ frames again.'
             )

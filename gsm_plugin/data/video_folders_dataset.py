@@ -11,6 +11,8 @@ from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils import get_root_logger, img2tensor
 from torch import Tensor
 
+from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import alpha_note
 from gsm_plugin.data.clip_names import read_clip_list
 from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
 from gsm_plugin.data.paired_clips import PairedClips, size_text
@@ -32,8 +34,8 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         opt: The dataset's options, described in `OPTION_KEYS`.
 
     Raises:
-        FileNotFoundError: A path does not exist or has no images.
-        ValueError: An option is missing or wrong, LQ and GT disagree, or a clip is too short or too small.
+        UserError: A path does not exist or has no images, an option is missing or wrong, LQ and GT disagree, or a clip
+            is too short or too small.
     """
 
     OPTION_KEYS: ClassVar[dict[str, str]] = {
@@ -69,6 +71,8 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         get_root_logger().info(
             f'{self._title}: {len(self.folders)} clips, {self._ends[-1]} frames, {"with" if self.has_gt else "no"} GT.'
         )
+        if self._clips.with_alpha:
+            get_root_logger().warning(f'{self._title}: {alpha_note(self._clips.with_alpha)}')
 
     def __len__(self) -> int:
         return self._ends[-1] if self.is_train else len(self.folders)
@@ -87,10 +91,10 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
             (c, H, W), float32 RGB in [0, 1].
 
         Raises:
-            ValueError: The set has no ground truth, or the frame's size is not scale times that of LQ.
+            UserError: The set has no ground truth, or the frame's size is not scale times that of LQ.
         """
         if not self.has_gt:
-            raise ValueError(f'{self._title} has no ground truth; set dataroot_gt, or leave the metrics out.')
+            raise UserError(f'{self._title} has no ground truth; set dataroot_gt, or leave the metrics out.')
         return img2tensor(self._clips.read_gt(self.folders[index], frame))
 
     def _clip_item(self, index: int) -> dict:
@@ -143,19 +147,19 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
     def _check_options(self) -> None:
         opt = self.opt
         if opt.get('phase') not in ('train', 'val', 'test'):
-            raise ValueError(f'{self._title}: phase is {opt.get("phase")!r}; it must be train, val or test.')
+            raise UserError(f'{self._title}: phase is {opt.get("phase")!r}; it must be train, val or test.')
         if self._backend not in ('disk', 'lmdb'):
-            raise ValueError(f'{self._title}: io_backend type is {self._backend!r}; set disk or lmdb.')
+            raise UserError(f'{self._title}: io_backend type is {self._backend!r}; set disk or lmdb.')
         for key in ('scale', 'dataroot_lq', *(('dataroot_gt', 'num_frame', 'gt_size') if self.is_train else ())):
             if opt.get(key) in (None, ''):
-                raise ValueError(f'{self._title} ({opt["phase"]}) lacks {key}: {self.OPTION_KEYS[key]}')
+                raise UserError(f'{self._title} ({opt["phase"]}) lacks {key}: {self.OPTION_KEYS[key]}')
         self._check_number('scale', opt['scale'])
         if self.is_train:
             self._check_train_options()
         elif unread := [key for key in _TRAIN_ONLY if key in opt]:
-            raise ValueError(f'{self._title}: {unread[0]} is read in training only; take it out of this set.')
+            raise UserError(f'{self._title}: {unread[0]} is read in training only; take it out of this set.')
         elif opt.get('num_frame', -1) != -1:
-            raise ValueError(
+            raise UserError(
                 f'{self._title}: num_frame is {opt["num_frame"]}, but validation takes whole clips; '
                 f'take it out, or set -1.'
             )
@@ -165,15 +169,15 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         self._check_number('num_frame', self.opt['num_frame'])
         self._check_number('gt_size', gt_size)
         if gt_size % scale:
-            raise ValueError(f'{self._title}: gt_size {gt_size} is not a multiple of scale {scale}; set one.')
+            raise UserError(f'{self._title}: gt_size {gt_size} is not a multiple of scale {scale}; set one.')
         if not isinstance(intervals, (list, tuple)) or not intervals:
-            raise ValueError(f'{self._title}: interval_list is {intervals!r}; write a list such as [1].')
+            raise UserError(f'{self._title}: interval_list is {intervals!r}; write a list such as [1].')
         for interval in intervals:
             self._check_number('interval_list', interval)
 
     def _check_number(self, key: str, value: object) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f'{self._title}: {key} has {value!r}; it needs a whole number from 1 up.')
+            raise UserError(f'{self._title}: {key} has {value!r}; it needs a whole number from 1 up.')
 
     def _open_clips(self) -> PairedClips:
         counts = read_clip_list(self.opt['meta_info_file']) if self.opt.get('meta_info_file') else {}
@@ -187,7 +191,7 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         for clip, count in counts.items():
             found = len(source.frames[clip])
             if count not in (None, found):
-                raise ValueError(
+                raise UserError(
                     f'{self._title}: meta_info_file gives clip {clip} {count} frames, but {key} has {found}; '
                     f'correct the line or complete the clip.'
                 )
@@ -197,13 +201,13 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         span = _span(self.opt['num_frame'], max(self.opt.get('interval_list', [1])))
         for clip, frames in self._frames.items():
             if len(frames) < span:
-                raise ValueError(
+                raise UserError(
                     f'{self._title}: clip {clip} has {len(frames)} frames, num_frame and interval_list need {span}; '
                     f'lower num_frame, or leave the clip out by meta_info_file.'
                 )
-            size = self._clips.gt.size(clip, 0)
+            size = self._clips.gt.header(clip, 0).size
             if min(size) < self.opt['gt_size']:
-                raise ValueError(
+                raise UserError(
                     f'{self._title}: GT of clip {clip} has {size_text(size)} pixels, less than gt_size '
                     f'{self.opt["gt_size"]}; lower gt_size, or leave the clip out by meta_info_file.'
                 )

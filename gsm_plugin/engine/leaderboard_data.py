@@ -65,7 +65,7 @@ def _check_whole(protocol: Protocol, paired: PairedClips, expected: dict[str, in
                 f'{Path(paired.gt.where(name, 0)).parent} has {found} frames, but clip {name} of {protocol.title} has '
                 f'{count}; complete it, remove what is too much, or set --partial.'
             )
-        size = paired.gt.size(name, 0)
+        size = paired.gt.header(name, 0).size
         if protocol.gt_size not in (None, size):
             raise UserError(
                 f'{paired.gt.where(name, 0)} has {size_text(size)} pixels, but frames of {protocol.title} have '

@@ -155,9 +155,28 @@ def test_a_guarded_set_is_the_set_in_everything_else(root):
         _ = dataset.nothing
 
 
-def test_other_sets_than_those_for_training_are_not_guarded(root):
-    opt = {'name': 'v', 'type': KINDS[0], 'phase': 'val', 'scale': 2, 'dataroot_lq': str(root / 'LQ')}
-    assert not isinstance(build_dataset(opt), GuardedSamples)
+@pytest.mark.parametrize('kind', ['LQ', 'GT'])
+@pytest.mark.parametrize('phase', ['val', 'test'])
+def test_frames_of_validation_and_tests_are_named_too_but_never_replaced(root, phase, kind):
+    roots = {f'dataroot_{kind.lower()}': str(root / kind) for kind in ('LQ', 'GT')}
+    dataset = build_dataset({'name': 'v', 'type': KINDS[0], 'phase': phase, 'scale': 2, **roots})
+    assert dataset.has_gt
+    assert dataset.read_gt(0, DAMAGED).shape == (3, 16, 16)
+    path = root / kind / CLIP / f'{DAMAGED:08d}.png'
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BadSample) as error:
+        dataset[0] if kind == 'LQ' else dataset.read_gt(0, DAMAGED)
+    assert str(error.value) == f'Data set v: {path} is damaged, cut, or no image; copy or make it again.'
+
+
+def test_a_frame_is_named_where_a_worker_reads_for_validation(root):
+    dataset = build_dataset(
+        {'name': 'v', 'type': KINDS[0], 'phase': 'val', 'scale': 2, 'dataroot_lq': str(root / 'LQ')}
+    )
+    (root / 'LQ' / CLIP / '00000007.png').write_bytes(b'')
+    with pytest.raises(BadSample) as error:
+        list(torch.utils.data.DataLoader(dataset, num_workers=1))
+    assert str(error.value) == f'Data set v: {root}/LQ/{CLIP}/00000007.png is empty (0 bytes); copy or make it again.'
 
 
 def test_a_model_counts_and_logs_what_was_replaced(root, caplog, monkeypatch):

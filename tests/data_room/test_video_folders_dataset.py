@@ -206,9 +206,9 @@ def test_construction_reads_headers_of_first_frames_only(tmp_path, monkeypatch):
     for clip in ('a', 'b'):
         write_clip(tmp_path, clip, frame_names(5))
     opened = []
-    real_open = frame_sources.Image.open
-    monkeypatch.setattr(frame_sources.Image, 'open', lambda path: opened.append(path.name) or real_open(path))
-    monkeypatch.setattr(frame_sources, 'imfrombytes', None)
+    read_header = frame_sources.read_header
+    monkeypatch.setattr(frame_sources, 'read_header', lambda path: opened.append(path.name) or read_header(path))
+    monkeypatch.setattr(frame_sources, 'read_image', None)
     VideoFoldersDataset(options(tmp_path))
     assert set(opened) == {'00000000.png'}
 

@@ -72,7 +72,7 @@ def test_sizes_that_do_not_fit_are_named(clips):
 
 def test_a_file_that_is_no_image_is_named(clips):
     (clips / 'test' / 'LQ' / 'b' / '00000000.png').write_text('text')
-    with pytest.raises(UserError, match=r'LQ/b/00000000\.png is no image'):
+    with pytest.raises(UserError, match=r'LQ/b/00000000\.png is damaged, cut, or no image'):
         check('val', section('val', clips))
 
 

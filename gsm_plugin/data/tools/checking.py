@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import alpha_note
 from gsm_plugin.data.clip_names import ClipFacts
 from gsm_plugin.data.layouts import Layout
 from gsm_plugin.data.tools import clip_structure, frame_checks
@@ -25,12 +26,14 @@ class CheckedData:
         clips: Number of clips of GT.
         frames: Number of frames of GT that could be read.
         held_out: Those clips of GT that are not to be trained on.
+        notes: Sentences about what is not wrong but worth knowing.
     """
 
     findings: list[str]
     clips: int
     frames: int
     held_out: list[str]
+    notes: list[str]
 
 
 def check_dataset(
@@ -76,7 +79,8 @@ def check_dataset(
     if test_gt is not None:
         findings += frame_checks.find_leaks(train, reader.read(test_gt, find_clips(test_gt)), gt, test_gt)
     frames = sum(len(images) for images in gt_frames.values())
-    return CheckedData(findings + reader.damaged, len(gt_frames), frames, list(held_out))
+    notes = [alpha_note(reader.with_alpha)] if reader.with_alpha else []
+    return CheckedData(findings + reader.damaged, len(gt_frames), frames, list(held_out), notes)
 
 
 def _chosen(clips: dict[str, ClipFolder], expected: dict[str, ClipFacts]) -> dict[str, ClipFolder]:
@@ -102,11 +106,12 @@ def _compare_structure(
 
 
 class _Reader:
-    """Reads frames and keeps the sentences about those that are damaged."""
+    """Reads frames, and keeps sentences about those that are damaged and the names of those with an alpha channel."""
 
     def __init__(self, workers: int):
         self._workers = workers
         self.damaged: list[str] = []
+        self.with_alpha: list[str] = []
 
     def read(self, root: Path, clips: dict[str, ClipFolder]) -> Frames:
         """Facts of all frames that can be read."""
@@ -117,6 +122,8 @@ class _Reader:
         for (clip, name), result in zip(places, bar, strict=True):
             if isinstance(result, ImageFacts):
                 frames[clip][name] = result
+                if result.header.has_alpha:
+                    self.with_alpha.append(str(root / clip / name))
             else:
                 self.damaged.append(result)
         return {clip: images for clip, images in frames.items() if images}
@@ -127,5 +134,3 @@ class _Reader:
             return inspect_file(path)
         except UserError as error:
             return str(error)
-        except OSError as error:
-            return f'{path} cannot be read ({error.strerror}); copy it again.'

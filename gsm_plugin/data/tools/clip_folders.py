@@ -69,7 +69,7 @@ def read_wanted(clip_list: Path) -> dict[str, ClipFacts]:
         raise UserError(f'the list {clip_list} does not exist; correct its path.')
     try:
         return read_clip_facts(clip_list)
-    except ValueError as error:
+    except UnicodeError as error:
         raise UserError(f'the list {clip_list} is no text with one clip a line; correct it.') from error
 
 

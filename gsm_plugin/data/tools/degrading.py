@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_file
 from gsm_plugin.data.degradations import check_degradation, degrade
 from gsm_plugin.data.tools.clip_folders import find_clips
-from gsm_plugin.data.tools.images import inspect_image
+from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
 from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
 
-# Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8, BGR.
+# Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8 or uint16, BGR.
 Frame = tuple[str, Callable[[], np.ndarray]]
 
 
@@ -82,6 +82,8 @@ def degrade_clips(
     refuse_existing(out)
     check_degradation(kind, scale)
     files = {source.name: source} if source.is_file() else _list_images(source)
+    if not source.is_file():
+        say_if_alpha(files.values())
     total = announced_frames(source) if source.is_file() else len(files)
     frames = _video_frames(source) if source.is_file() else _folder_frames(files)
     part = part_to_resume(out, fingerprint(f'{kind} {scale} {with_gt}', files))
@@ -119,9 +121,4 @@ def _identity(image: np.ndarray) -> np.ndarray:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    content = path.read_bytes()
-    inspect_image(content, str(path))
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f'{path} is an image that OpenCV cannot read; write it again as PNG.')
-    return image
+    return inspect_pixels(read_file(path), str(path))[1]

@@ -22,7 +22,7 @@ def find_odd_sizes(frames: Frames, root: Path, expected: dict[str, ClipFacts]) -
         expected: The clips; where no size is known, it is that of most frames of the clip.
     """
     for clip, images in frames.items():
-        sizes = {name: facts.shape[:2] for name, facts in images.items()}
+        sizes = {name: facts.header.size for name, facts in images.items()}
         known = expected.get(clip, ClipFacts()).size
         right = known or max(Counter(sizes.values()).items(), key=lambda item: item[1])[0]
         odd = [name for name, size in sizes.items() if size != right]
@@ -40,11 +40,11 @@ def compare_scale(lq: Frames, gt: Frames, lq_root: Path, gt_root: Path, scale: i
         yield f'the frames of {gt_root} are {ratio} times those of {lq_root}, not {scale}; correct --scale, or --lq.'
         return
     for clip in (clip for clip in gt if clip in lq):
-        low = {Path(name).stem: (str(lq_root / clip / name), facts.shape[:2]) for name, facts in lq[clip].items()}
+        low = {Path(name).stem: (str(lq_root / clip / name), facts.header.size) for name, facts in lq[clip].items()}
         try:
             for name, facts in gt[clip].items():
                 if Path(name).stem in low:
-                    compare_sizes(*low[Path(name).stem], str(gt_root / clip / name), facts.shape[:2], scale)
+                    compare_sizes(*low[Path(name).stem], str(gt_root / clip / name), facts.header.size, scale)
         except UserError as error:
             yield str(error)
 
@@ -53,7 +53,7 @@ def _common_ratio(lq: Frames, gt: Frames) -> int | None:
     """The whole number that GT is larger by where it is the same for the first frames of all clips."""
     ratios = set()
     for clip in (clip for clip in gt if lq.get(clip) and gt[clip]):
-        (low_height, low_width, _), (height, width, _) = (next(iter(side[clip].values())).shape for side in (lq, gt))
+        (low_height, low_width), (height, width) = (next(iter(side[clip].values())).header.size for side in (lq, gt))
         ratios.add((height / low_height, width / low_width))
     first = next(iter(ratios), (0.5, 0.5))
     return int(first[0]) if len(ratios) == 1 and first[0] == first[1] == int(first[0]) else None

@@ -1,19 +1,27 @@
 """Reading an image to its last byte, so that damage is found before a training meets it."""
 
 import hashlib
-import io
 import struct
+import sys
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from tqdm import tqdm
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import (
+    ImageHeader,
+    alpha_note,
+    decode_image,
+    header_of,
+    read_file,
+    read_header,
+    unreadable,
+)
 
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-# Of Pillow's modes; all others are decoded to three channels.
-_CHANNELS = {'1': 1, 'L': 1, 'I': 1, 'I;16': 1, 'F': 1, 'LA': 4, 'PA': 4, 'RGBA': 4}
 
 
 @dataclass(frozen=True)
@@ -21,11 +29,11 @@ class ImageFacts:
     """What an image turned out to be.
 
     Attributes:
-        shape: Height, width and channels.
-        digest: Hash of its pixels.
+        header: Its size and what else its header tells.
+        digest: Hash of its pixels as they are read for training and tests.
     """
 
-    shape: tuple[int, int, int]
+    header: ImageHeader
     digest: bytes
 
 
@@ -39,15 +47,26 @@ def inspect_image(content: bytes, where: str) -> ImageFacts:
     Raises:
         UserError: It is damaged, cut, or no image.
     """
-    try:
-        if content.startswith(_PNG_SIGNATURE):
+    return inspect_pixels(content, where)[0]
+
+
+def inspect_pixels(content: bytes, where: str) -> tuple[ImageFacts, np.ndarray]:
+    """The same, with the pixels as `decode_image` gives them."""
+    if content.startswith(_PNG_SIGNATURE):
+        try:
             _compare_checksums(content)
-        with Image.open(io.BytesIO(content)) as image:
-            pixels = image.tobytes()
-            return ImageFacts(_shape(image), hashlib.blake2b(pixels, digest_size=16).digest())
-    except Exception as error:
-        # Pillow raises almost anything on damaged files: OSError, SyntaxError, ValueError, struct.error, ...
-        raise _damaged(where) from error
+        except (ValueError, struct.error) as error:
+            raise unreadable(where) from error
+    pixels = decode_image(content, where)
+    return ImageFacts(header_of(content, where), hashlib.blake2b(pixels, digest_size=16).digest()), pixels
+
+
+def say_if_alpha(paths: Iterable[Path]) -> None:
+    """Says on the terminal which folders begin with an image that has an alpha channel, since that is left out."""
+    first = {path.parent: path for path in reversed(list(paths))}
+    places = [str(path) for path in reversed(first.values()) if read_header(path).has_alpha]
+    if places:
+        tqdm.write(alpha_note(places), file=sys.stderr)
 
 
 def _compare_checksums(content: bytes) -> None:
@@ -64,25 +83,4 @@ def _compare_checksums(content: bytes) -> None:
 
 def inspect_file(path: str | Path) -> ImageFacts:
     """Reads an image file; see `inspect_image`."""
-    return inspect_image(Path(path).read_bytes(), str(path))
-
-
-def header_shape(content: bytes, where: str) -> tuple[int, int, int]:
-    """Height, width and channels out of the header of an image.
-
-    Raises:
-        UserError: The header is damaged.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return _shape(image)
-    except Exception as error:
-        raise _damaged(where) from error
-
-
-def _shape(image: Image.Image) -> tuple[int, int, int]:
-    return image.height, image.width, _CHANNELS.get(image.mode, 3)
-
-
-def _damaged(where: str) -> UserError:
-    return UserError(f'{where} is damaged, cut, or no image; copy or make it again.')
+    return inspect_image(read_file(path), str(path))

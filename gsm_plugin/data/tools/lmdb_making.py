@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_file
 from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
-from gsm_plugin.data.tools.images import inspect_image
+from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing
@@ -33,6 +32,8 @@ class MadeLmdb:
 def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: int | None = None) -> MadeLmdb:
     """Makes an LMDB that BasicSR's datasets and `VideoFoldersDataset` read.
 
+    It holds the pixels that are read from the folder: turned as EXIF says, with 16 bits where there are, without alpha.
+
     It is built in `<out>.part`, which becomes `out` when it is whole. An interrupted run leaves it there without its
     list, so that nothing takes it for an LMDB; the next run goes on from it if the images are still the same.
 
@@ -49,7 +50,8 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
         raise UserError(f'{out} does not end in .lmdb; BasicSR reads only folders that do, so name it {out}.lmdb.')
     refuse_existing(out)
     images = _list_images(folder, clip_list)
-    with LmdbWriter(part_to_resume(out, fingerprint(f'PNG level {PNG_LEVEL}', images))) as writer:
+    say_if_alpha(images.values())
+    with LmdbWriter(part_to_resume(out, fingerprint(f'pixels as read, PNG level {PNG_LEVEL}', images))) as writer:
         reused = writer.count
         left = list(images.items())[reused:]
         contents = map_in_order(_encode_file, [path for _, path in left], workers or default_workers())
@@ -77,9 +79,6 @@ def _list_images(folder: Path, clip_list: Path | None) -> dict[str, Path]:
 
 
 def _encode_file(path: Path) -> bytes:
-    content = path.read_bytes()
-    inspect_image(content, str(path))
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise UserError(f'{path} is an image that OpenCV cannot read; write it again as PNG.')
-    return encode_png(image)
+    facts, pixels = inspect_pixels(read_file(path), str(path))
+    # Grey takes less room as one channel, and is read as three equal ones again.
+    return encode_png(pixels[..., 0] if facts.header.channels == 1 else pixels)

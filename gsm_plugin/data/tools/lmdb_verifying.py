@@ -105,7 +105,7 @@ def _inspect_images(environment: lmdb.Environment, folder: str, chunk: list[tupl
             yield f'key {key} of {folder} is missing, though {LIST_NAME} lists it; {_CURE}.'
             continue
         try:
-            actual = inspect_image(content, f'key {key} of {folder}').shape
+            actual = inspect_image(content, f'key {key} of {folder}').header.shape
         except UserError as error:
             yield str(error)
             continue

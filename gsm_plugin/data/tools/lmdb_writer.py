@@ -7,8 +7,8 @@ import lmdb
 import numpy as np
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import header_of
 from gsm_plugin.data.lmdb_list import LIST_NAME, lmdb_list_text
-from gsm_plugin.data.tools.images import header_shape
 from gsm_plugin.whole_files import write_whole
 
 # BasicSR's own: larger files than at higher levels, but quick to write.
@@ -80,7 +80,7 @@ class LmdbWriter:
         """
         self._write_waiting()
         with self._environment.begin(buffers=True) as transaction:
-            shapes = {key: header_shape(transaction.get(key.encode()), key) for key in keys}
+            shapes = {key: header_of(transaction.get(key.encode()), key).shape for key in keys}
         write_whole(self._folder / LIST_NAME, lmdb_list_text(shapes, PNG_LEVEL).encode())
 
     def _write_waiting(self) -> None:

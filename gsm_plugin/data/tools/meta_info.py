@@ -6,14 +6,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_header
 from gsm_plugin.data.layouts import REDS_HELD_OUT
 from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
-from gsm_plugin.data.tools.images import header_shape
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.whole_files import refuse_existing, write_whole
-
-# A header and what may stand before it.
-_HEADER_BYTES = 2**16
 
 
 def write_meta_info(
@@ -54,9 +51,9 @@ def write_meta_info(
         clips = _without(clips, leave_out, folder)
         paths = {f'{clip} {len(content.images)}': folder / clip / content.images[0] for clip, content in clips.items()}
         _refuse_spaces(clips, folder)
-    shapes = map_in_order(_read_shape, paths.values(), workers or default_workers())
-    bar = tqdm(shapes, desc=out.name, total=len(paths), unit='line')
-    lines = [f'{start} ({h},{w},{c})\n' for start, (h, w, c) in zip(paths, bar, strict=True)]
+    headers = map_in_order(read_header, paths.values(), workers or default_workers())
+    bar = tqdm(headers, desc=out.name, total=len(paths), unit='line')
+    lines = [f'{start} ({one.height},{one.width},{one.channels})\n' for start, one in zip(paths, bar, strict=True)]
     write_whole(out, ''.join(lines).encode())
     return len(lines)
 
@@ -76,8 +73,3 @@ def _refuse_spaces(clips: Collection[str], folder: Path) -> None:
     for clip in clips:
         if ' ' in clip:
             raise UserError(f'{folder / clip} has a space in its name, at which BasicSR cuts lines; rename it.')
-
-
-def _read_shape(path: Path) -> tuple[int, int, int]:
-    with path.open('rb') as file:
-        return header_shape(file.read(_HEADER_BYTES), str(path))

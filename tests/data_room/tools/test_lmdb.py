@@ -79,15 +79,17 @@ def test_basicsr_reads_vimeo_from_it_and_the_list_of_the_data_set_chooses(tmp_pa
 
 
 @pytest.mark.parametrize(
-    'shape, dtype, channels', [((6, 8), np.uint8, 1), ((6, 8, 4), np.uint8, 4), ((6, 8, 3), np.uint16, 3)]
+    'shape, dtype, channels', [((6, 8), np.uint8, 1), ((6, 8, 4), np.uint8, 3), ((6, 8, 3), np.uint16, 3)]
 )
-def test_grey_transparent_and_16_bit_images_are_kept(tmp_path, shape, dtype, channels):
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+def test_grey_and_16_bit_images_are_kept_and_alpha_is_left_out(tmp_path, capsys, shape, dtype, channels):
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
     (tmp_path / 'images' / 'a').mkdir(parents=True)
     cv2.imwrite(str(tmp_path / 'images' / 'a' / 'x.png'), image)
     make_lmdb(tmp_path / 'images', tmp_path / 'out.lmdb')
     stored = contents(tmp_path / 'out.lmdb')[b'a/x']
-    assert np.array_equal(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), image)
+    expected = image[..., :channels] if image.ndim == 3 else image
+    assert np.array_equal(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED), expected)
+    assert ('x.png has an alpha channel, which is left out' in capsys.readouterr().err) == (shape[-1] == 4)
     assert (tmp_path / 'out.lmdb' / 'meta_info.txt').read_text() == f'a/x.png (6,8,{channels}) 1\n'
     assert verify_lmdb(tmp_path / 'out.lmdb', workers=1) == []
 
@@ -147,7 +149,7 @@ def test_killed_in_the_middle_and_resumed_it_is_the_same(clips, tmp_path):
     make_lmdb(clips, whole)
     start_and_kill(clips, killed, at_least=5)
     assert not killed.exists()
-    with pytest.raises(FileNotFoundError, match='no meta_info'):
+    with pytest.raises(UserError, match='no meta_info'):
         LmdbSource(tmp_path / 'killed.lmdb.part')
     made = make_lmdb(clips, killed)
     assert 5 <= made.reused < 20

@@ -228,7 +228,7 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_run(home, tmp_path, capsys
         ('no LQ', r'BIx4 is missing; Vid4 needs it: .*GT/calendar/00000000\.png and .*BIx4/calendar'),
         ('frame', r'clip calendar has no frame 00000002 in dataroot_lq'),
         ('size', r'which is not 4 times the 12x16 of LQ clip calendar'),
-        ('damaged', r'calendar/00000001\.png is not a readable image'),
+        ('damaged', r'calendar/00000001\.png is damaged, cut, or no image'),
         ('short', r'calendar has 3 frames, but clip calendar of Vid4 has 41; complete it'),
     ],
 )
