@@ -173,10 +173,33 @@ def test_a_value_that_would_stop_a_run_later_is_refused(project, options, forced
     assert expected in str(error.value)
 
 
-def test_a_key_that_is_no_word_is_refused(project, options):
-    options['train'][1] = 2
-    with pytest.raises(UserError, match='The key 1 in train is no word'):
+@pytest.mark.parametrize('key', [1, True, 2.5])
+def test_a_key_that_yaml_takes_for_something_else_is_named_as_it_is_written(project, options, key):
+    options['train'][key] = 2
+    with pytest.raises(UserError, match=f'Nothing reads the key train:{str(key).lower()}; did you mean train:'):
         prepare(project, options)
+
+
+@pytest.mark.parametrize('written', ['no', '1e6', '2024-01-01', '0x1F', '1_000', '5.50', '1:30', 'on', '007', 'True'])
+def test_an_experiment_is_called_as_it_is_written(project, options, written):
+    path = tiny_project.write_options(project / 'options.yml', options)
+    path.write_text(path.read_text().replace('name: tiny\n', f'name: {written}\n'))
+    arguments = argparse.Namespace(opt=str(path), force_yml=None, launcher='none', auto_resume=False, debug=False)
+    actual = prepare_options(arguments, str(project), True)
+    assert actual['path']['experiments_root'] == str(project / 'experiments' / written)
+    actual = prepare(project, options, f'name={written}', f'datasets:train:name={written}')
+    assert (actual['name'], actual['datasets']['train']['name']) == (written, written)
+
+
+@pytest.mark.parametrize('written', ['~', 'null', ''])
+def test_an_empty_name_is_refused(project, options, written):
+    with pytest.raises(UserError, match='name is empty .* in quotes .*; set it to the name of the experiment'):
+        prepare(project, options, f'name={written}')
+
+
+def test_a_text_that_is_none_is_to_be_put_in_quotes(project, options):
+    with pytest.raises(UserError, match='pixel_opt:reduction is False; it must be a text; put it in quotes'):
+        prepare(project, options, 'train:pixel_opt:reduction=no')
 
 
 def test_a_network_that_takes_any_keyword_is_not_checked(project, options):
@@ -247,7 +270,7 @@ def test_values_of_the_wrong_kind_are_refused(project, options, forced, expected
     [
         ('network_g:prop_depth=[2]', 'network_g:prop_depth is [2]; it must be a whole number.'),
         ('network_g:window_size=8', 'network_g:window_size is 8; it must be a list.'),
-        ('network_g:spynet_path=3', 'network_g:spynet_path is 3; it must be a text.'),
+        ('network_g:spynet_path=[3]', 'network_g:spynet_path is [3]; it must be a text.'),
         ('network_g:anchor=3', 'network_g:anchor is 3; it must be a text.'),
         ('network_g:use_checkpoint_attn=ja', "network_g:use_checkpoint_attn is 'ja'; it must be true or false."),
     ],

@@ -29,6 +29,16 @@ def test_values_are_read_as_people_mean_them(tmp_path, text, expected):
     assert type(actual) is type(expected) or isinstance(actual, dict)
 
 
+def test_keys_and_names_are_as_they_are_written(tmp_path):
+    text = 'name: yes\ndatasets: {no: {name: off, dataroot_gt: 2024, num_frame: 1e1}}\n1: {save_img: on, a_path: ~}\n'
+    expected = {
+        'name': 'yes',
+        'datasets': {'no': {'name': 'off', 'dataroot_gt': '2024', 'num_frame': 10.0}},
+        '1': {'save_img': True, 'a_path': None},
+    }
+    assert read(tmp_path, text) == expected
+
+
 def test_infinity_and_nan_are_numbers(tmp_path):
     actual = read(tmp_path, 'a: .inf\nb: .nan\n')
     assert actual['a'] == math.inf

@@ -40,7 +40,6 @@ def check_sections(options: dict, is_train: bool) -> None:
     Raises:
         UserError: The first thing that is missing or is no section.
     """
-    _check_words(options, ())
     for path in _SECTIONS:
         _check_section(options, path)
     if not options.get('datasets'):
@@ -53,7 +52,10 @@ def check_sections(options: dict, is_train: bool) -> None:
         needed |= {'val:val_freq': 'the number of iterations between validations', 'val:save_img': 'true or false'}
     for path, meaning in needed.items():
         if look_up(options, path) is None:
-            raise UserError(f'{path} is missing; set it to {meaning}.')
+            section, _, key = path.rpartition(':')
+            is_there = key in ((look_up(options, section) or {}) if section else options)
+            found = 'empty (~ or null; in quotes they are words)' if is_there else 'missing'
+            raise UserError(f'{path} is {found}; set it to {meaning}.')
 
 
 def check_keys(options: dict) -> list[str]:
@@ -80,15 +82,6 @@ def check_keys(options: dict) -> list[str]:
         rest = f' The same goes for {", ".join(":".join(path) for path in unknown[1:])}.' if unknown[1:] else ''
         raise UserError(_complaint(unknown[0], known) + rest)
     return notes
-
-
-def _check_words(section: dict, path: Path) -> None:
-    for key, value in section.items():
-        if not isinstance(key, str):
-            where = f' in {":".join(path)}' if path else ''
-            raise UserError(f'The key {key!r}{where} is no word; write it with letters, or in quotes.')
-        if isinstance(value, dict) and (not path or path == ('datasets',)):
-            _check_words(value, (*path, key))
 
 
 def _check_phase(key: str, section: object, is_train: bool) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
@@ -18,11 +19,19 @@ _FLOAT = (
 )
 _INT = r'[-+]?(?:0|[1-9][\d_]*|0x[\da-fA-F_]+|0b[01_]+)'
 
+# Keys whose value is a text whatever YAML takes it for: a run called yes, a folder called 1e5, weights called 007.
+_TEXT_KEYS = (
+    *('name', 'dataroot*', 'meta_info*', 'val_partition', 'pretrain_*', 'param_key*', 'resume_state', '*_path'),
+    *('suffix', 'project', 'resume_id'),
+)
+_NOT_AS_WRITTEN = ('tag:yaml.org,2002:bool', 'tag:yaml.org,2002:int', 'tag:yaml.org,2002:float')
+
 
 class OptionLoader(yaml.SafeLoader):
     """YAML with ordered mappings, no duplicate keys, and numbers as people write them.
 
-    YAML 1.1 takes 2e-4 for a text, 010 for eight and 1:30 for ninety; here they are 0.0002, '010' and '1:30'.
+    YAML 1.1 takes 2e-4 for a text, 010 for eight and 1:30 for ninety; here they are 0.0002, '010' and '1:30'. Keys,
+    and the values of keys that want a text, are as they are written: yes is no truth there, and 1e5 no number.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (the attribute that PyYAML looks for)
@@ -42,17 +51,24 @@ class OptionLoader(yaml.SafeLoader):
             seen.add(key)
         self.flatten_mapping(node)
         for key_node, value_node in node.value:
-            options[self._key(key_node)] = self.construct_object(value_node, deep=True)
+            key = self._key(key_node)
+            as_written = wants_text(key) and value_node.tag in _NOT_AS_WRITTEN
+            options[key] = value_node.value if as_written else self.construct_object(value_node, deep=True)
 
-    def _key(self, node: yaml.Node) -> object:
+    def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise ConstructorError(problem='a key must be a plain word', problem_mark=node.start_mark)
-        return self.construct_object(node)
+        return node.value
 
 
 OptionLoader.add_implicit_resolver('tag:yaml.org,2002:int', re.compile(f'^(?:{_INT})$'), list('-+0123456789'))
 OptionLoader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(f'^(?:{_FLOAT})$'), list('-+.0123456789'))
 OptionLoader.add_constructor('tag:yaml.org,2002:map', OptionLoader.construct_options)
+
+
+def wants_text(key: str) -> bool:
+    """Whether the value of a key is a text as it is written, such as a name or a path."""
+    return any(fnmatchcase(key, pattern) for pattern in _TEXT_KEYS)
 
 
 def read_options(path: str) -> OrderedDict:
@@ -99,11 +115,15 @@ def force_options(options: dict, entries: Sequence[str]) -> None:
             section = section.setdefault(key, OrderedDict())
             if not isinstance(section, dict):
                 raise UserError(f'--force_yml {entry}: {":".join(keys[:depth])} is {section!r}, not a section.')
-        section[keys[-1]] = parse_value(text)
+        section[keys[-1]] = parse_value(text, as_text=wants_text(keys[-1]))
 
 
-def parse_value(text: str) -> object:
+def parse_value(text: str, as_text: bool = False) -> object:
     """Reads one value of `--force_yml`: a number, true, false, none or ~, a list such as [1, 2], otherwise the text.
+
+    Args:
+        text: What stands behind the equals sign.
+        as_text: Whether numbers, true and false are texts too.
 
     Raises:
         UserError: A list, mapping or tagged value is no YAML.
@@ -117,6 +137,8 @@ def parse_value(text: str) -> object:
     # Not as a document: a colon or a hash sign inside a path is no syntax here.
     loader = OptionLoader('')
     tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    if as_text and tag in _NOT_AS_WRITTEN:
+        return text
     return _none_for_text(loader.construct_object(yaml.ScalarNode(tag, text)))
 
 

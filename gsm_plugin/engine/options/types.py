@@ -40,6 +40,7 @@ TEXTS: Kind = ('a list of texts', _is_list_of(lambda value: isinstance(value, st
 
 # What BasicSR and the run read without looking at its kind; ~ is as good as leaving them out.
 _KINDS: dict[str, Kind] = {
+    'name': TEXT,
     'manual_seed': SEED,
     'find_unused_parameters': FLAG,
     'datasets:*:name': TEXT,
@@ -127,7 +128,8 @@ def _require(path: str, value: object, what: str, holds: bool) -> None:
     if not holds:
         shown = repr(value)
         shown = shown if len(shown) < 80 else f'{shown[:77]}...'
-        raise UserError(f'{path} is {shown}; it must be {what}.')
+        quotes = '; put it in quotes' if what == TEXT[0] and isinstance(value, bool) else ''
+        raise UserError(f'{path} is {shown}; it must be {what}{quotes}.')
 
 
 def _kinds_of(parameter: Parameter) -> Iterator[Kind]:
