@@ -1,4 +1,4 @@
-"""Training and test: our loop, BasicSR's own test, and our option parsing in place of BasicSR's."""
+"""Training and test by our loop, and our option parsing in place of BasicSR's in its own pipelines."""
 
 import argparse
 import importlib
@@ -10,6 +10,7 @@ import torch
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
 from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.testing import run_test
 from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 from gsm_plugin.engine.training.run import train
 
@@ -25,24 +26,13 @@ def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> No
     Raises:
         UserError: Something in the file, the command line or the data is wrong; nothing was made or renamed then.
     """
-    options = prepare_options(arguments, root, is_train)
+    notes: list[str] = []
+    options = prepare_options(arguments, root, is_train, notes.append)
     options['root_path'] = root
-    if is_train:
-        train(options, arguments)
-    else:
-        _test(options, arguments, root)
+    (train if is_train else run_test)(options, arguments, notes)
     # not after an error: `end_program` uses the group, so that the process that failed speaks, and speaks once
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _test(options: dict, arguments: argparse.Namespace, root: str) -> None:
-    host = importlib.import_module('basicsr.test')
-    host.parse_options = lambda *_, **__: (options, arguments)
-    try:
-        host.test_pipeline(root)
-    finally:
-        host.parse_options = parse_options
 
 
 def take_over_parsing() -> None:

@@ -1,4 +1,5 @@
 import argparse
+import sys
 
 import pytest
 import yaml
@@ -102,10 +103,11 @@ def test_an_unknown_name_is_refused_with_the_known_ones(project, options, forced
         ('datasets:train:meta_info_file=nowhere.txt', 'datasets:train:meta_info_file is nowhere.txt'),
         ('path:pretrain_network_g=nowhere.pth', 'path:pretrain_network_g is nowhere.pth'),
         ('path:resume_state=nowhere.state', 'path:resume_state is nowhere.state'),
-        ('network_g={type: BasicVSR, spynet_path: nowhere.pth}', 'network_g:spynet_path is nowhere.pth'),
+        ('network_g={type: GSMamba, upscale: 2, spynet_path: nowhere.pth}', 'network_g:spynet_path is nowhere.pth'),
     ],
 )
 def test_a_missing_path_is_refused(project, options, forced, expected):
+    register_all()
     with pytest.raises(UserError) as error:
         prepare(project, options, forced)
     assert expected in str(error.value)
@@ -173,6 +175,43 @@ def test_a_value_that_would_stop_a_run_later_is_refused(project, options, forced
     assert expected in str(error.value)
 
 
+GSM = '{type: GSMamba, prop_depth: 2, embed_dims: 16, num_heads: 2'
+EDVR = '{type: EDVR, num_feat: 8, num_frame: 5, deformable_groups: 2, hr_in: true}'
+
+
+@pytest.mark.parametrize(
+    'forced, expected',
+    [
+        ([f'network_g={GSM}, upscale: 4}}'], 'scale is 2, but network_g:upscale is 4; set both to the same.'),
+        ([f'network_g={GSM}}}'], 'scale is 2, but network_g:upscale is 4 (the default of GSMamba); set both'),
+        (['network_g={type: RRDBNet, num_in_ch: 3, num_out_ch: 3}'], 'network_g:scale is 4 (the default of RRDBNet)'),
+        (['network_g={type: IconVSR}'], 'scale is 2, but network_g:type IconVSR enlarges by 4; set scale: 4, or take'),
+        ([f'network_g={EDVR}'], 'scale is 2, but network_g:type EDVR enlarges by 1'),
+        ([f'network_g={EDVR}', 'scale=1'], 'datasets:train:num_frame is 2, but network_g:num_frame is 5; set both'),
+        (
+            [f'network_g={GSM}, upscale: 2}}', 'model_type=GSMModel', 'val:window=3'],
+            'val:window is 3, but GSMamba takes',
+        ),
+        (['datasets:train:gt_size=15'], 'datasets:train:gt_size is 15, no multiple of scale 2'),
+        (['model_type=GSMModel', 'train:accumulate_iter=3'], 'accumulate_iter is 3, but train:total_iter is 2, so no'),
+        (['datasets:val_2={name: REDS4, type: VideoRecurrentTestDataset}'], 'are both called REDS4; give them names'),
+        (
+            ['train:scheduler={type: MultiStepLR, milestones: [1], restarts: [0, 1]}'],
+            'not as many restart_weights as re',
+        ),
+        (
+            ['train:scheduler={type: CosineAnnealingRestartLR, periods: [2, 0], restart_weights: [1, 1]}'],
+            'periods is [2, 0]; each period needs an iteration at least',
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_with_both(project, options, forced, expected):
+    register_all()
+    with pytest.raises(UserError) as error:
+        prepare(project, options, *forced)
+    assert expected in str(error.value)
+
+
 @pytest.mark.parametrize('key', [1, True, 2.5])
 def test_a_key_that_yaml_takes_for_something_else_is_named_as_it_is_written(project, options, key):
     options['train'][key] = 2
@@ -193,7 +232,7 @@ def test_an_experiment_is_called_as_it_is_written(project, options, written):
 
 @pytest.mark.parametrize('written', ['~', 'null', ''])
 def test_an_empty_name_is_refused(project, options, written):
-    with pytest.raises(UserError, match='name is empty .* in quotes .*; set it to the name of the experiment'):
+    with pytest.raises(UserError, match=r'name is empty .* in quotes .*; set it to the name of the experiment'):
         prepare(project, options, f'name={written}')
 
 
@@ -223,11 +262,23 @@ def test_more_gpus_than_there_are_are_not_asked_for_silently(project, options, c
     assert 'num_gpu is 8, but this machine has no GPU: the run is on the CPU.' in capsys.readouterr().out
 
 
-def test_wandb_without_its_package_is_ignored_aloud(project, options, capsys, monkeypatch):
-    monkeypatch.setattr('gsm_plugin.engine.options.finishing.find_spec', lambda name: None)
+@pytest.mark.parametrize('broken, ignored', [('wandb', ['wandb']), ('tensorboard', ['use_tb_logger', 'wandb'])])
+def test_loggers_that_cannot_be_imported_are_ignored_aloud(project, options, capsys, monkeypatch, broken, ignored):
+    (project / 'stubs').mkdir()
+    for name in ('wandb', 'tensorboard'):
+        (project / 'stubs' / f'{name}.py').write_text('raise ImportError' if name == broken else '__version__ = "2.0"')
+    monkeypatch.syspath_prepend(project / 'stubs')
+    for name in list(sys.modules):
+        if name.startswith(('wandb', 'tensorboard', 'torch.utils.tensorboard')):
+            monkeypatch.delitem(sys.modules, name)
+    if broken == 'wandb':
+        monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', argparse)
     actual = prepare(project, options, 'logger:wandb={project: x}', 'logger:use_tb_logger=true')
     assert actual['logger']['wandb'] is None
-    assert 'logger:wandb is ignored' in capsys.readouterr().out
+    assert actual['logger']['use_tb_logger'] is (broken == 'wandb')
+    out = capsys.readouterr().out
+    assert [line.split(' ')[0] for line in out.splitlines()] == [f'logger:{key}' for key in ignored]
+    assert f'(pip install {broken})' in out
 
 
 def test_a_test_without_weights_is_announced(project, capsys):

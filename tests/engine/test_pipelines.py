@@ -199,3 +199,68 @@ def test_two_processes_train_over_gloo_without_a_gpu(project, options):
     assert done.stdout.count('No GPU here: distributed training runs on the CPU, over gloo.') == 1
     assert 'net_g_latest.pth' in networks(project)
     assert '# psnr: ' in done.stderr
+
+
+def content_of(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob('*'))}
+
+
+@pytest.mark.parametrize(
+    'forced, expected',
+    [
+        ('train:precision=fp8', "precision is 'fp8'"),
+        ('val:tile=[2,4,4]', 'tile_overlap is 2'),
+        ('datasets:train:batch_size_per_gpu=200', 'less than the 200 of a batch'),
+        ('path:pretrain_network_g=data/train/meta_info.txt', 'meta_info.txt'),
+        ('train:fix_flow=3', 'fix_flow is 3'),
+        ('train:freeze=[nothing.*]', 'nothing'),
+    ],
+)
+def test_a_refused_training_changes_nothing(project, options, capfd, forced, expected):
+    gsm_plugin.register()
+    options['model_type'] = 'GSMModel'
+    run(project, options, 'logger:use_tb_logger=true')
+    before = content_of(project / 'experiments') | content_of(project / 'tb_logger')
+    capfd.readouterr()
+    with pytest.raises(UserError, match=expected):
+        run(project, options, 'logger:use_tb_logger=true', forced)
+    assert content_of(project / 'experiments') | content_of(project / 'tb_logger') == before
+    assert 'INFO' not in capfd.readouterr().err
+
+
+def test_a_refused_test_changes_nothing(project, options):
+    gsm_plugin.register()
+    options['model_type'] = 'GSMModel'
+    run(project, options)
+    options = tiny_project.test_options('experiments/tiny/models/net_g_latest.pth') | {'model_type': 'GSMModel'}
+    run(project, options, is_train=False)
+    before = content_of(project / 'results')
+    for forced in ('val:tile=[2,4,4]', 'network_g:width=8'):
+        with pytest.raises(UserError):
+            run(project, options, forced, is_train=False)
+    assert content_of(project / 'results') == before
+
+
+def test_runs_of_the_same_second_are_all_kept(project, options, monkeypatch):
+    monkeypatch.setattr('gsm_plugin.engine.run_folders.get_time_str', lambda: 'now')
+    for _ in range(4):
+        run(project, options)
+    expected = ['tiny', *(f'tiny_archived_now{number}' for number in ('', '_2', '_3'))]
+    assert sorted(os.listdir(project / 'experiments')) == expected
+
+
+@pytest.mark.parametrize('is_train, taken', [(True, 'experiments'), (False, 'results')])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_built(project, options, is_train, taken):
+    (project / taken).write_text('a file')
+    options = options if is_train else tiny_project.test_options(None)
+    with pytest.raises(UserError, match=rf'{taken}/tiny cannot be written \(.*{taken} is a file\); start in a folder'):
+        run(project, options, is_train=is_train)
+
+
+def test_ignored_keys_are_told_in_the_log_too(project, options, capfd):
+    options['train']['ema_decay'] = 0.9
+    run(project, options, 'use_static_graph=true', 'datasets:train:use_shuffle=false')
+    (log,) = (project / 'experiments' / 'tiny').glob('train_tiny_*.log')
+    for text in (log.read_text(), capfd.readouterr().err):
+        for key in ('use_static_graph', 'datasets:train:use_shuffle'):
+            assert text.count(f'WARNING: {key} is ignored') == 1

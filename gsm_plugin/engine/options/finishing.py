@@ -1,8 +1,8 @@
 """Turns an option file that was checked into the options of a run, as BasicSR's `parse_options` leaves them."""
 
+import importlib
 import os
 import random
-from importlib.util import find_spec
 
 import torch
 from basicsr.utils import dist_util, set_random_seed
@@ -66,13 +66,30 @@ def choose_devices(options: dict, launcher: str) -> list[str]:
     return [f'num_gpu is {wanted}, but this machine has {seen}.']
 
 
-def drop_missing_wandb(options: dict) -> list[str]:
-    """Switches `logger:wandb` off in place where the package wandb is not installed, and says so."""
-    wandb = (options.get('logger') or {}).get('wandb')
-    if not wandb or wandb.get('project') is None or find_spec('wandb') is not None:
-        return []
-    options['logger']['wandb'] = None
-    return ['logger:wandb is ignored: the package wandb is not installed (pip install wandb).']
+def drop_missing_loggers(options: dict) -> list[str]:
+    """Switches TensorBoard and Weights & Biases off in place where they cannot be imported, and says so."""
+    logger, notes = options.get('logger') or {}, []
+    if logger.get('use_tb_logger') and not _can_import('torch.utils.tensorboard'):
+        logger['use_tb_logger'] = False
+        notes.append('logger:use_tb_logger is ignored: tensorboard cannot be imported (pip install tensorboard).')
+    if (logger.get('wandb') or {}).get('project') is None:
+        return notes
+    if notes:
+        logger['wandb'] = None
+        notes.append('logger:wandb is ignored: it takes what TensorBoard is told.')
+    elif not _can_import('wandb'):
+        logger['wandb'] = None
+        notes.append('logger:wandb is ignored: the package wandb cannot be imported (pip install wandb).')
+    return notes
+
+
+def _can_import(name: str) -> bool:
+    # An installed package fails too, where one that it needs is missing or of another time.
+    try:
+        importlib.import_module(name)
+    except Exception:
+        return False
+    return True
 
 
 def start_processes(options: dict, launcher: str, local_rank: int | None = None) -> None:

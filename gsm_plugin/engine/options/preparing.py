@@ -5,6 +5,7 @@ Nothing is made, renamed or started before every check has passed.
 
 import argparse
 from collections import OrderedDict
+from collections.abc import Callable
 
 from basicsr.utils.registry import ARCH_REGISTRY
 
@@ -14,7 +15,7 @@ from gsm_plugin.engine.dataset_checks import check_datasets
 from gsm_plugin.engine.options.checking import check_keys, check_sections
 from gsm_plugin.engine.options.finishing import (
     choose_devices,
-    drop_missing_wandb,
+    drop_missing_loggers,
     set_names_and_folders,
     start_processes,
 )
@@ -22,8 +23,10 @@ from gsm_plugin.engine.options.names import check_names, find
 from gsm_plugin.engine.options.paths import check_paths, expand_home
 from gsm_plugin.engine.options.reading import force_options, look_up, read_options
 from gsm_plugin.engine.options.signatures import check_arguments
+from gsm_plugin.engine.options.together import check_together
 from gsm_plugin.engine.options.types import check_argument_types, check_common_types
 from gsm_plugin.engine.options.values import check_values
+from gsm_plugin.engine.run_folders import check_writable
 from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.models.freezing import frozen_names
 from gsm_plugin.ops.dispatch import choose_backend
@@ -32,13 +35,16 @@ from gsm_plugin.ops.dispatch import choose_backend
 _OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
 
 
-def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) -> OrderedDict:
+def prepare_options(
+    arguments: argparse.Namespace, root: str, is_train: bool, say: Callable[[str], None] = print
+) -> OrderedDict:
     """Reads and checks an option file, joins the processes of a distributed run, and sets the seed.
 
     Args:
         arguments: BasicSR's flags: `opt`, `force_yml`, `launcher`, `auto_resume`, `debug`.
         root: Where `experiments`, `results` and `tb_logger` go.
         is_train: Whether it is for training or for a test.
+        say: Takes in the first process one sentence for each key that is ignored, and the like.
 
     Returns:
         The options, as BasicSR's `parse_options` leaves them.
@@ -52,17 +58,18 @@ def prepare_options(arguments: argparse.Namespace, root: str, is_train: bool) ->
     notes = check_option_file(options, is_train)
     expand_home(options)
     set_names_and_folders(options, root, is_train, arguments.debug, arguments.auto_resume)
-    notes += choose_devices(options, arguments.launcher) + drop_missing_wandb(options)
+    notes += choose_devices(options, arguments.launcher) + drop_missing_loggers(options)
     resumes = is_train and find_resume_state(options) is not None
     check_paths(options, resumes)
+    check_writable(options['path']['log'])
     check_datasets(options)
     _check_networks(options)
     has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
     if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
     start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
-    if options['rank'] == 0:
-        print(*notes, sep='\n', end='\n' if notes else '', flush=True)
+    for note in notes if options['rank'] == 0 else ():
+        say(note)
     return options
 
 
@@ -86,6 +93,7 @@ def check_option_file(options: dict, is_train: bool) -> list[str]:
     check_arguments(options)
     check_argument_types(options)
     check_values(options)
+    check_together(options)
     if is_train:
         LoopOptions.read(options)
     return notes

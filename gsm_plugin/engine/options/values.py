@@ -82,14 +82,26 @@ def _check_parts(options: dict) -> None:
 
 def _check_schedule(train: dict) -> None:
     scheduler = train.get('scheduler') or {}
-    if scheduler.get('type') != 'CosineAnnealingRestartLR' or not isinstance(scheduler.get('periods'), list):
-        return
-    if len(scheduler['periods']) != len(scheduler.get('restart_weights', [1])):
-        raise UserError('train:scheduler has not as many restart_weights as periods; give one weight a period.')
-    if sum(scheduler['periods']) < train.get('total_iter', 0):
+    total = train.get('total_iter', 0)
+    if scheduler.get('type') == 'CosineAnnealingRestartLR' and isinstance(scheduler.get('periods'), list):
+        _check_as_many('restart_weights', 'periods', scheduler)
+        _check_lengths(scheduler['periods'], total)
+    if scheduler.get('type') in ('MultiStepLR', 'MultiStepRestartLR') and isinstance(scheduler.get('restarts'), list):
+        _check_as_many('restart_weights', 'restarts', scheduler)
+
+
+def _check_as_many(weights: str, parts: str, scheduler: dict) -> None:
+    if len(scheduler[parts]) != len(scheduler.get(weights, [1])):
+        raise UserError(f'train:scheduler has not as many {weights} as {parts}; give one weight for each of them.')
+
+
+def _check_lengths(periods: list, total: float) -> None:
+    if not all(period > 0 for period in periods):
+        raise UserError(f'train:scheduler:periods is {periods}; each period needs an iteration at least.')
+    if sum(periods) < total:
         raise UserError(
-            f'train:scheduler:periods add up to {sum(scheduler["periods"])}, less than the {train["total_iter"]} of '
-            f'train:total_iter; lengthen them, or shorten the training.'
+            f'train:scheduler:periods add up to {sum(periods)}, less than the {total} of train:total_iter; lengthen '
+            f'them, or shorten the training.'
         )
 
 

@@ -2,16 +2,14 @@
 
 import argparse
 import errno
-import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from basicsr.models.base_model import BaseModel
-from basicsr.utils import get_env_info, get_root_logger, get_time_str, make_exp_dirs, mkdir_and_rename
+from basicsr.utils import get_env_info, get_root_logger, get_time_str
 from basicsr.utils.options import copy_opt_file, dict2str
 from torch import distributed
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -19,20 +17,22 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.checkpoints.store import CheckpointStore, FoundState
 from gsm_plugin.engine.determinism import choose_algorithms
+from gsm_plugin.engine.run_folders import make_folders, set_aside
+from gsm_plugin.engine.run_log import waiting_log
 from gsm_plugin.engine.training.data_order import Position, TrainingData
 from gsm_plugin.engine.training.json_lines import JsonLines
 from gsm_plugin.engine.training.loop import Parts, TrainingLoop
 from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.engine.training.progress import Progress
 from gsm_plugin.engine.training.resuming import choose_state, describe_changes, flat_options, prepare_model_options
-from gsm_plugin.engine.training.scalar_loggers import open_scalar_loggers
+from gsm_plugin.engine.training.scalar_loggers import logs_scalars, open_tensorboard, start_wandb
 from gsm_plugin.engine.training.state import position_of, restore
 from gsm_plugin.engine.training.stopping import StopReason, StopRequests
 
 _FOLDERS = ('models', 'training_states', 'log', 'visualization')
 
 
-def train(options: dict, arguments: argparse.Namespace) -> None:
+def train(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = ()) -> None:
     """Trains, from the beginning or from where an earlier run stopped.
 
     A run that is asked to stop by SIGTERM, SIGUSR1 or `train: max_hours` makes a checkpoint and returns, so that the
@@ -41,15 +41,17 @@ def train(options: dict, arguments: argparse.Namespace) -> None:
     Args:
         options: The finished options; what the run adds to them is added in place.
         arguments: The flags.
+        notes: What the log is to say first.
 
     Raises:
-        UserError: Something is wrong that the user can cure; the checkpoints made so far are whole.
+        UserError: Something is wrong that the user can cure; the checkpoints made so far are whole. Before the first
+            iteration, nothing was made or renamed then.
         KeyboardInterrupt: The run was stopped by Ctrl-C, after a checkpoint was made.
     """
     chosen = LoopOptions.read(options)
     with StopRequests(chosen.max_hours) as stop:
         try:
-            reason = _train(options, arguments, chosen, stop)
+            reason = _train(options, arguments, chosen, stop, notes)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -61,8 +63,12 @@ def train(options: dict, arguments: argparse.Namespace) -> None:
         raise KeyboardInterrupt
 
 
-def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> StopReason | None:
-    loop = _assemble(options, arguments, chosen, stop)
+def _train(
+    options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests, notes: Sequence[str]
+) -> StopReason | None:
+    with waiting_log(options['rank'] == 0, getattr(arguments, 'verbose', False)) as open_log:
+        _begin_log(options, notes)
+        loop = _assemble(options, arguments, chosen, stop, open_log)
     try:
         with logging_redirect_tqdm([get_root_logger()]):
             reason = loop.run()
@@ -72,20 +78,37 @@ def _train(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, st
     return reason
 
 
-def _assemble(options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests) -> TrainingLoop:
+def _begin_log(options: dict, notes: Sequence[str]) -> None:
+    logger = get_root_logger()
+    logger.info(get_env_info())
+    # before the models, which take the types out of their sections
+    logger.info(dict2str(options))
+    for note in notes:
+        logger.warning(note)
+
+
+def _assemble(
+    options: dict,
+    arguments: argparse.Namespace,
+    chosen: LoopOptions,
+    stop: StopRequests,
+    open_log: Callable[[Path], None],
+) -> TrainingLoop:
+    """Builds everything that can be refused, and only then makes and renames folders and files."""
     store = _open_store(options, chosen)
     found = choose_state(store, options)
     at = position_of(found.content) if found else Position()
     before = found.content.get('run', {}) if found else {}
-    _prepare_folders(options, arguments, store, found)
-    _open_log(options, found)
     choose_algorithms(chosen.deterministic)
     options['manual_seed'] = _shared_seed(options, before)
     run = {'seed': options['manual_seed'], 'options': flat_options(options)}
-    tb_logger, run['wandb_id'] = open_scalar_loggers(options, at.iteration, before)
     data, val_loaders = _open_data(options)
     run |= _describe(options, data)
     model = _open_model(options, found, run)
+    run['wandb_id'] = start_wandb(options, before)
+    _prepare_folders(options, arguments, store, found)
+    open_log(Path(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log'))
+    tb_logger = open_tensorboard(options, at.iteration)
     records = _open_records(options, at, chosen) if options['rank'] == 0 else None
     progress = Progress(options['name'], chosen.total_iter, at.iteration, model.device, records, tb_logger)
     parts = Parts(model, data, val_loaders, store, progress, stop)
@@ -100,14 +123,16 @@ def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
 def _prepare_folders(
     options: dict, arguments: argparse.Namespace, store: CheckpointStore, found: FoundState | None
 ) -> None:
+    if options['dist']:
+        # no process is refused any more
+        distributed.barrier()
     if options['rank'] == 0:
         # With --auto_resume, a run that was killed before its first checkpoint left nothing worth a folder of its own.
         if found is None and not (options['auto_resume'] and not store.has_networks()):
-            make_exp_dirs(options)
-            if _logs_scalars(options):
-                mkdir_and_rename(os.path.join(options['root_path'], 'tb_logger', options['name']))
-        for key in _FOLDERS:
-            os.makedirs(options['path'][key], exist_ok=True)
+            set_aside(Path(options['path']['experiments_root']))
+            if logs_scalars(options):
+                set_aside(Path(options['root_path'], 'tb_logger', options['name']))
+        make_folders(options['path'][key] for key in _FOLDERS)
         store.sweep()
         if found is not None and found.content.get('is_good', True):
             # The run that saved it may have been killed before it did so.
@@ -115,19 +140,6 @@ def _prepare_folders(
         copy_opt_file(arguments.opt, options['path']['experiments_root'])
     if options['dist']:
         distributed.barrier()
-
-
-def _logs_scalars(options: dict) -> bool:
-    return bool(options['logger'].get('use_tb_logger')) and 'debug' not in options['name']
-
-
-def _open_log(options: dict, found: FoundState | None) -> None:
-    file = os.path.join(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log')
-    logger = get_root_logger(logger_name='basicsr', log_level=logging.INFO, log_file=file)
-    logger.info(get_env_info())
-    logger.info(dict2str(options))
-    for sentence in found.skipped if found else ():
-        logger.warning(sentence)
 
 
 def _shared_seed(options: dict, before: Mapping) -> int:
@@ -144,6 +156,8 @@ def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseMo
     if found is None:
         return build_model(options)
     logger, state = get_root_logger(), found.content
+    for sentence in found.skipped:
+        logger.warning(sentence)
     prepare_model_options(options, found)
     model = build_model(options)
     notes = restore(model, state, options['path'].get('ignore_resume_networks') or ())

@@ -9,31 +9,46 @@ from basicsr.utils import get_root_logger
 from gsm_plugin.compat import UserError
 
 
-def open_scalar_loggers(options: dict, iteration: int, before: Mapping) -> tuple[object, str | None]:
-    """Opens what the option file asks for, in the first process.
+def logs_scalars(options: dict) -> bool:
+    """Whether the option file asks for TensorBoard's scalars, which runs for debugging do not write."""
+    return bool(options['logger'].get('use_tb_logger')) and 'debug' not in options['name']
+
+
+def start_wandb(options: dict, before: Mapping) -> str | None:
+    """Starts Weights & Biases in the first process, before TensorBoard, of which it would synchronise nothing else.
+
+    Args:
+        options: The finished options.
+        before: What describes the run that is gone on with, or nothing: its Weights & Biases run goes on too.
+
+    Returns:
+        The id of its run, or None where the option file asks for none.
+
+    Raises:
+        UserError: It does not start.
+    """
+    section = options['logger'].get('wandb') or {}
+    if options['rank'] != 0 or not logs_scalars(options) or section.get('project') is None:
+        return None
+    return _start_wandb(options, before.get('wandb_id'))
+
+
+def open_tensorboard(options: dict, iteration: int) -> object:
+    """Opens TensorBoard's writer in the first process.
 
     Args:
         options: The finished options.
         iteration: Where the run goes on; scalars after it, of a run that was killed, are hidden.
-        before: What describes the run that is gone on with, or nothing: its Weights & Biases run goes on too.
 
     Returns:
-        TensorBoard's writer and the id of the Weights & Biases run, each None where there is none.
-
-    Raises:
-        UserError: Weights & Biases does not start.
+        The writer, or None where the option file asks for none.
     """
-    logger = options['logger']
-    if options['rank'] != 0 or not logger.get('use_tb_logger') or 'debug' in options['name']:
-        return None, None
-    wandb_id = None
-    if (logger.get('wandb') or {}).get('project') is not None:
-        # Before TensorBoard, or nothing of it is synchronised.
-        wandb_id = _start_wandb(options, before.get('wandb_id'))
+    if options['rank'] != 0 or not logs_scalars(options):
+        return None
     from torch.utils.tensorboard import SummaryWriter
 
     folder = os.path.join(options['root_path'], 'tb_logger', options['name'])
-    return SummaryWriter(log_dir=folder, purge_step=iteration + 1), wandb_id
+    return SummaryWriter(log_dir=folder, purge_step=iteration + 1)
 
 
 def _start_wandb(options: dict, saved_id: str | None) -> str:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.training.scalar_loggers import open_scalar_loggers
+from gsm_plugin.engine.training.scalar_loggers import open_tensorboard, start_wandb
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
@@ -30,6 +30,11 @@ def make_options(tmp_path, first, name='tiny'):
     parts = {'use_tb_logger': True, 'wandb': {'project': 'x', 'resume_id': None}}
     order = sorted(parts, key=lambda key: key != first)
     return {'rank': 0, 'name': name, 'root_path': str(tmp_path), 'logger': {key: parts[key] for key in order}}
+
+
+def open_scalar_loggers(options, iteration, before):
+    wandb_id = start_wandb(options, before)
+    return open_tensorboard(options, iteration), wandb_id
 
 
 @pytest.mark.parametrize('first', ['use_tb_logger', 'wandb'])
