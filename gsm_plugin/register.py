@@ -1,5 +1,6 @@
 """The list of what the plugin adds to BasicSR."""
 
+from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, Registry
 
 from gsm_plugin.archs.bicubic_arch import Bicubic
@@ -27,11 +28,14 @@ _ADDED = (
 def register_all() -> None:
     """Adds the networks, the model class and the data set to BasicSR's registries; a second call changes nothing.
 
+    All of BasicSR's models then load weights as ours does: in any layout, and only values that are numbers.
+
     Raises:
         UserError: Another package has registered something else under one of the names.
     """
     for registry, name, value in _ADDED:
         _add(registry, name, value)
+    BaseModel.load_network = GSMModel.load_network
 
 
 def _add(registry: Registry, name: str, value: type) -> None:

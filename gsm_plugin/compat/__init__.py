@@ -9,6 +9,8 @@ from gsm_plugin.compat import (
     basicvsrpp_anywhere,
     ddp_on_cpu,
     distutils_version,
+    finite_images,
+    finite_psnr,
     joining_processes,
     jpeg_quality,
     one_decoder,
@@ -36,13 +38,14 @@ _MENDS = {
     'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
     'basicsr.data.data_util': (one_decoder.mend_sequences,),
     'basicsr.data.degradations': (jpeg_quality.mend,),
+    'basicsr.metrics.psnr_ssim': (finite_psnr.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
     'basicsr.train': (resume_anywhere.mend,),
     'basicsr.utils.dist_util': (joining_processes.mend,),
     'basicsr.utils.file_client': (whole_lmdb.mend, bad_samples.mend_file_client),
-    'basicsr.utils.img_util': (one_decoder.mend_decoder,),
+    'basicsr.utils.img_util': (one_decoder.mend_decoder, finite_images.mend),
 }
 
 _finder = MendingFinder(_STAND_INS, _MENDS)

@@ -72,12 +72,13 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     # The files keep clips of earlier comparisons.
     records = [record.only(names) for record in records]
     header, cells = comparison_cells(records)
-    table = to_markdown(header, cells)
+    notes = [note for record in records for note in record.notes()]
+    table = to_markdown(header, cells) + ''.join(f'\n{note}\n' for note in notes)
     write_text(wanted.out / 'table.md', table)
     points = [Point(record.network, record.speed()[0], record.mean('psnr'), measured=True) for record in records]
     page = Page(
         f'Comparison on {wanted.place.resolve().name}',
-        f'{_describe(wanted)} {describe(measures_of(records))}'.rstrip(),
+        ' '.join(filter(None, [_describe(wanted), describe(measures_of(records)), *notes])),
         header,
         cells,
         points,

@@ -85,7 +85,8 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
         raise UserError(f'There are no results for {wanted.title}; name networks by --networks.')
     rows = join_rows(records, TITLES)
     header, cells = leaderboard_table(rows, protocol, degradation)
-    description = f'{protocol.describe()} {describe(measures_of(records))}'.rstrip()
+    notes = [note for record in records for note in record.notes()]
+    description = ' '.join(filter(None, [protocol.describe(), describe(measures_of(records)), *notes]))
     table = f'{wanted.title}\n\n{description}\n\n{to_markdown(header, cells)}'
     write_text(wanted.out / 'table.md', table)
     points = points_of(rows, protocol, degradation)

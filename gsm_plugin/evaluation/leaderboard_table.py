@@ -1,5 +1,6 @@
 """A leaderboard as one table: published figures, ours and the difference, each cell with where it comes from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ def comparison_cells(records: Sequence[Record]) -> tuple[list[str], list[list[Ce
     rows = []
     for record in records:
         where = _where(record)
-        means = [Cell(f'{record.mean("psnr"):.2f}', where), Cell(f'{record.mean("ssim"):.4f}', where)]
+        means = [Cell(_text(record.mean('psnr'), 2), where), Cell(_text(record.mean('ssim'), 4), where)]
         means += [_measure_cell(record, name, where) for name in measures]
         own = [_clip_cell(record, clip, where) for clip in clips]
         rows.append([Cell(record.network), *own, *means, *_size_cells(record, where)])
@@ -121,7 +122,7 @@ def _cells(
         known = getattr(figure, metric) if figure else None
         ours = record.mean(metric) if record else None
         cells.append(Cell() if known is None else Cell(f'{known:.{places}f}', SOURCES[figure.source]))
-        cells.append(Cell() if ours is None else Cell(f'{ours:.{places}f}', where))
+        cells.append(Cell() if ours is None else Cell(_text(ours, places), where))
         both = known is not None and ours is not None and comparable
         cells.append(Cell(f'{ours - known:+.{places}f}') if both else Cell())
     cells += [_measure_cell(record, name, where) for name in measures]
@@ -138,14 +139,19 @@ def _measure_cell(record: Record | None, name: str, where: str) -> Cell:
     if not scored:
         return Cell()
     part = '' if scored == len(record.clips) else f' ({scored} of {len(record.clips)} clips)'
-    return Cell(f'{record.mean(name):.{MEASURES[name].digits}f}{part}', where)
+    return Cell(f'{_text(record.mean(name), MEASURES[name].digits)}{part}', where)
 
 
 def _clip_cell(record: Record | None, clip: str, where: str) -> Cell:
     if record is None or clip not in record.clips:
         return Cell()
     result = record.clips[clip]
-    return Cell(f'{result.mean("psnr"):.2f}/{result.mean("ssim"):.4f}', where)
+    return Cell(f'{_text(result.mean("psnr"), 2)}/{_text(result.mean("ssim"), 4)}', where)
+
+
+def _text(mean: float, digits: int) -> str:
+    """A mean in a cell; `none` where no frame has a value."""
+    return 'none' if math.isnan(mean) else f'{mean:.{digits}f}'
 
 
 def _published_sizes(published: Published, column: tuple[str, str]) -> list[Cell]:

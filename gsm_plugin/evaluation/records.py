@@ -5,9 +5,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.finite_psnr import LARGEST_PSNR
+from gsm_plugin.evaluation.averages import finite_mean, note_of
 from gsm_plugin.evaluation.protocols import Protocol
 from gsm_plugin.whole_files import write_whole
 
@@ -39,8 +40,8 @@ class ClipResult:
     machine: int = 0
 
     def mean(self, metric: str) -> float:
-        """Mean over the frames."""
-        return fmean(self.values[metric])
+        """Mean over the frames that have a value; NaN where none has one."""
+        return finite_mean(self.values[metric])
 
     def with_values_of(self, other: 'ClipResult') -> 'ClipResult':
         """The result, with what another one of the same files has beyond its metrics."""
@@ -93,7 +94,16 @@ class Record:
 
     def mean(self, metric: str) -> float:
         """Mean over clips of the means over frames."""
-        return fmean(clip.mean(metric) for clip in self.scored_by(metric))
+        return finite_mean(clip.mean(metric) for clip in self.scored_by(metric))
+
+    def notes(self) -> list[str]:
+        """A sentence for each clip and metric of which means count frames otherwise than they are, or not at all."""
+        notes = [
+            (name, note_of(metric, clip.frames, values))
+            for name, clip in self.clips.items()
+            for metric, values in clip.values.items()
+        ]
+        return [f'{self.network}, clip {name}: {note}.' for name, note in notes if note is not None]
 
     def speed(self) -> tuple[float, float | None, dict]:
         """Frames per second and peak memory (GiB), of the machine that did most, and that machine."""
@@ -114,7 +124,7 @@ def write_record(record: Record, path: Path) -> None:
     """Writes a record; the file is replaced when the new one is complete."""
     content = {'format': _FORMAT, **asdict(record)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Two equal images have an infinite PSNR, for which JSON has no number.
+    # JSON has no number for it.
     content = _map_floats(content, lambda value: 'inf' if value == math.inf else value)
     write_whole(path, json.dumps(content, indent=1).encode())
 
@@ -194,7 +204,11 @@ def _difference(first: Record, second: Record) -> str:
 
 
 def _clip(frames: list, values: Mapping[str, list], **rest: object) -> ClipResult:
-    return ClipResult(tuple(frames), {name: tuple(map(float, row)) for name, row in values.items()}, **rest)
+    read = {name: tuple(map(float, row)) for name, row in values.items()}
+    if 'psnr' in read:
+        # Records of earlier versions have equal images as infinite.
+        read['psnr'] = tuple(min(value, LARGEST_PSNR) for value in read['psnr'])
+    return ClipResult(tuple(frames), read, **rest)
 
 
 def _map_floats(content: object, change) -> object:

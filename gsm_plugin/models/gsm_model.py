@@ -18,7 +18,7 @@ from tqdm import tqdm
 from gsm_plugin.inference.fitting import pad_frames, slide_window
 from gsm_plugin.inference.flipping import average_with_reversed
 from gsm_plugin.inference.tiling import run_tiled
-from gsm_plugin.models import validation
+from gsm_plugin.models import finite_scores, validation
 from gsm_plugin.models.flow_warmup import FlowWarmUp
 from gsm_plugin.models.freezing import freeze
 from gsm_plugin.models.guarded_step import GuardedStep
@@ -39,7 +39,8 @@ class GSMModel(VideoRecurrentModel):
         opt: The option dictionary of BasicSR's pipelines; `OPTION_KEYS` describes what is read.
 
     Attributes:
-        metric_results: The last validated set: by folder a table (frames, metrics). The same in all processes.
+        metric_results: The last validated set: by folder a table (frames, metrics), in which values that are no numbers
+            are replaced by the mean of the others. The same in all processes.
         best_metric_results: By set and metric the best mean so far and its iteration, as in BasicSR.
 
     Raises:
@@ -162,7 +163,7 @@ class GSMModel(VideoRecurrentModel):
         scores = self._score_own_clips(dataset, current_iter, save_img)
         if self.opt['dist'] and self._waiting_group is None:
             self._waiting_group = validation.patient_group()
-        tables = validation.gather_tables(scores, self._waiting_group)
+        tables = finite_scores.fill_gaps(validation.gather_tables(scores, self._waiting_group))
         if tables:
             self._initialize_best_metric_results(name)
             self.metric_results = tables
@@ -178,12 +179,15 @@ class GSMModel(VideoRecurrentModel):
                 clip = validation.open_clip(dataset, index, val.center_frame_only)
                 bar.set_description(f'{dataset.opt["name"]}: {clip.folder}')
                 output = self.restore(clip.lq[None], lambda done, of: bar.set_postfix_str(f'tile {done}/{of}'))[0]
+                where = f'{dataset.opt["name"]}, clip {clip.folder}'
+                output = finite_scores.check_output(output, where, self.is_train)
                 save = self._saver(dataset, clip, current_iter) if save_img else None
                 rows = []
                 for values in validation.score_clip(clip, output, val.metrics, save):
                     rows.append(values)
                     bar.update()
                 if val.metrics and clip.read_gt is not None:
+                    finite_scores.tell_of_scores(where, clip.names, rows, val.metrics)
                     scores[index] = clip.folder, rows
                 elif val.metrics:
                     self._say_once_without_gt(dataset.opt['name'])

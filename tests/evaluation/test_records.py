@@ -21,7 +21,8 @@ def record(clips, machine=A, network='net', settings=None):
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
-    written = record({'a': clip(), 'b': clip(psnr=(math.inf, 30.0), peak_gib=None)})
+    lpips = {'psnr': (31.0, 30.0), 'ssim': (0.9, 0.8), 'lpips': (math.inf, -math.inf)}
+    written = record({'a': clip(), 'b': clip(values=lpips, peak_gib=None)})
     write_record(written, tmp_path / 'net.json')
     assert read_record(tmp_path / 'net.json') == written
     assert [path.name for path in tmp_path.iterdir()] == ['net.json']
@@ -30,6 +31,24 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
 def test_means_are_over_frames_and_then_over_clips():
     scored = record({'a': clip(psnr=(30.0, 32.0)), 'b': clip(psnr=(40.0,), frames=('0',))})
     assert scored.mean('psnr') == 35.5
+
+
+def test_equal_images_of_earlier_records_count_as_a_hundred_decibels(tmp_path):
+    write_record(record({'a': clip(psnr=(math.inf, 30.0)), 'b': clip(psnr=(35.0, 35.0))}), tmp_path / 'net.json')
+    read = read_record(tmp_path / 'net.json')
+    assert read.mean('psnr') == 50
+    assert read.notes() == ['net, clip a: frame 0 is like the ground truth, PSNR counts as 100 dB there.']
+
+
+def test_means_leave_out_what_is_no_number_and_say_so():
+    bad = clip(values={'psnr': (30.0, 32.0), 'ssim': (math.nan, 0.8)})
+    none = clip(values={'psnr': (30.0, 32.0), 'ssim': (math.nan, math.inf)})
+    scored = record({'a': bad, 'b': clip(values={'psnr': (30.0, 32.0), 'ssim': (0.4, 0.4)}), 'c': none})
+    assert scored.mean('ssim') == pytest.approx(0.6)
+    assert scored.notes() == [
+        'net, clip a: no number for ssim of frame 0, which its mean leaves out.',
+        'net, clip c: no number for ssim of frames 0, 1, which its mean leaves out.',
+    ]
 
 
 def test_records_of_two_machines_are_joined():

@@ -19,6 +19,7 @@ from gsm_plugin.evaluation.multiply_adds import count_per_pixel
 from gsm_plugin.evaluation.perceptual import Perceptual
 from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
+from gsm_plugin.models.finite_scores import check_output
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import Clip, score_clip
 from gsm_plugin.ops import tf32
@@ -156,7 +157,7 @@ def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[Cli
             f'{choice.label} needs {least} frames, but clip {clip.folder} has {len(clip.lq)}; leave it out.'
         )
     with measured(model.device) as cost:
-        output = model.restore(clip.lq[None])[0]
+        output = check_output(model.restore(clip.lq[None])[0], f'{choice.label}, clip {clip.folder}')
     wanted, actual = (size_text(image.shape[-2:]) for image in (clip.read_gt(clip.frames[0]), output))
     if actual != wanted:
         raise UserError(

@@ -31,7 +31,8 @@ def show_sample(model: GSMModel, dataset: Dataset, iteration: int, folder: Path,
     clip = open_clip(dataset, 0, center_frame_only=bool(model.opt['val'].get('center_frame_only')))
     shown = clip.frames[len(clip.frames) // 2]
     first = max(0, min(shown - _FRAMES // 2, len(clip.lq) - _FRAMES))
-    output = model.restore(clip.lq[None, first : first + _FRAMES])[0, shown - first]
+    # The validation has said it where values are no numbers; here they are black.
+    output = model.restore(clip.lq[None, first : first + _FRAMES])[0, shown - first].nan_to_num(0.0, 1.0, 0.0)
     parts = [_enlarged(clip.lq[shown], output), output]
     if clip.read_gt is not None:
         parts.append(clip.read_gt(shown))

@@ -254,3 +254,30 @@ def test_default_weights_are_those_of_the_degradation(tmp_path, capsys, monkeypa
     for kind, name in (('bi', 'basicvsr-reds'), ('bd', 'basicvsr-vimeo90k-bd')):
         found = refusal(capsys, place, tmp_path / 'out', '--networks', 'basicvsr', '--degradation', kind)
         assert f'run basicsr weights get {name}, or name a file by basicvsr=WEIGHTS.pth.' in found
+
+
+def test_an_output_of_no_numbers_ends_it_in_one_sentence(tmp_path, capsys):
+    network, file = write_network(tmp_path)
+    network.body[0].bias.data.fill_(3e38)
+    torch.save({'params': network.state_dict()}, tmp_path / 'tiny.pth')
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    with pytest.raises(SystemExit) as ended:
+        run(place, tmp_path / 'out', '--networks', f'tiny={file}')
+    assert ended.value.code == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert sentence.startswith('basicsr: tiny, clip clip: the output of the network holds values that are no numbers')
+    assert not (tmp_path / 'out' / 'table.md').exists()
+
+
+def test_frames_like_the_ground_truth_are_named_below_the_table(tmp_path, capsys):
+    frames = [np.zeros_like(frame) if number == 1 else frame for number, frame in enumerate(moving_frames(3))]
+    run(write_frames(tmp_path / 'clip', frames), tmp_path / 'out', '--networks', 'bicubic')
+    values = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']['clip']['values']
+    note = 'bicubic, clip clip: frame 00000001 is like the ground truth, PSNR counts as 100 dB there.'
+    assert values['psnr'][1] == 100
+    for text in (
+        capsys.readouterr().out,
+        *((tmp_path / 'out' / name).read_text() for name in ('table.md', 'page.html')),
+    ):
+        assert note in text
+        assert f'{np.mean(values["psnr"]):.2f}' in text
