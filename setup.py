@@ -62,6 +62,8 @@ if __name__ == '__main__':
             'torchvision>=0.21',
             'numpy',
             'opencv-python',
+            # Brings FFmpeg along; 15 is the first that copies attachments and sets chapters.
+            'av>=15',
             'einops',
             'lmdb',
             'jinja2',

@@ -1,0 +1,129 @@
+"""Turns the flags of `basicsr infer` into requests, and serves them."""
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.batch import Outcome, run_requests, table
+from gsm_plugin.inference.video.encoding import Wishes
+from gsm_plugin.inference.video.pipeline import Network
+from gsm_plugin.inference.video.places import Naming, check_targets, list_inputs
+from gsm_plugin.inference.video.progress import Bar, JsonLines
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.survey import Cuts
+from gsm_plugin.inference.video.timing import read_range
+
+# In this order, where no weights are named.
+_OWN_CHOICE = ('gsm-reds', 'basicvsr-reds')
+
+
+def infer(arguments: argparse.Namespace) -> int:
+    """Serves all inputs.
+
+    Returns:
+        Status of the program: 1 where one of several inputs failed.
+
+    Raises:
+        UserError: A flag is wrong, or the only input failed.
+    """
+    sources = list_inputs(arguments.input)
+    # Flags are checked before weights are loaded, and weights before films are read.
+    _request(arguments, sources[0], arguments.output)
+    networks = _networks(arguments)
+    requests = _requests(arguments, sources, networks[0].scale)
+    progress = JsonLines if arguments.json else Bar
+    outcomes = run_requests(requests, networks, progress, arguments.dry_run)
+    return _conclude(outcomes, arguments.json)
+
+
+def _conclude(outcomes: list[Outcome], as_json: bool) -> int:
+    failed = [outcome for outcome in outcomes if outcome.state == 'failed']
+    if len(outcomes) == 1:
+        if failed:
+            raise UserError(failed[0].text)
+        return 0
+    if as_json:
+        lines = JsonLines()
+        for outcome in outcomes:
+            lines.say(f'{outcome.request.source}: {outcome.state}, {outcome.text}')
+    else:
+        print(table(outcomes))
+    return 1 if failed else 0
+
+
+def _requests(arguments: argparse.Namespace, sources: list[Path], scale: int) -> list[Request]:
+    naming = Naming(arguments.output, arguments.suffix, arguments.ext is not None, arguments.outscale or scale)
+    targets = [naming.target(source, len(sources) > 1) for source in sources]
+    check_targets(targets, arguments.output, len(sources))
+    return [_request(arguments, source, target) for source, target in zip(sources, targets, strict=True)]
+
+
+def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Request:
+    start, end = read_range(arguments.start, arguments.end, arguments.preview)
+    if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
+        raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
+    for flag, least in (('window', 1), ('context', 0)):
+        if getattr(arguments, flag) < least:
+            raise UserError(f'--{flag} is {getattr(arguments, flag)}; give a whole number from {least} up.')
+    if arguments.cut_threshold <= 0:
+        raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0.')
+    wishes = Wishes(
+        arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, tuple(arguments.encoder_option)
+    )
+    return Request(
+        source,
+        target,
+        arguments.outscale,
+        wishes,
+        Cuts(arguments.cut_threshold, arguments.cuts, arguments.no_cuts),
+        start,
+        end,
+        arguments.window,
+        arguments.context,
+        deinterlace=arguments.deinterlace,
+        salvage=arguments.salvage,
+        rate=_rate(arguments.fps),
+        leave_out=tuple(arguments.leave_out),
+        image_kind=arguments.ext,
+        beside=arguments.compare,
+        restart=arguments.restart,
+        overwrite=arguments.overwrite,
+    )
+
+
+def _rate(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise UserError(f'--fps is {text!r}; write a number such as 25 or 30000/1001.')
+    return rate.limit_denominator(100000)
+
+
+def _networks(arguments: argparse.Namespace) -> list[Network]:
+    import gsm_plugin
+
+    gsm_plugin.register()
+    from gsm_plugin.inference.restorer import Restorer
+
+    devices = arguments.devices.split(',') if arguments.devices else [arguments.device]
+    weights = arguments.weights or arguments.name or _present()
+    return [Restorer.load(weights, device=device, precision=arguments.precision) for device in devices]
+
+
+def _present() -> str:
+    """The first of our own choice that is on the disk."""
+    from gsm_plugin.cli.weights import DEFAULT_FOLDER
+    from gsm_plugin.data.known_weights import find_weights
+
+    for name in _OWN_CHOICE:
+        if (DEFAULT_FOLDER / find_weights(name).file).is_file():
+            return name
+    raise UserError(
+        'no weights are named, and none are in experiments/pretrained_models; run basicsr weights get basicvsr-reds, '
+        'or give -w FILE.'
+    )

@@ -1,0 +1,179 @@
+"""All streams of a film but its video: which of them the new container takes as they are, and which as other text."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from gsm_plugin.compat import UserError
+
+# Text of subtitles, by the codecs that containers take.
+_PLAIN, _MOV = ('subrip', 'srt', 'text', 'webvtt'), 'mov_text'
+_MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
+_MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
+_COPIED = ('audio', 'subtitle', 'attachment', 'data', 'video')
+# A style for mov_text, which stands before it in the file: Serif, white on nothing, at the bottom.
+_MOV_STYLE = (
+    b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour\n'
+    b'Style: Default,Serif,18,&Hffffff\n\n[Events]\nFormat: Layer, Start, End, Style, Text\n\n'
+)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A stream that goes into the output.
+
+    Attributes:
+        index: Its number in the input.
+        kind: audio, subtitle, attachment, data or video.
+        codec: Its codec.
+        becomes: The codec into which its text is turned; empty for none.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    becomes: str = ''
+
+
+def container_format(path: Path) -> av.ContainerFormat:
+    """The container that the ending of a file names.
+
+    Raises:
+        UserError: None does, or it takes no video.
+    """
+    try:
+        with av.open(io.BytesIO(), 'w', format=_guess(path)) as container:
+            found = container.format
+    except (ValueError, av.FFmpegError) as error:
+        raise UserError(f'{path} ends in {path.suffix or "nothing"}, which no film does; try .mp4 or .mkv.') from error
+    return found
+
+
+def _guess(path: Path) -> str:
+    suffix = path.suffix.lower().lstrip('.')
+    return {'mkv': 'matroska', 'm4v': 'mp4', 'ts': 'mpegts', 'mts': 'mpegts', 'qt': 'mov', 'mpg': 'mpeg'}.get(
+        suffix, suffix
+    )
+
+
+def plan_copies(source: av.container.InputContainer, video: int, path: Path, leave_out: tuple[str, ...]) -> list[Copy]:
+    """What goes into the output besides the video.
+
+    Args:
+        source: The input.
+        video: Number of its video stream.
+        path: The output.
+        leave_out: Kinds of streams that are not wanted, or their numbers.
+
+    Raises:
+        UserError: The container cannot hold a stream.
+    """
+    name = container_format(path).name
+    copies = []
+    for stream in source.streams:
+        if stream.index == video or stream.type in leave_out or str(stream.index) in leave_out:
+            continue
+        if stream.type not in _COPIED or (stream.type == 'data' and name in _QUICKTIME + _MATROSKA):
+            # Time codes and the like belong to the old file: neither container takes them as packets.
+            continue
+        copies.append(_plan(stream, name, path))
+    return copies
+
+
+def _plan(stream: av.stream.Stream, name: str, path: Path) -> Copy:
+    codec = stream.codec_context.name if stream.codec_context else ''
+    canonical = stream.codec_context.codec.canonical_name if stream.codec_context else ''
+    if stream.type == 'subtitle' and name in _QUICKTIME and codec in (*_PLAIN, 'ass', 'ssa'):
+        return Copy(stream.index, stream.type, codec, _MOV)
+    if stream.type == 'subtitle' and name == 'matroska' and codec == _MOV:
+        return Copy(stream.index, stream.type, codec, 'subrip')
+    try:
+        with av.open(io.BytesIO(), 'w', format=name) as container:
+            if stream.type in ('attachment', 'data') and name not in _MATROSKA:
+                raise ValueError(f'{name} has no attachments')
+            add_copied(container, stream, Copy(stream.index, stream.type, codec))
+    except (ValueError, av.FFmpegError) as error:
+        what = f'stream {stream.index} ({stream.type}{" " + canonical if canonical else ""})'
+        raise UserError(
+            f'{path.suffix} cannot hold {what} of the input; name the output .mkv, or give --leave-out {stream.index}.'
+        ) from error
+    return Copy(stream.index, stream.type, codec)
+
+
+def describe_missing(
+    source: av.container.InputContainer, video: int, copies: Sequence[Copy], path: Path
+) -> Iterator[str]:
+    """A sentence for every stream that does not go into the output as it is."""
+    going = {copy.index: copy for copy in copies}
+    for stream in source.streams:
+        what = f'stream {stream.index} ({stream.type})'
+        if stream.index == video:
+            continue
+        if stream.index not in going:
+            yield f'{what} stays behind'
+        elif going[stream.index].becomes:
+            copy = going[stream.index]
+            yield f'{what} becomes {copy.becomes}, since {path.suffix} holds no {copy.codec}'
+
+
+def add_copied(container: av.container.OutputContainer, stream: av.stream.Stream, copy: Copy) -> av.stream.Stream:
+    """Adds a stream to the output."""
+    if copy.becomes == _MOV:
+        added = container.add_stream(_MOV)
+        added.codec_context.subtitle_header = _MOV_STYLE
+    elif copy.becomes:
+        added = container.add_mux_stream(copy.becomes)
+    else:
+        added = container.add_stream_from_template(stream, opaque=True)
+    added.metadata.update(_kept(stream.metadata))
+    added.disposition = Disposition(int(stream.disposition))
+    if copy.becomes:
+        added.time_base = stream.time_base
+    return added
+
+
+def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    """Without what the old container measured."""
+    measured = ('duration', 'number_of_', '_statistics', 'bps')
+    return {key: value for key, value in metadata.items() if not key.lower().startswith(measured)}
+
+
+def packets_of(
+    source: av.container.InputContainer, copies: list[Copy], start: float, end: float | None
+) -> Iterator[tuple[Copy, av.Packet]]:
+    """Packets of the copied streams that begin within a part of the film, in the file's order."""
+    streams = [source.streams[copy.index] for copy in copies if copy.kind != 'attachment']
+    if not streams:
+        return
+    by_index = {copy.index: copy for copy in copies}
+    for packet in source.demux(streams):
+        if packet.size == 0 or (packet.pts is None and packet.dts is None):
+            continue
+        second = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        if (not start or second >= start) and (end is None or second < end):
+            yield by_index[packet.stream_index], packet
+
+
+def as_text(packet: av.Packet, copy: Copy) -> av.Packet:
+    """A packet of subtitles in the text that the container takes; other packets as they are."""
+    if not copy.becomes:
+        return packet
+    content = bytes(packet)
+    if copy.codec == _MOV:
+        text = content[2 : 2 + int.from_bytes(content[:2], 'big')]
+    elif copy.codec in ('ass', 'ssa'):
+        words = content.decode(errors='replace').split(',', 8)[-1]
+        text = _MARKUP.sub('', words).replace('\\N', '\n').replace('\\n', '\n').encode()
+    else:
+        text = _MARKUP.sub('', content.decode(errors='replace')).encode()
+    if copy.becomes == _MOV:
+        text = len(text).to_bytes(2, 'big') + text
+    other = av.Packet(text)
+    other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
+    other.time_base, other.is_keyframe = packet.time_base, True
+    return other

@@ -1,0 +1,206 @@
+"""The encoder of a film: chosen once, opened anew for every segment, so that a segment depends on its frames alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.layout import LOCATIONS, Layout, output_layout
+
+_GLOBAL_HEADER = 1 << 22
+# What plays everywhere: H.264 for 8 bits; for more, H.265, which more devices decode than H.264 of 10 bits.
+_CODEC, _DEEP_CODEC = 'libx264', 'libx265'
+_CRF = {'libx264': 18, 'libx265': 18, 'libsvtav1': 24, 'libvpx-vp9': 24}
+_PRESETS = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
+_TAGS = {'hevc': 'hvc1'}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants of the encoder; None takes the default.
+
+    Attributes:
+        codec: FFmpeg's name of an encoder.
+        crf: Quality, lower is better.
+        preset: Speed against size.
+        pixel_format: Of the output.
+        options: Further options of the encoder, `name=value`.
+    """
+
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pixel_format: str | None = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder with all that its output depends on.
+
+    Attributes:
+        codec: FFmpeg's name.
+        options: Its options.
+        layout: What samples mean.
+        height: Rows of a frame.
+        width: Columns of a frame.
+        time_base: Seconds per unit of time stamps.
+        rate: Frames per second, on average.
+        pixel_aspect: Width over height of a pixel.
+        primaries: Number of ITU-T H.273.
+        transfer: Number of ITU-T H.273.
+    """
+
+    codec: str
+    options: dict[str, str] = field(hash=False)
+    layout: Layout
+    height: int
+    width: int
+    time_base: Fraction
+    rate: Fraction
+    pixel_aspect: Fraction
+    primaries: int
+    transfer: int
+
+    def configure(self, context: av.VideoCodecContext, global_header: bool) -> None:
+        """Prepares a context that is not open yet.
+
+        Args:
+            context: Of the encoder.
+            global_header: Whether headers go to the container's beginning.
+        """
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.layout.pixel_format
+        context.time_base, context.framerate = self.time_base, self.rate
+        context.sample_aspect_ratio = self.pixel_aspect
+        context.color_range = 2 if self.layout.full_range else 1
+        context.colorspace = self.layout.matrix
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        if global_header:
+            context.flags |= _GLOBAL_HEADER
+        if tag := _TAGS.get(context.codec.canonical_name):
+            context.codec_tag = tag
+        context.options = dict(self.options)
+
+    def opened(self, global_header: bool) -> av.VideoCodecContext:
+        """A context ready to encode.
+
+        Raises:
+            UserError: The encoder refuses its options, or does not know one.
+        """
+        context = av.CodecContext.create(self.codec, 'w')
+        self.configure(context, global_header)
+        try:
+            context.open()
+        except (av.FFmpegError, ValueError, OverflowError) as error:
+            settings = ' '.join(f'{name}={value}' for name, value in self.options.items())
+            size = f'{self.width}x{self.height} {self.layout.pixel_format}'
+            raise UserError(
+                f'{self.codec} does not encode {size} with {settings or "its defaults"}; change these.'
+            ) from error
+        if context.options:
+            raise UserError(f'{self.codec} has no option {next(iter(context.options))}; correct --encoder-option.')
+        return context
+
+    def frame(self, planes: Sequence[np.ndarray], pts: int) -> av.VideoFrame:
+        """A frame to encode, of planes of the layout's shapes and type."""
+        frame = av.VideoFrame(self.width, self.height, self.layout.pixel_format)
+        for plane, samples in zip(frame.planes, planes, strict=True):
+            line = plane.line_size // samples.itemsize
+            padded = np.zeros((samples.shape[0], line), samples.dtype)
+            padded[:, : samples.shape[1]] = samples
+            content = padded.tobytes()
+            plane.update(content + bytes(plane.buffer_size - len(content)))
+        frame.pts, frame.time_base = pts, self.time_base
+        return frame
+
+    def encode(self, frames: Iterator[av.VideoFrame], global_header: bool) -> Iterator[av.Packet]:
+        """Encodes a segment.
+
+        Raises:
+            UserError: The encoder fails.
+        """
+        context = self.opened(global_header)
+        try:
+            for frame in frames:
+                yield from context.encode(frame)
+            yield from context.encode(None)
+        except av.FFmpegError as error:
+            raise UserError(
+                f'{self.codec} failed ({error.strerror}); take another --codec or other options.'
+            ) from error
+
+
+def choose_encoder(
+    facts: Facts, height: int, width: int, enlarged: bool, wishes: Wishes, time_base: Fraction, rate: Fraction
+) -> Encoder:
+    """Chooses what encodes a film.
+
+    Args:
+        facts: The input.
+        height: Rows of the output.
+        width: Columns of the output.
+        enlarged: See `output_layout`.
+        wishes: What the user wants.
+        time_base: Seconds per unit of time stamps.
+        rate: Frames per second, on average.
+
+    Raises:
+        UserError: The encoder does not exist or does not take what is wanted.
+    """
+    layout = output_layout(facts.layout, height, width, enlarged, wishes.pixel_format, facts.layout.depth)
+    codec = wishes.codec or (_CODEC if layout.depth == 8 else _DEEP_CODEC)
+    try:
+        known = av.Codec(codec, 'w')
+    except (ValueError, av.FFmpegError) as error:
+        raise UserError(f'there is no encoder {codec}; take libx264, libx265, libsvtav1, ffv1 or another.') from error
+    if known.type != 'video':
+        raise UserError(f'{codec} encodes {known.type}; take libx264, libx265, libsvtav1, ffv1 or another.')
+    layout = _fitting(layout, known, wishes.pixel_format)
+    options = _options(codec, facts, layout, wishes)
+    primaries, transfer = facts.primaries, facts.transfer
+    encoder = Encoder(codec, options, layout, height, width, time_base, rate, facts.pixel_aspect, primaries, transfer)
+    encoder.opened(False)
+    return encoder
+
+
+def _fitting(layout: Layout, codec: av.Codec, wanted: str | None) -> Layout:
+    """The layout, or the deepest one of its kind that the encoder takes, where the depth was not asked for."""
+    formats = {known.name for known in codec.video_formats or ()}
+    if not formats or layout.pixel_format in formats:
+        return layout
+    stem = layout.pixel_format.removesuffix('le').removesuffix(str(layout.depth))
+    candidates = [f'{stem}{depth}le' for depth in (16, 14, 12, 10, 9) if depth < layout.depth] + [stem]
+    fitting = next((name for name in candidates if name in formats), None)
+    if wanted is not None or fitting is None:
+        some = ', '.join(sorted(formats)[:12])
+        raise UserError(f'{codec.name} does not take {layout.pixel_format}; it takes {some}: give one as --pix-fmt.')
+    return Layout(fitting, layout.full_range, layout.matrix, layout.location)
+
+
+def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[str, str]:
+    options = {'chroma_sample_location': str(LOCATIONS.index(layout.location) + 1)}
+    crf, preset = wishes.crf, wishes.preset
+    if crf is None:
+        crf = _CRF.get(codec)
+    if crf is not None:
+        options['crf'] = f'{crf:g}'
+    if codec == 'libvpx-vp9':
+        options['b'] = '0'
+    if (preset or _PRESETS.get(codec)) is not None:
+        options['preset'] = preset or _PRESETS[codec]
+    extra = dict(_split(option) for option in wishes.options)
+    if codec == 'libx265':
+        quiet = ['log-level=error', *(facts.mastering if facts.is_hdr else ())]
+        extra['x265-params'] = ':'.join([*quiet, *filter(None, [extra.get('x265-params')])])
+    return {**options, **extra}
+
+
+def _split(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition('=')
+    if not name or not equals:
+        raise UserError(f'--encoder-option is {option!r}; write NAME=VALUE.')
+    return name, value

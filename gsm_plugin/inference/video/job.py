@@ -1,0 +1,201 @@
+"""One input and one output: checked, planned, run, joined."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Protocol
+
+import av
+import torch
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.images import FolderReading, learn_folder
+from gsm_plugin.inference.video.manifest import film_fingerprint, opened_workplace
+from gsm_plugin.inference.video.opening import learn
+from gsm_plugin.inference.video.outputs import FilmOutput, FolderOutput, plan_film, plan_folder
+from gsm_plugin.inference.video.pipeline import Network, Work, run_on_devices
+from gsm_plugin.inference.video.reading import Reading
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.survey import Survey, survey
+from gsm_plugin.inference.video.treatment import Treatment
+from gsm_plugin.inference.video.windows import Segment, plan_segments
+
+
+class Watcher(Protocol):
+    """Who hears what goes on."""
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+
+    def reading(self, frames: int) -> None:
+        """So many frames are surveyed."""
+
+    def begin(self, frames: int, done: int) -> None:
+        """So many frames are to be written, of which some are."""
+
+    def wrote(self, frames: int) -> None:
+        """So many more frames are written."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A stage worked so long."""
+
+    def window(self, segment: Segment, seen: torch.Tensor, treated: torch.Tensor) -> None:
+        """What the network saw and what is written of it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that has been checked and planned.
+
+    Attributes:
+        request: What is wanted.
+        reading: The input.
+        survey: What its first reading found.
+        segments: What the network sees, and in which pieces the output is written.
+        treatment: What happens between network and output.
+        output: Where it goes.
+        settings: All that the output depends on, by name.
+        notes: Sentences about what does not stay as it was.
+    """
+
+    request: Request
+    reading: Reading | FolderReading
+    survey: Survey
+    segments: tuple[Segment, ...]
+    treatment: Treatment
+    output: FilmOutput | FolderOutput
+    settings: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def facts(self) -> Facts:
+        """The input."""
+        return self.reading.facts
+
+
+def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
+    """Checks a request and plans it; nothing is written.
+
+    Raises:
+        UserError: Something is wrong with the input, the output, or what is wanted.
+    """
+    _check_places(request)
+    facts = learn_folder(request.source, request.rate) if request.source.is_dir() else _learn_film(request)
+    reading = _reading(request, facts)
+    treatment = _treatment(request, facts, network.scale)
+    plan = plan_film if request.makes_film else plan_folder
+    # Before the film is read, so that an output that cannot be is refused at once.
+    plan(request, facts, treatment, None)
+    found = survey(reading, request.cuts, watcher.reading)
+    if isinstance(reading, Reading):
+        reading = replace(reading, carefully=found.carefully)
+    segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames))
+    treatment, output, notes = plan(request, facts, treatment, found)
+    if facts.transparent:
+        notes = (*notes, 'opacity is not enlarged; it stays behind')
+    notes = (*(f'passed over: {fault}' for fault in found.faults), *notes)
+    settings = _settings(request, facts, found, network, output)
+    return Job(request, reading, found, segments, treatment, output, settings, notes)
+
+
+def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
+    """Does the work; what an interrupted run finished is kept.
+
+    Args:
+        job: The plan.
+        networks: One a device.
+        watcher: Who hears what goes on.
+
+    Returns:
+        Number of frames that were finished before.
+
+    Raises:
+        UserError: Something fails that a user can cure.
+    """
+    workplace = opened_workplace(job.request.target, job.settings, job.request.restart)
+    finished = workplace.finished(len(job.segments))
+    left = [segment for segment in job.segments if segment.number not in finished]
+    frames = len(job.survey.stamps)
+    done = frames - sum(segment.stop - segment.start for segment in left)
+    watcher.begin(frames, done)
+    sink = job.output.sink(workplace)
+    work = Work(job.reading, job.output.layout, sink, job.treatment, watcher.wrote, watcher.window, watcher.stage)
+    if left:
+        run_on_devices(work, networks, left)
+    job.output.finish(workplace, [workplace.segment(segment.number) for segment in job.segments], watcher.say)
+    workplace.remove()
+    return done
+
+
+def _check_places(request: Request) -> None:
+    source, target = request.source, request.target
+    if not source.exists():
+        raise UserError(f'{source} is missing; correct its path.')
+    if target.exists() and target.resolve() == source.resolve():
+        raise UserError(f'{target} is the input; give another -o.')
+    if target.exists() and not request.overwrite:
+        raise UserError(f'{target} exists; give another -o, or --overwrite.')
+    if target.exists() and target.is_dir() == request.makes_film:
+        raise UserError(f'{target} is {"a folder" if target.is_dir() else "a file"}; give another -o.')
+    _check_writable(request)
+
+
+def _check_writable(request: Request) -> None:
+    folder = request.target.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f'{request.target} cannot be written, for {folder} is no folder; give another -o.')
+    import os
+
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f'{request.target} cannot be written, for {folder} is closed to you; give another -o.')
+
+
+def _learn_film(request: Request) -> Facts:
+    facts = learn(request.source, request.deinterlace)
+    if request.start and facts.duration is not None and request.start >= facts.duration:
+        raise UserError(f'--start {request.start:g} s is after the end of {request.source} ({facts.duration:.2f} s).')
+    return facts
+
+
+def _reading(request: Request, facts: Facts) -> Reading | FolderReading:
+    if facts.is_film:
+        return Reading(facts, request.deinterlace, request.salvage, request.start, request.end)
+    return FolderReading(facts, request.start, request.end)
+
+
+def _treatment(request: Request, facts: Facts, scale: int) -> Treatment:
+    factor = Fraction(request.outscale).limit_denominator(1000) if request.outscale else Fraction(scale)
+    height, width = (max(1, round(side * factor)) for side in (facts.height, facts.width))
+    return Treatment(height, width, 0, request.beside)
+
+
+def _settings(
+    request: Request, facts: Facts, found: Survey, network: Network, output: FilmOutput | FolderOutput
+) -> dict[str, str]:
+    wanted = replace(request, source=facts.path, target=request.target, restart=False, overwrite=False)
+    fixed = {
+        'input': film_fingerprint(request.source),
+        'network': network.name,
+        'weights': getattr(network, 'fingerprint', ''),
+        'precision': str(network.precision),
+        'device': str(network.device).partition(':')[0],
+        'output': output.describe(),
+        'scenes': ' '.join(str(start) for start, _ in found.scenes),
+        'versions': f'torch {torch.__version__}, av {av.__version__}',
+    }
+    names = (
+        'outscale',
+        'start',
+        'end',
+        'window',
+        'context',
+        'segment_frames',
+        'deinterlace',
+        'salvage',
+        'beside',
+        'rate',
+    )
+    return {**fixed, **{name: str(getattr(wanted, name)) for name in names}}

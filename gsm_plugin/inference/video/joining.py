@@ -1,0 +1,202 @@
+"""Joins encoded segments and the input's other streams into the film, which bears its name only when it is whole."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, container_format, packets_of
+from gsm_plugin.inference.video.display_matrix import write_matrix
+from gsm_plugin.inference.video.encoding import Encoder
+from gsm_plugin.inference.video.opening import opened, video_stream
+from gsm_plugin.inference.video.packet_file import read_packets
+from gsm_plugin.whole_files import whole_file
+
+_GLOBAL_HEADER_FORMATS = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'matroska', 'webm', 'flv', 'nut', 'psp', 'f4v', 'ismv')
+_QUICKTIME = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'f4v', 'psp')
+
+
+@dataclass(frozen=True)
+class Film:
+    """The film to write.
+
+    Attributes:
+        path: Where.
+        encoder: Of its video.
+        source: The film from which the other streams come; None for none.
+        copies: What is copied from it.
+        start: Seconds from its beginning from which on it is wanted.
+        end: Until when; None for the end.
+        shift: Seconds by which everything is moved to earlier times.
+        matrix: Nine numbers that turn the picture for display; empty for none.
+    """
+
+    path: Path
+    encoder: Encoder
+    source: Path | None
+    copies: tuple[Copy, ...] = ()
+    start: float = 0.0
+    end: float | None = None
+    shift: Fraction = Fraction(0)
+    matrix: tuple[int, ...] = ()
+
+    @property
+    def global_header(self) -> bool:
+        """Whether the container wants the video's headers at its beginning."""
+        return container_format(self.path).name in _GLOBAL_HEADER_FORMATS
+
+    @property
+    def keeps_matrix(self) -> bool:
+        """Whether the container can turn the picture for display."""
+        return container_format(self.path).name in _QUICKTIME
+
+
+def join(film: Film, segments: Sequence[Path], durations: dict[int, int], say: Callable[[str], None]) -> None:
+    """Writes the film.
+
+    Args:
+        film: What to write.
+        segments: Files of encoded packets, in order.
+        durations: Duration of each frame by its time stamp.
+        say: Takes what is going on.
+
+    Raises:
+        UserError: The container refuses something.
+    """
+    say(f'joining {len(segments)} segments')
+    with whole_file(film.path) as part:
+        try:
+            _write(film, part, segments, durations)
+        except (av.FFmpegError, ValueError) as error:
+            if isinstance(error, OSError) and error.filename is None and error.errno and error.errno > 0:
+                raise
+            raise UserError(f'{film.path} cannot hold the film ({error}); name it .mkv instead.') from error
+        if film.matrix:
+            write_matrix(part, film.matrix)
+
+
+def rehearse(film: Film) -> None:
+    """Writes the film's header to nowhere, so that a container that refuses it does so before the work.
+
+    Raises:
+        UserError: It does.
+    """
+    import io
+
+    try:
+        with av.open(io.BytesIO(), 'w', format=container_format(film.path).name) as target:
+            if film.source is None:
+                _add_video(target, film)
+                target.start_encoding()
+                return
+            with opened(film.source) as source:
+                _prepare(target, film, source)
+                target.start_encoding()
+    except (av.FFmpegError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f'{film.path.suffix} cannot hold this film ({error}); name it .mkv instead.') from error
+
+
+def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int, int]) -> None:
+    name = container_format(film.path).name
+    options = {'movflags': '+faststart'} if name in _QUICKTIME else {}
+    with av.open(str(part), 'w', format=name, options=options) as target:
+        if film.source is None:
+            video = _add_video(target, film)
+            target.start_encoding()
+            for packet in _video_packets(film, video, segments, durations):
+                target.mux(packet)
+            return
+        with opened(film.source) as source:
+            video, added = _prepare(target, film, source)
+            target.start_encoding()
+            others = _other_packets(film, source, added)
+            ours = _video_packets(film, video, segments, durations)
+            # In the order of time, so that the container interleaves without holding much.
+            for packet in heapq.merge(ours, others, key=_second):
+                target.mux(packet)
+
+
+def _second(packet: av.Packet) -> float:
+    return float((packet.dts if packet.dts is not None else packet.pts) * packet.time_base)
+
+
+def _prepare(
+    target: av.container.OutputContainer, film: Film, source: av.container.InputContainer
+) -> tuple[av.VideoStream, dict[int, av.stream.Stream]]:
+    video = _add_video(target, film)
+    old = video_stream(source, film.source)
+    video.metadata.update(
+        {key: old.metadata[key] for key in ('language', 'title', 'handler_name') if key in old.metadata}
+    )
+    video.disposition = old.disposition
+    added = {copy.index: add_copied(target, source.streams[copy.index], copy) for copy in film.copies}
+    skipped = ('major_brand', 'minor_version', 'compatible_brands', 'encoder')
+    target.metadata.update({key: text for key, text in source.metadata.items() if key.lower() not in skipped})
+    target.set_chapters(list(_chapters(source, film)))
+    return video, added
+
+
+def _chapters(source: av.container.InputContainer, film: Film) -> Iterator[dict]:
+    for chapter in source.chapters():
+        unit = chapter['time_base']
+        shift, first = round(film.shift / unit), round(Fraction(film.start) / unit)
+        last = chapter['end'] if film.end is None else min(chapter['end'], round(Fraction(film.end) / unit))
+        start = max(chapter['start'], first)
+        if start < last:
+            yield {**chapter, 'start': max(0, start - shift), 'end': last - shift}
+
+
+def _add_video(target: av.container.OutputContainer, film: Film) -> av.VideoStream:
+    stream = target.add_stream(film.encoder.codec, rate=film.encoder.rate)
+    film.encoder.configure(stream.codec_context, film.global_header)
+    stream.time_base = film.encoder.time_base
+    return stream
+
+
+def _other_packets(
+    film: Film, source: av.container.InputContainer, added: dict[int, av.stream.Stream]
+) -> Iterator[av.Packet]:
+    for copy, original in packets_of(source, list(film.copies), film.start, film.end):
+        packet = as_text(original, copy)
+        moved = round(film.shift / packet.time_base)
+        if packet.pts is not None:
+            packet.pts -= moved
+        if packet.dts is not None:
+            packet.dts -= moved
+        packet.stream = added[copy.index]
+        yield packet
+
+
+def _video_packets(
+    film: Film, stream: av.VideoStream, segments: Sequence[Path], durations: dict[int, int]
+) -> Iterator[av.Packet]:
+    stamps = [packet.pts for path in segments for packet in read_packets(path, with_content=False)]
+    decoding = decoding_stamps(stamps)
+    shift = round(film.shift / film.encoder.time_base)
+    stored = (packet for path in segments for packet in read_packets(path))
+    for kept, dts in zip(stored, decoding, strict=True):
+        packet = av.Packet(kept.content)
+        packet.pts, packet.dts, packet.time_base = kept.pts - shift, dts - shift, film.encoder.time_base
+        packet.duration, packet.is_keyframe = durations[kept.pts], kept.is_keyframe
+        packet.stream = stream
+        yield packet
+
+
+def decoding_stamps(stamps: Sequence[int]) -> list[int]:
+    """Decoding time stamps for packets in coding order: rising, none after the packet's own time.
+
+    Args:
+        stamps: Time stamps of the packets, each once.
+    """
+    ordered = sorted(stamps)
+    rank = {stamp: place for place, stamp in enumerate(ordered)}
+    delay = max((place - rank[stamp] for place, stamp in enumerate(stamps)), default=0)
+    step = max(1, ordered[1] - ordered[0]) if len(ordered) > 1 else 1
+    early = [ordered[0] - step * (delay - place) for place in range(min(delay, len(ordered)))]
+    return [*early, *ordered[: len(ordered) - delay]]

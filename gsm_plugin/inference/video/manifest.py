@@ -1,0 +1,100 @@
+"""What a long job left behind when it was interrupted, and whether it may go on from there."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.whole_files import write_whole
+
+_NAME = 'manifest.json'
+_BLOCK, _BLOCKS = 2**16, 64
+
+
+class Workplace:
+    """The folder beside the output in which finished segments wait; see `opened_workplace`.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def segment(self, number: int) -> Path:
+        """The file of a segment, which is there when the segment is finished."""
+        return self.folder / f'segment_{number:06d}'
+
+    def finished(self, count: int) -> set[int]:
+        """Which of so many segments are there."""
+        return {number for number in range(count) if self.segment(number).is_file()}
+
+    def remove(self) -> None:
+        """Ends the job."""
+        shutil.rmtree(self.folder)
+
+
+def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Workplace:
+    """The workplace of an output, new or as an interrupted run left it.
+
+    Args:
+        out: The final file or folder.
+        settings: All that the output depends on, by name.
+        restart: Whether to throw away what is there.
+
+    Raises:
+        UserError: What is there was made with other settings.
+    """
+    folder = out.with_name(f'{out.name}.segments')
+    if restart:
+        shutil.rmtree(folder, ignore_errors=True)
+    path = folder / _NAME
+    if path.is_file():
+        _compare(_read(path), settings, folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_whole(path, json.dumps(settings, indent=2).encode())
+    return Workplace(folder)
+
+
+def film_fingerprint(path: Path) -> str:
+    """Size and a hash of blocks all over a file, or of the names, sizes and times of the images of a folder."""
+    digest = hashlib.blake2b(digest_size=16)
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            status = file.stat()
+            digest.update(f'{file.name} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        return digest.hexdigest()
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        for place in sorted({max(0, size - _BLOCK) * i // (_BLOCKS - 1) for i in range(_BLOCKS)}):
+            file.seek(place)
+            digest.update(file.read(_BLOCK))
+    return f'{size} {digest.hexdigest()}'
+
+
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a whole file."""
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is damaged; give --restart to begin anew.')
+    return content
+
+
+def _compare(old: dict, new: dict, folder: Path) -> None:
+    for name in [*new, *(name for name in old if name not in new)]:
+        if old.get(name) != new.get(name):
+            raise UserError(
+                f'{folder} is of a run with other settings ({name}: {old.get(name)}, now {new.get(name)}); '
+                f'give the same ones to go on, or --restart to begin anew.'
+            )

@@ -1,0 +1,207 @@
+"""What is written, by the kind of output: a film, or a folder of images."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.copying import Copy, describe_missing, plan_copies
+from gsm_plugin.inference.video.encoding import choose_encoder
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.images import ImageKind, image_kind
+from gsm_plugin.inference.video.joining import Film, join, rehearse
+from gsm_plugin.inference.video.layout import Layout
+from gsm_plugin.inference.video.manifest import Workplace
+from gsm_plugin.inference.video.opening import opened, video_stream
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.sinks import EncodedSegments, ImageSegments
+from gsm_plugin.inference.video.survey import Survey
+from gsm_plugin.inference.video.treatment import Treatment
+from gsm_plugin.whole_files import part_of, publish
+
+_KNOWN_IMAGES = ('png', 'jpg', 'jpeg', 'webp', 'tif', 'tiff', 'bmp')
+
+
+@dataclass(frozen=True)
+class FilmOutput:
+    """A film to write.
+
+    Attributes:
+        film: The film.
+        stamps: Time stamps of its frames.
+        durations: Duration of each frame by its time stamp.
+    """
+
+    film: Film
+    stamps: Sequence[int] = ()
+    durations: dict[int, int] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """What samples of the output mean."""
+        return self.film.encoder.layout
+
+    def describe(self) -> str:
+        """What it is, in a line."""
+        encoder = self.film.encoder
+        options = ' '.join(f'{name}={value}' for name, value in encoder.options.items())
+        return f'{encoder.width}x{encoder.height} {encoder.codec} {options}, {encoder.layout.describe()}'
+
+    def sink(self, workplace: Workplace) -> EncodedSegments:
+        """Where frames go."""
+        return EncodedSegments(workplace, self.film.encoder, self.stamps, self.film.global_header)
+
+    def finish(self, workplace: Workplace, segments: Sequence[Path], say: Callable[[str], None]) -> None:
+        """Makes the output of finished segments."""
+        join(self.film, segments, self.durations, say)
+
+
+@dataclass(frozen=True)
+class FolderOutput:
+    """A folder of images to write.
+
+    Attributes:
+        folder: The folder.
+        kind: Kind of image.
+        layout: What samples of the output mean.
+        size: Rows and columns of an image.
+        stems: Names of the images, without ending.
+    """
+
+    folder: Path
+    kind: ImageKind
+    layout: Layout
+    size: tuple[int, int]
+    stems: Sequence[str] = ()
+
+    def describe(self) -> str:
+        """What it is, in a line."""
+        return f'{self.size[1]}x{self.size[0]} images {self.kind.suffix}, {self.layout.depth} bit'
+
+    def sink(self, workplace: Workplace) -> ImageSegments:
+        """Where frames go."""
+        part = part_of(self.folder)
+        if not any(workplace.folder.glob('segment_*')):
+            shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True, exist_ok=True)
+        return ImageSegments(workplace, part, self.kind, self.stems)
+
+    def finish(self, workplace: Workplace, segments: Sequence[Path], say: Callable[[str], None]) -> None:
+        """Gives the folder its name."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        publish(part_of(self.folder), self.folder)
+
+
+def plan_folder(
+    request: Request, facts: Facts, treatment: Treatment, found: Survey | None
+) -> tuple[Treatment, FolderOutput, tuple[str, ...]]:
+    """What is written into a folder.
+
+    Args:
+        request: What is wanted.
+        facts: The input.
+        treatment: What happens to frames.
+        found: What the first reading found; None before it.
+
+    Returns:
+        The treatment, with the turn that images cannot carry as a tag; the output; notes.
+    """
+    own = facts.codec if facts.codec in _KNOWN_IMAGES else 'png'
+    kind = image_kind(request.image_kind or own)
+    treatment, notes = _turned(facts, treatment)
+    depth = kind.depth(facts.layout.depth)
+    name = 'gray' if facts.layout.kind == 'gray' else 'gbrp'
+    layout = Layout(name if depth == 8 else f'{name}{depth}le', True, 0 if name == 'gbrp' else 1)
+    count = 0 if found is None else len(found.stamps)
+    if facts.is_film:
+        stems = [f'{number:08d}' for number in range(count)]
+        left_out = 'sound, subtitles and time stamps'
+        notes = (*notes, f'images carry no {left_out}')
+    else:
+        stems = [Path(facts.names[stamp]).stem for stamp in found.stamps] if found else []
+    return treatment, FolderOutput(request.target, kind, layout, treatment.size, stems), notes
+
+
+def plan_film(
+    request: Request, facts: Facts, treatment: Treatment, found: Survey | None
+) -> tuple[Treatment, FilmOutput, tuple[str, ...]]:
+    """What is written into a film; see `plan_folder`.
+
+    Raises:
+        UserError: The container or the encoder cannot hold what is wanted.
+    """
+    notes: tuple[str, ...] = ()
+    retimed = request.rate is not None and facts.is_film
+    time_base, rate = (1 / request.rate, request.rate) if retimed else (facts.time_base, facts.rate)
+    copies, source = (), None
+    if facts.is_film:
+        source = facts.path
+        leave_out = ('audio', 'subtitle') if retimed else request.leave_out
+        copies, missing = _copies(request, facts, leave_out)
+        notes += missing
+        if retimed:
+            notes += (f'--fps {float(rate):g} changes the speed, so sound and subtitles stay behind',)
+    film = Film(request.target, None, source, copies)
+    if facts.display_matrix and not film.keeps_matrix:
+        treatment, turned = _turned(facts, treatment)
+        notes += turned
+    encoder = _encoder(request, facts, treatment, time_base, rate)
+    matrix = _enlarged(facts, treatment) if film.keeps_matrix else ()
+    film = replace(film, encoder=encoder, matrix=matrix)
+    if found is None:
+        rehearse(film)
+        return treatment, FilmOutput(film), notes
+    return treatment, _timed(film, request, facts, found, retimed), notes
+
+
+def _timed(film: Film, request: Request, facts: Facts, found: Survey, retimed: bool) -> FilmOutput:
+    if retimed:
+        stamps = range(len(found.stamps))
+        return FilmOutput(film, stamps, dict.fromkeys(stamps, 1))
+    first = Fraction(found.stamps[0]) * facts.time_base
+    last = Fraction(found.stamps[-1] + found.last_duration) * facts.time_base
+    if request.start:
+        film = replace(film, start=float(first), shift=first)
+    if request.end is not None:
+        film = replace(film, end=float(last))
+    if not facts.is_film:
+        film = replace(film, shift=first)
+    return FilmOutput(film, found.stamps, found.durations())
+
+
+def _copies(request: Request, facts: Facts, leave_out: tuple[str, ...]) -> tuple[tuple[Copy, ...], tuple[str, ...]]:
+    with opened(facts.path) as source:
+        video = video_stream(source, facts.path).index
+        copies = tuple(plan_copies(source, video, request.target, leave_out))
+        return copies, tuple(describe_missing(source, video, copies, request.target))
+
+
+def _encoder(request: Request, facts: Facts, treatment: Treatment, time_base: Fraction, rate: Fraction):
+    height, width = treatment.size
+    if treatment.quarters % 2:
+        facts = replace(facts, pixel_aspect=1 / facts.pixel_aspect)
+    # The number of samples of chroma has to stay at least as it was.
+    enlarged = treatment.height >= 2 * facts.height and treatment.width >= 2 * facts.width
+    return choose_encoder(facts, height, width, enlarged, request.wishes, time_base, rate)
+
+
+def _enlarged(facts: Facts, treatment: Treatment) -> tuple[int, ...]:
+    """The display matrix of a larger picture: its two shifts are in pixels."""
+    matrix = list(facts.display_matrix)
+    if matrix:
+        matrix[6:8] = [round(shift * treatment.height / facts.height) for shift in matrix[6:8]]
+    return tuple(matrix)
+
+
+def _turned(facts: Facts, treatment: Treatment) -> tuple[Treatment, tuple[str, ...]]:
+    """Turns the frames themselves, where the output cannot say how they are to be turned."""
+    if not facts.display_matrix:
+        return treatment, ()
+    if facts.rotation % 90:
+        raise UserError(f'{facts.path} is turned by {facts.rotation} degrees; name the output .mp4, which keeps that.')
+    quarters = facts.rotation // 90 % 4
+    note = f'frames are turned upright by {facts.rotation} degrees, for the output carries no such tag'
+    return replace(treatment, quarters=quarters), (note,) if quarters else ()

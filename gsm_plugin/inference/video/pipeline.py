@@ -1,0 +1,217 @@
+"""Decoding, network and encoding side by side: three threads a device with bounded queues between them."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.channel import Channel, Stopped
+from gsm_plugin.inference.video.colour import from_rgb, to_rgb
+from gsm_plugin.inference.video.facts import Picture
+from gsm_plugin.inference.video.images import FolderReading
+from gsm_plugin.inference.video.layout import Layout
+from gsm_plugin.inference.video.reading import Reading
+from gsm_plugin.inference.video.windows import Segment, Window
+
+# Frames that are turned into planes at once, and frames that wait for the encoder.
+_CHUNK, _WAITING = 4, 16
+
+
+class Network(Protocol):
+    """What enlarges frames: `gsm_plugin.inference.restorer.Restorer`, or anything alike.
+
+    Attributes:
+        scale: Enlargement.
+        device: Where it computes.
+        precision: In which it computes.
+        name: What people call it.
+    """
+
+    scale: int
+    device: object
+    precision: str
+    name: str
+
+    def restore(self, clip: Tensor) -> Tensor:
+        """Takes (b, t, 3, h, w), float32, nominally in [0, 1], and gives (b, t, 3, h * scale, w * scale)."""
+
+
+class Sink(Protocol):
+    """Where a segment's frames go."""
+
+    def write(self, segment: Segment, frames: Iterator[tuple[int, list[np.ndarray]]]) -> None:
+        """Takes a segment's frames, by their number in the film, and makes it finished."""
+
+
+Treatment = Callable[[Tensor, Tensor], Tensor]
+"""Makes what is written of what the network saw and gave, both (t, 3, h, w)."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every device does.
+
+    Attributes:
+        reading: The input.
+        layout: What samples of the output mean.
+        sink: Where the output goes.
+        treat: What happens between network and output.
+        on_frames: Called with a number of frames that are written.
+        on_window: Called with segment, what the network saw and what is written of it.
+        on_stage: Called with the name of a stage and the seconds that it worked.
+    """
+
+    reading: Reading | FolderReading
+    layout: Layout
+    sink: Sink
+    treat: Treatment
+    on_frames: Callable[[int], None]
+    on_window: Callable[[Segment, Tensor, Tensor], None]
+    on_stage: Callable[[str, float], None]
+
+
+def run_on_devices(work: Work, networks: Sequence[Network], segments: Sequence[Segment]) -> None:
+    """Lets every device take the next segment when it is free, until all are finished.
+
+    Raises:
+        UserError: Reading, the network or writing fails in a way that a user can cure.
+    """
+    waiting, lock, stop = deque(segments), threading.Lock(), threading.Event()
+
+    def next_segments() -> Iterator[Segment]:
+        while not stop.is_set():
+            with lock:
+                if not waiting:
+                    return
+                segment = waiting.popleft()
+            yield segment
+
+    if len(networks) == 1:
+        _run(work, networks[0], next_segments(), stop)
+        return
+    with ThreadPoolExecutor(len(networks)) as pool:
+        try:
+            runs = [pool.submit(_run, work, network, next_segments(), stop) for network in networks]
+            errors = [error for run in runs if (error := run.exception()) is not None]
+        except BaseException:
+            stop.set()
+            raise
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+
+
+def _run(work: Work, network: Network, segments: Iterator[Segment], stop: threading.Event) -> None:
+    clips, frames = Channel(1, stop), Channel(_WAITING, stop)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
+            threads.append(pool.submit(_guarded, stop, _write, work, frames))
+            for segment, window, planes in clips:
+                _restore(work, network, segment, window, planes, frames)
+            frames.close()
+            for thread in threads:
+                thread.result()
+        except Stopped:
+            # One of the threads has failed; its error is the one to hear.
+            for thread in threads:
+                thread.result()
+            raise
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _guarded(stop: threading.Event, run: Callable, *arguments: object) -> None:
+    try:
+        run(*arguments)
+    except Stopped:
+        pass
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _read(work: Work, segments: Iterator[Segment], clips: Channel) -> None:
+    pictures, held, number = work.reading.pictures(), deque(), 0
+    began = time.perf_counter()
+    for segment in segments:
+        for window in segment.windows:
+            while number < window.stop:
+                picture = next(pictures, None)
+                if picture is None:
+                    raise UserError(f'{work.reading.facts.path} has changed while it was read; run again.')
+                if number >= window.start:
+                    held.append((number, picture))
+                number += 1
+            while held and held[0][0] < window.start:
+                held.popleft()
+            seen = [picture for place, picture in held if place < window.stop]
+            planes = _stacked(seen)
+            work.on_stage('decode', time.perf_counter() - began)
+            clips.put((segment, window, planes))
+            began = time.perf_counter()
+    clips.close()
+
+
+def _stacked(pictures: list[Picture]) -> list[Tensor]:
+    stacks = [np.stack([picture.planes[i] for picture in pictures]) for i in range(len(pictures[0].planes))]
+    return [torch.from_numpy(stack if stack.dtype == np.uint8 else stack.astype(np.int32)) for stack in stacks]
+
+
+@torch.inference_mode()
+def _restore(
+    work: Work, network: Network, segment: Segment, window: Window, planes: list[Tensor], frames: Channel
+) -> None:
+    began = time.perf_counter()
+    clip = to_rgb([plane.to(network.device) for plane in planes], work.reading.facts.layout)
+    output = _checked(network.restore(clip[None])[0], clip, network)
+    kept = slice(window.keep_start - window.start, window.keep_stop - window.start)
+    seen, output = clip[kept], output[kept]
+    done = time.perf_counter() - began
+    for start in range(0, len(output), _CHUNK):
+        began = time.perf_counter()
+        part = slice(start, start + _CHUNK)
+        treated = work.treat(seen[part], output[part])
+        work.on_window(segment, seen[part], treated)
+        codes = [plane.cpu().numpy() for plane in from_rgb(treated, work.layout)]
+        done += time.perf_counter() - began
+        for place in range(len(treated)):
+            frame = [plane[place].astype(work.layout.dtype, copy=False) for plane in codes]
+            frames.put((segment, window.keep_start + start + place, frame))
+    work.on_stage('network', done)
+
+
+def _checked(output: Tensor, clip: Tensor, network: Network) -> Tensor:
+    frames, _, height, width = clip.shape
+    expected = (frames, 3, height * network.scale, width * network.scale)
+    if tuple(output.shape) != expected:
+        raise UserError(f'{network.name} gave {tuple(output.shape)} instead of {expected}; its scale does not match.')
+    if not torch.isfinite(output).all():
+        raise UserError(
+            f'{network.name} gave values that are no numbers in {network.precision}; give --precision fp32.'
+        )
+    return output
+
+
+def _write(work: Work, frames: Channel) -> None:
+    incoming = iter(frames)
+    ahead = next(incoming, None)
+
+    def of_segment(segment: Segment) -> Iterator[tuple[int, list[np.ndarray]]]:
+        nonlocal ahead
+        while ahead is not None and ahead[0] is segment:
+            _, number, planes = ahead
+            yield number, planes
+            work.on_frames(1)
+            ahead = next(incoming, None)
+
+    while ahead is not None:
+        work.sink.write(ahead[0], of_segment(ahead[0]))

@@ -1,0 +1,190 @@
+"""Frames out of a film, one at a time, as planes with their time stamps."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.facts import Facts, Picture
+from gsm_plugin.inference.video.opening import opened, planar_format, reason, video_stream
+
+# Seconds before the wanted start at which decoding begins, so that frames that lean on earlier ones are whole.
+_RUN_UP = 2.0
+
+
+class DoubtfulError(Exception):
+    """Decoding by several threads lost something; one thread tells what and where."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a film is read.
+
+    Attributes:
+        facts: The film.
+        deinterlace: Whether each pair of fields is made a whole frame (FFmpeg's bwdif).
+        salvage: Whether what cannot be decoded is left out instead of ending the work.
+        start: Seconds from the film's beginning; frames before it are left out.
+        end: Frames from there on are left out; None for none.
+        carefully: Whether one thread decodes, so that every error is heard and belongs to a certain frame.
+    """
+
+    facts: Facts
+    deinterlace: bool = False
+    salvage: bool = False
+    start: float = 0.0
+    end: float | None = None
+    carefully: bool = False
+
+    def pictures(self, on_fault: Callable[[str], None] | None = None) -> Iterator[Picture]:
+        """Decodes.
+
+        Args:
+            on_fault: Takes a sentence for each fault that is passed over.
+
+        Raises:
+            UserError: A frame cannot be decoded and is not to be left out, or the frames change their size or format.
+            DoubtfulError: Something was lost that reading carefully finds.
+        """
+        facts, last = self.facts, None
+        first, stop = self._range()
+        for number, frame in enumerate(self._frames(on_fault or (lambda fault: None))):
+            _check_same(frame, facts, number, last)
+            if frame.interlaced_frame and not self.deinterlace:
+                raise UserError(f'{facts.path} is interlaced from frame {number} on; give --deinterlace.')
+            last = _next_stamp(frame, last, facts)
+            if last >= stop:
+                return
+            if last >= first:
+                duration = round((frame.duration or 0) * frame.time_base / facts.time_base)
+                yield Picture(_planes(frame, facts), last, duration)
+
+    def _range(self) -> tuple[float, float]:
+        """Time stamps of the first frame and of the one after the last."""
+        unit = float(self.facts.time_base)
+        first = (self.facts.start + self.start - 1e-6) / unit if self.start else -np.inf
+        return first, np.inf if self.end is None else (self.facts.start + self.end - 1e-6) / unit
+
+    def _frames(self, on_fault: Callable[[str], None]) -> Iterator[av.VideoFrame]:
+        path = self.facts.path
+        with opened(path) as container:
+            stream = video_stream(container, path)
+            stream.thread_type = 'NONE' if self.carefully else 'AUTO'
+            if self.start > _RUN_UP:
+                _seek(container, stream, self.facts.start + self.start - _RUN_UP)
+            decoded = self._decoded(container, stream, on_fault)
+            yield from _deinterlaced(decoded, stream) if self.deinterlace else decoded
+
+    def _decoded(
+        self, container: av.container.InputContainer, stream: av.VideoStream, on_fault: Callable[[str], None]
+    ) -> Iterator[av.VideoFrame]:
+        taken, number, packets, last = 0, 0, container.demux(stream), None
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except StopIteration:
+                break
+            except av.FFmpegError as error:
+                self._hear(f'after {number} frames something cannot be decoded ({reason(error)})', on_fault)
+                continue
+            taken += packet.size > 0
+            for frame in frames:
+                number, last = number + 1, frame
+                yield frame
+        if number < taken and not self.carefully:
+            raise DoubtfulError
+        if self.end is None and self.start <= _RUN_UP and _is_cut_off(stream, taken, last):
+            self._hear(f'of {stream.frames} frames that its header promises, {number} are there', on_fault)
+
+    def _hear(self, fault: str, on_fault: Callable[[str], None]) -> None:
+        if not self.carefully:
+            raise DoubtfulError
+        if not self.salvage:
+            raise UserError(
+                f'{self.facts.path} is damaged or cut off: {fault}; get it again, or give --salvage to take the '
+                f'frames that can be decoded.'
+            )
+        on_fault(fault)
+
+
+def _seek(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> None:
+    try:
+        container.seek(int(seconds / stream.time_base), stream=stream)
+    except av.FFmpegError:
+        # Without an index the film is decoded from its beginning.
+        container.seek(0)
+
+
+def _is_cut_off(stream: av.VideoStream, packets: int, last: av.VideoFrame | None) -> bool:
+    """Whether a film ends before its header says, in packets and in time; lists of edits leave out packets as well."""
+    if packets >= stream.frames or last is None or last.pts is None or not stream.duration:
+        return False
+    return (stream.start_time or 0) + stream.duration - last.pts > 2 * max(1, last.duration or 0)
+
+
+def _deinterlaced(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """One whole frame for each two fields, with the time stamp of the first."""
+    graph = None
+    for frame in frames:
+        if graph is None:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(template=stream, time_base=stream.time_base)
+            bwdif, sink = graph.add('bwdif', 'mode=send_frame:deint=interlaced'), graph.add('buffersink')
+            source.link_to(bwdif)
+            bwdif.link_to(sink)
+            graph.configure()
+        graph.vpush(frame)
+        yield from _pulled(graph)
+    if graph is not None:
+        graph.vpush(None)
+        yield from _pulled(graph)
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+
+
+def _check_same(frame: av.VideoFrame, facts: Facts, number: int, last: int | None) -> None:
+    where = '' if last is None else f'; end before it: --end {float(last * facts.time_base) - facts.start:.3f}'
+    if (frame.height, frame.width) != (facts.height, facts.width):
+        raise UserError(
+            f'{facts.path} changes its size: frame {number} is {frame.width}x{frame.height}, the first one '
+            f'{facts.width}x{facts.height}{where}.'
+        )
+    name = planar_format(frame.format.name, str(facts.path)).replace('yuvj', 'yuv')
+    if name != facts.layout.pixel_format:
+        raise UserError(
+            f'{facts.path} changes its pixel format: frame {number} is {name}, the first one '
+            f'{facts.layout.pixel_format}{where}.'
+        )
+
+
+def _next_stamp(frame: av.VideoFrame, last: int | None, facts: Facts) -> int:
+    """The time stamp of a frame; one that is missing or not after the last one is set a frame later."""
+    if frame.pts is None:
+        step = max(1, frame.duration or round(1 / (facts.rate * facts.time_base)))
+        return 0 if last is None else last + step
+    # A filter may count in another unit.
+    pts = round(frame.pts * frame.time_base / facts.time_base)
+    return pts if last is None or pts > last else last + 1
+
+
+def _planes(frame: av.VideoFrame, facts: Facts) -> tuple[np.ndarray, ...]:
+    wanted = facts.layout.pixel_format
+    if frame.format.name.replace('yuvj', 'yuv') != wanted:
+        frame = frame.reformat(format=wanted)
+    dtype = np.dtype(facts.layout.dtype)
+    planes = []
+    shapes = facts.layout.plane_shapes(facts.height, facts.width)
+    for plane, (height, width) in zip(frame.planes, shapes, strict=False):
+        line = plane.line_size // dtype.itemsize
+        samples = np.frombuffer(plane, dtype)[: line * height].reshape(height, line)[:, :width]
+        planes.append(samples.copy())
+    return tuple(planes)

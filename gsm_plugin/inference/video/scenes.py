@@ -1,0 +1,102 @@
+"""Scenes of a film: the frames between two cuts, found by PySceneDetect while the film is read once, or given."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scenedetect.common import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.timing import read_seconds
+
+DETECTOR = 'AdaptiveDetector of PySceneDetect'
+"""What finds cuts."""
+
+DEFAULT_THRESHOLD = 3.0
+"""How many times as much as around it a picture has to change at a cut."""
+
+# Cuts show in small frames as well; PySceneDetect's own width.
+_WIDTH = 256
+
+
+class CutFinder:
+    """Finds cuts while frames come in.
+
+    A cut is where colour and brightness change by `threshold` times as much as between the frames around it, so that
+    fast motion is none; fades and dissolves are not found.
+
+    Args:
+        threshold: How many times as much; lower finds more cuts.
+    """
+
+    def __init__(self, threshold: float = DEFAULT_THRESHOLD):
+        self._detector = AdaptiveDetector(adaptive_threshold=threshold, min_scene_len=1)
+        # It looks at so many frames around a cut, which would hide one close to either end.
+        self._border = self._detector.event_buffer_length
+        self._seen, self._frames, self._last, self._cuts = 0, 0, None, []
+
+    def add(self, frame: np.ndarray) -> None:
+        """Takes the next frame, (h, w, 3), uint8, BGR."""
+        small = shrink(frame)
+        for _ in range(1 if self._frames else self._border + 1):
+            self._process(small)
+        self._frames, self._last = self._frames + 1, small
+
+    def scenes(self) -> list[tuple[int, int]]:
+        """Ends the search: first frame of each scene and the frame after its last."""
+        for _ in range(self._border if self._frames else 0):
+            self._process(self._last)
+        return between([cut for cut in self._cuts if cut < self._frames], self._frames)
+
+    def _process(self, frame: np.ndarray) -> None:
+        found = self._detector.process_frame(FrameTimecode(self._seen, 1.0), frame)
+        self._cuts += [cut.frame_num - self._border for cut in found]
+        self._seen += 1
+
+
+def between(cuts: Sequence[int], frames: int) -> list[tuple[int, int]]:
+    """The scenes that cuts make of a film: first frame of each and the frame after its last."""
+    borders = sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
+    return list(itertools.pairwise(borders))
+
+
+def read_cuts(path: Path, stamps: Sequence[float], offset: int = 0) -> list[int]:
+    """Cuts out of a file: one a line, the number of a scene's first frame (from 0) or its time (`1:20.5` or `80.5s`).
+
+    Args:
+        path: The file; what follows `#` on a line is passed over.
+        stamps: Seconds of the frames from the film's beginning, in order.
+        offset: Number of the first of these frames in the film.
+
+    Returns:
+        Indices of frames that begin a scene.
+
+    Raises:
+        UserError: The file is missing, or a line is neither a number nor a time in the film.
+    """
+    if not path.is_file():
+        raise UserError(f'the list of cuts {path} is missing; correct --cuts.')
+    cuts = []
+    for number, line in enumerate(path.read_text(errors='replace').splitlines(), 1):
+        word = line.partition('#')[0].strip()
+        if not word:
+            continue
+        where = f'line {number} of {path}'
+        if word.isdecimal():
+            cuts.append(int(word) - offset)
+            if not int(word) < offset + len(stamps):
+                raise UserError(f'{where} has frame {word}, but the film has {offset + len(stamps)}; correct it.')
+        else:
+            cuts.append(int(np.searchsorted(stamps, read_seconds(word, where) - 1e-6)))
+    return cuts
+
+
+def shrink(frame: np.ndarray) -> np.ndarray:
+    """Makes a frame as small as the search for cuts needs it."""
+    height, width = frame.shape[:2]
+    if width <= _WIDTH:
+        return frame
+    return cv2.resize(frame, (_WIDTH, max(1, round(height * _WIDTH / width))), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,126 @@
+"""The first reading of a film: how many frames it has and when, where its scenes are, what is wrong with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.colour import to_rgb
+from gsm_plugin.inference.video.facts import Picture
+from gsm_plugin.inference.video.images import FolderReading
+from gsm_plugin.inference.video.layout import Layout
+from gsm_plugin.inference.video.reading import DoubtfulError, Reading
+from gsm_plugin.inference.video.scenes import DEFAULT_THRESHOLD, DETECTOR, CutFinder, between, read_cuts
+
+_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How scenes are found.
+
+    Attributes:
+        threshold: See `CutFinder`.
+        listed: File of cuts, which takes the place of the search.
+        never: Whether the film is one scene.
+    """
+
+    threshold: float = DEFAULT_THRESHOLD
+    listed: Path | None = None
+    never: bool = False
+
+    def describe(self) -> str:
+        """How cuts are found, in a few words."""
+        if self.never:
+            return 'not looked for'
+        if self.listed is not None:
+            return f'from {self.listed}'
+        return f'by {DETECTOR}, threshold {self.threshold:g}'
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the first reading found.
+
+    Attributes:
+        stamps: Time stamps of the frames.
+        last_duration: Duration of the last frame.
+        scenes: First frame of each scene and the frame after its last.
+        faults: A sentence for everything that could not be decoded.
+        carefully: Whether the film had to be read carefully; see `Reading`.
+    """
+
+    stamps: tuple[int, ...]
+    last_duration: int
+    scenes: tuple[tuple[int, int], ...]
+    faults: tuple[str, ...] = ()
+    carefully: bool = False
+
+    def durations(self) -> dict[int, int]:
+        """Duration of each frame by its time stamp: until the next one."""
+        ends = [*self.stamps[1:], self.stamps[-1] + self.last_duration]
+        return {stamp: end - stamp for stamp, end in zip(self.stamps, ends, strict=True)}
+
+
+def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int], None] | None = None) -> Survey:
+    """Reads a film once.
+
+    Args:
+        reading: The film.
+        cuts: How scenes are found.
+        on_frame: Called with the number of frames read.
+
+    Raises:
+        UserError: It has no frame in the wanted part, or reading fails.
+    """
+    if isinstance(reading, Reading) and reading.salvage:
+        reading = replace(reading, carefully=True)
+    try:
+        return _survey(reading, cuts, on_frame)
+    except DoubtfulError:
+        return _survey(replace(reading, carefully=True), cuts, on_frame)
+
+
+def _survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int], None] | None) -> Survey:
+    facts, finder = reading.facts, CutFinder(cuts.threshold)
+    stamps, faults, last = [], [], None
+    search = not cuts.never and cuts.listed is None
+    for picture in reading.pictures(faults.append):
+        stamps.append(picture.pts)
+        last = picture
+        if search:
+            finder.add(_small(picture, facts.layout))
+        if on_frame is not None:
+            on_frame(len(stamps))
+    if last is None:
+        part = f' from {reading.start:g} s on' if reading.start else ''
+        raise UserError(f'{facts.path} has no frames{part}; correct the wanted part, or get it again.')
+    usual = max(1, round(1 / (facts.rate * facts.time_base)))
+    scenes = finder.scenes() if search else between(_listed(reading, cuts, stamps), len(stamps))
+    carefully = isinstance(reading, Reading) and reading.carefully
+    return Survey(tuple(stamps), last.duration or usual, tuple(scenes), tuple(faults), carefully)
+
+
+def _listed(reading: Reading | FolderReading, cuts: Cuts, stamps: list[int]) -> list[int]:
+    if cuts.listed is None:
+        return []
+    facts = reading.facts
+    seconds = [float(stamp * facts.time_base) - facts.start for stamp in stamps]
+    # Numbers count from the film's beginning, so where a part is wanted, what lies before it has to be known.
+    offset = round(seconds[0] * float(facts.rate)) if reading.start else 0
+    return read_cuts(cuts.listed, seconds, offset)
+
+
+def _small(picture: Picture, layout: Layout) -> np.ndarray:
+    """A frame as small as the search needs it, (h, w, 3), uint8, BGR."""
+    height, width = picture.planes[0].shape
+    size = (min(width, _WIDTH), max(1, round(height * min(width, _WIDTH) / width)))
+    planes = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.int32) for plane in picture.planes]
+    name = {'yuv': 'yuv444p', 'gray': 'gray', 'rgb': 'gbrp'}[layout.kind]
+    whole = Layout(name if layout.depth == 8 else f'{name}{layout.depth}le', layout.full_range, layout.matrix)
+    rgb = to_rgb([torch.from_numpy(plane)[None] for plane in planes], whole)[0]
+    return (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1].copy()
