@@ -16,6 +16,8 @@ _GLOBAL_HEADER = 1 << 22
 _CODEC, _DEEP_CODEC = 'libx264', 'libx265'
 _CRF = {'libx264': 18, 'libx265': 18, 'libsvtav1': 24, 'libvpx-vp9': 24}
 _PRESETS = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
+# Options that set the quality in another way than crf does.
+_OTHER_QUALITY = ('crf', 'qp', 'b', 'cq', 'global_quality')
 _TAGS = {'hevc': 'hvc1'}
 
 
@@ -182,17 +184,18 @@ def _fitting(layout: Layout, codec: av.Codec, wanted: str | None) -> Layout:
 
 
 def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[str, str]:
+    extra = dict(_split(option) for option in wishes.options)
     options = {'chroma_sample_location': str(LOCATIONS.index(layout.location) + 1)}
-    crf, preset = wishes.crf, wishes.preset
-    if crf is None:
+    crf = wishes.crf
+    if crf is None and not any(name in extra for name in _OTHER_QUALITY):
         crf = _CRF.get(codec)
     if crf is not None:
         options['crf'] = f'{crf:g}'
-    if codec == 'libvpx-vp9':
-        options['b'] = '0'
-    if (preset or _PRESETS.get(codec)) is not None:
-        options['preset'] = preset or _PRESETS[codec]
-    extra = dict(_split(option) for option in wishes.options)
+        if codec == 'libvpx-vp9':
+            options['b'] = '0'
+    preset = wishes.preset or _PRESETS.get(codec)
+    if preset is not None:
+        options['preset'] = preset
     if codec == 'libx265':
         quiet = ['log-level=error', *(facts.mastering if facts.is_hdr else ())]
         extra['x265-params'] = ':'.join([*quiet, *filter(None, [extra.get('x265-params')])])

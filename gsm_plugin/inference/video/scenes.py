@@ -59,6 +59,8 @@ class CutFinder:
 
 def between(cuts: Sequence[int], frames: int) -> list[tuple[int, int]]:
     """The scenes that cuts make of a film: first frame of each and the frame after its last."""
+    if not frames:
+        return []
     borders = sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
     return list(itertools.pairwise(borders))
 

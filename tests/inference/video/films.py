@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import torch
 
@@ -57,9 +58,11 @@ class Quiet:
 def scene(frames, height=48, width=64, seed=0, depth=8, level=0):
     """Frames with a texture that moves, (t, 3, h, w) of codes."""
     rng = np.random.default_rng(seed)
-    texture = rng.integers(0, 2**depth // 4, (3, height, width + frames))
+    coarse = rng.random((3, height // 8 + 2, (width + frames) // 8 + 2))
+    texture = np.stack([cv2.resize(plane, (width + frames, height)) for plane in coarse]) * 2**depth // 4
     base = level or rng.integers(2**depth // 8, 2**depth // 2)
-    return np.stack([texture[..., i : i + width] + base for i in range(frames)]).clip(0, 2**depth - 1)
+    codes = np.stack([texture[..., i : i + width] + base for i in range(frames)])
+    return codes.clip(0, 2**depth - 1).astype(np.int32)
 
 
 def make_film(

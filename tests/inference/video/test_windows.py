@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def test_every_frame_is_kept_once_and_sees_its_context(start, frames, length, co
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.integers(1, 100))
 def test_segments_cover_the_film_and_cross_no_cut(lengths, size):
     cuts = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
-    scenes = list(zip(cuts, cuts[1:], strict=False))
+    scenes = list(itertools.pairwise(cuts))
     segments = plan_segments(scenes, 16, 4, size)
     assert [segment.number for segment in segments] == list(range(len(segments)))
     assert [frame for segment in segments for frame in range(segment.start, segment.stop)] == list(range(cuts[-1]))
