@@ -53,12 +53,10 @@ class FolderSource:
         return to_unit(read_image(self._paths[clip][frame]))
 
     def _clip_folders(self, clips: list[str] | None, lone_name: str | None) -> dict[str, Path]:
-        visible = [entry for entry in self.root.iterdir() if not entry.name.startswith('.')]
-        images = [entry for entry in visible if is_image_name(entry.name)]
-        folders = [entry.name for entry in visible if entry.is_dir()]
+        images, folders = _visible(self.root)
         if clips is None and images and folders:
             raise UserError(
-                f'{self.root} has images ({images[0].name}) beside folders ({folders[0]}), so it is unclear which '
+                f'{self.root} has images ({images[0]}) beside folders ({folders[0]}), so it is unclear which '
                 f'are the clips; move the images away, or name the folders in meta_info_file.'
             )
         if clips is None and images:
@@ -145,9 +143,7 @@ FrameSource = FolderSource | LmdbSource
 def _frames_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f'The clip folder {folder} does not exist; correct the dataroot or meta_info_file.')
-    paths = sorted(
-        (path for path in folder.iterdir() if is_image_name(path.name)), key=lambda path: natural_key(path.stem)
-    )
+    paths = sorted((folder / name for name in _visible(folder)[0]), key=lambda path: natural_key(path.stem))
     if not paths:
         raise UserError(
             f'The clip folder {folder} has no images ({" ".join(IMAGE_SUFFIXES)}); remove it, or name the wanted '
@@ -157,6 +153,17 @@ def _frames_of(folder: Path) -> list[Path]:
         if first.stem == second.stem:
             raise UserError(f'{first} and {second.name} are the same frame twice; remove one of them.')
     return paths
+
+
+def _visible(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the images and of the folders in a folder, without hidden ones; a folder called x.png is no image."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith('.')}
+    except OSError as error:
+        raise UserError(f'{folder} cannot be read ({error.strerror}); correct its permissions.') from error
+    images = [name for name, is_folder in visible.items() if not is_folder and is_image_name(name)]
+    return images, [name for name, is_folder in visible.items() if is_folder]
 
 
 def _environment(root: Path) -> lmdb.Environment:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Collection, Sequence
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.compat.image_files import read_header
+from gsm_plugin.compat.image_files import no_file, read_header
+from gsm_plugin.data.clip_names import is_image_name
 
 Size = tuple[int, int]
 
@@ -18,6 +19,46 @@ def visible_names(folder: str) -> list[str]:
     if not os.path.isdir(folder):
         raise UserError(f'the folder {folder} does not exist; add it, or take it out of the list of clips.')
     return sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+
+
+def frame_names(folder: str) -> list[str]:
+    """The names that BasicSR takes for the frames of a folder: of all visible files, sorted. It passes folders over.
+
+    Raises:
+        UserError: The folder does not exist, or a file in it is no image or a link that leads nowhere.
+    """
+    names = []
+    for name in visible_names(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            continue
+        if not os.path.exists(path):
+            raise no_file(path, FileNotFoundError())
+        if not is_image_name(name):
+            _refuse_no_image(path)
+        names.append(name)
+    return names
+
+
+def common_size(paths: Sequence[str]) -> Size:
+    """Height and width that all image files of a clip have; their headers are read.
+
+    Raises:
+        UserError: A file cannot be read, or has another size than the first.
+    """
+    first = image_size(paths[0])
+    for path, size in zip(paths[1:], map(image_size, paths[1:]), strict=True):
+        if size != first:
+            raise other_size(path, size, paths[0], first)
+    return first
+
+
+def other_size(where: str, size: Sequence[int], first: str, first_size: Sequence[int]) -> UserError:
+    """What is said of a frame of another size than the first of its clip."""
+    return UserError(
+        f'{where} has {size[0]}x{size[1]} pixels but {first} has {first_size[0]}x{first_size[1]}; '
+        f'make all frames of a clip the same size.'
+    )
 
 
 def check_same_names(what: str, lq: Collection[str], gt: Collection[str], lq_root: str, gt_root: str) -> None:
@@ -41,9 +82,9 @@ def check_frames(lq_folder: str, gt_folder: str) -> list[tuple[str, str]]:
         (LQ path, GT path) of every frame, in the order of the names.
 
     Raises:
-        UserError: A frame is missing in one of the folders, or both are empty.
+        UserError: A frame is missing in one of the folders, both are empty, or something in them is no frame.
     """
-    lq, gt = visible_names(lq_folder), visible_names(gt_folder)
+    lq, gt = frame_names(lq_folder), frame_names(gt_folder)
     check_same_names('frame', _stems(lq), _stems(gt), lq_folder, gt_folder)
     if not lq:
         raise UserError(f'the folder {lq_folder} is empty; add its frames, or remove it.')
@@ -80,6 +121,16 @@ def image_size(path: str) -> Size:
         UserError: The file is missing or no image.
     """
     return read_header(path).size
+
+
+def _refuse_no_image(path: str) -> None:
+    """Refuses a file whose name is no image's, unless it is one of a rarer kind."""
+    try:
+        read_header(path)
+    except UserError as error:
+        raise UserError(
+            f'{path} is no image; remove it, since BasicSR takes every file of a clip for a frame.'
+        ) from error
 
 
 def _stems(names: Sequence[str]) -> list[str]:

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import ImageHeader
 from gsm_plugin.data.frame_sources import FrameSource
+from gsm_plugin.data.lq_gt_checks import other_size
+from gsm_plugin.data.tools.parallel import map_in_order
+
+_THREADS = 8
 
 
 class PairedClips:
@@ -51,10 +56,7 @@ class PairedClips:
             image = self.lq.read(clip, frame)
             first = image.shape if first is None else first
             if image.shape != first:
-                raise UserError(
-                    f'{self.lq.where(clip, frame)} has {size_text(image.shape)} pixels but '
-                    f'{self.lq.where(clip, frames[0])} has {size_text(first)}; make all frames of a clip the same size.'
-                )
+                raise other_size(self.lq.where(clip, frame), image.shape, self.lq.where(clip, frames[0]), first)
             yield image
 
     def read_gt(self, clip: str, frame: int) -> np.ndarray:
@@ -66,6 +68,26 @@ class PairedClips:
         image = self.gt.read(clip, frame)
         self._check_size(clip, frame, image.shape, self.lq.header(clip, frame).size)
         return image
+
+    def check_every_header(self) -> None:
+        """Reads the headers of all frames, so that what cannot be read later is named before a run is spent on it.
+
+        Raises:
+            UserError: A frame is missing, empty or no image, or has not the size that it should have.
+        """
+        places = [(clip, frame) for clip, frames in self.lq.frames.items() for frame in range(len(frames))]
+        # Threads, since a disk far away answers many questions at once.
+        headers = map_in_order(self._headers_at, places, _THREADS)
+        first = None
+        for (clip, frame), (lq, gt) in zip(places, tqdm(headers, 'headers', len(places), delay=2), strict=True):
+            first = lq if frame == 0 else first
+            if lq.size != first.size:
+                raise other_size(self.lq.where(clip, frame), lq.size, self.lq.where(clip, 0), first.size)
+            if gt is not None:
+                self._check_size(clip, frame, gt.size, lq.size)
+
+    def _headers_at(self, place: tuple[str, int]) -> tuple[ImageHeader, ImageHeader | None]:
+        return self.lq.header(*place), None if self.gt is None else self.gt.header(*place)
 
     def _look_at(self, source: FrameSource, clip: str) -> ImageHeader:
         header = source.header(clip, 0)

@@ -97,6 +97,10 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
             raise UserError(f'{self._title} has no ground truth; set dataroot_gt, or leave the metrics out.')
         return img2tensor(self._clips.read_gt(self.folders[index], frame))
 
+    def check_frames(self) -> None:
+        """Looks at every frame's header; see `PairedClips.check_every_header`."""
+        self._clips.check_every_header()
+
     def _clip_item(self, index: int) -> dict:
         clip = self.folders[index]
         names = self._frames[clip]

@@ -172,8 +172,9 @@ def _gt_reader(dataset: Dataset, index: int, item: dict, center_frame_only: bool
     if gt is None or gt.dim() == 4:
         return None if gt is None else gt.__getitem__
     if not center_frame_only:
+        kind = dataset.opt.get('type', type(dataset).__name__)
         raise UserError(
-            f'{dataset.opt["name"]} ({type(dataset).__name__}) has the ground truth of the centre frame alone; '
+            f'{dataset.opt["name"]} ({kind}) has the ground truth of the centre frame alone; '
             f'set val: center_frame_only: true.'
         )
     return lambda _: gt

@@ -1,6 +1,7 @@
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import torch
 import gsm_plugin
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.pipelines import run_pipeline
+from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
@@ -33,6 +35,30 @@ def test_a_training_writes_below_the_root_and_validates_on_the_cpu(project, opti
     assert networks(project) == ['net_g_1.pth', 'net_g_2.pth', 'net_g_latest.pth']
     assert (project / 'experiments' / 'tiny' / 'options.yml').exists()
     assert '# psnr: ' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('is_train', [True, False])
+@pytest.mark.parametrize('kind', ['VideoRecurrentTestDataset', 'VideoFoldersDataset'])
+def test_a_cut_frame_of_validation_or_a_test_is_one_sentence(project, options, kind, is_train):
+    register_all()
+    shutil.copytree(project / 'data' / 'test', project / 'mine')
+    cut = project / 'mine' / 'GT' / 'b' / '00000002.png'
+    cut.write_bytes(cut.read_bytes()[:-30])
+    roots = {'dataroot_gt': 'mine/GT', 'dataroot_lq': 'mine/LQ'}
+    section = options['datasets']['val'] | roots if kind[5] == 'R' else {'name': 'V', 'type': kind, **roots}
+    if is_train:
+        options['datasets']['val'] = section
+        options['val']['val_freq'] = 1
+    else:
+        options = tiny_project.test_options(None)
+        options['datasets']['test'] = section
+    options['model_type'] = 'GSMModel'
+    with pytest.raises(
+        UserError, match=r'mine/GT/b/00000002\.png is damaged, cut, or no image; copy or make it again\.$'
+    ):
+        run(project, options, is_train=is_train)
+    if is_train and kind == 'VideoFoldersDataset':
+        assert 'net_g_1.pth' in networks(project)
 
 
 def test_several_validation_sets_are_scored(project, options, capfd):

@@ -9,9 +9,8 @@ from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.dataset_checks import reds, video_test_sets, vimeo
+from gsm_plugin.engine.dataset_checks import paired_images, reds, video_test_sets, vimeo
 from gsm_plugin.engine.dataset_checks.held_out import check_held_out
-from gsm_plugin.engine.dataset_checks.paired_images import check_paired_images
 from gsm_plugin.engine.options.names import find
 
 _CHECKS = {
@@ -23,7 +22,9 @@ _CHECKS = {
     'VideoTestDUFDataset': video_test_sets.check,
     'VideoRecurrentTestDataset': video_test_sets.check_recurrent,
     'VideoTestVimeo90KDataset': video_test_sets.check_vimeo,
-    'PairedImageDataset': check_paired_images,
+    'PairedImageDataset': paired_images.check,
+    'RealESRGANPairedDataset': paired_images.check,
+    'SingleImageDataset': paired_images.check_single,
 }
 
 # What these read only when the first item is asked for, so that they can be built without it.
@@ -55,7 +56,9 @@ def check_datasets(options: dict) -> None:
         with _as_user_error(f'datasets:{key}'):
             if owner == 'gsm_plugin':
                 with _log_untouched():
-                    cls(deepcopy(section))
+                    dataset = cls(deepcopy(section))
+                if section['phase'] != 'train' and hasattr(dataset, 'check_frames'):
+                    dataset.check_frames()
             elif owner == 'basicsr' and section['type'] in _CHECKS:
                 _check_needed(section)
                 _CHECKS[section['type']](section)
@@ -78,7 +81,13 @@ def _as_user_error(where: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise UserError(f'{where} lacks {error.args[0]}, which its type needs.') from error
-    except (ValueError, OSError, AssertionError) as error:
+    except OSError as error:
+        if error.filename is None:
+            raise UserError(f'{where}: {error}') from error
+        raise UserError(
+            f'{where}: {error.filename} cannot be read ({error.strerror}); correct the path or its permissions.'
+        ) from error
+    except (ValueError, AssertionError) as error:
         raise UserError(f'{where}: {error}') from error
 
 

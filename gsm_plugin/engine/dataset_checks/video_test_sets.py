@@ -1,12 +1,17 @@
 """BasicSR's video test sets: one folder a clip, paired by position, and only under the names that it knows."""
 
+import glob
 import os
 
+from tqdm import tqdm
+
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.lq_gt_checks import check_frames, check_same_names, check_size, visible_names
+from gsm_plugin.data.lq_gt_checks import check_frames, check_same_names, common_size, compare_sizes, visible_names
+from gsm_plugin.data.tools.parallel import map_in_order
 from gsm_plugin.engine.dataset_checks.meta_info import read_lines
 from gsm_plugin.engine.dataset_checks.vimeo import check_sequences
 
+_THREADS = 8
 _KNOWN_NAMES = ('vid4', 'reds4', 'redsofficial')
 _OURS = 'or take type VideoFoldersDataset, which has no such limit'
 
@@ -26,9 +31,10 @@ def check(section: dict) -> None:
     _refuse_lmdb(section)
     lq_root, gt_root = section['dataroot_lq'], section['dataroot_gt']
     for clip in _clips(section, lq_root, gt_root):
-        frames = check_frames(os.path.join(lq_root, clip), os.path.join(gt_root, clip))
+        lq, gt = zip(*check_frames(os.path.join(lq_root, clip), os.path.join(gt_root, clip)), strict=True)
+        gt_size = common_size(gt)
         if not section.get('use_duf_downsampling'):
-            check_size(*frames[0], section.get('scale'))
+            compare_sizes(lq[0], common_size(lq), gt[0], gt_size, section.get('scale'))
 
 
 def check_recurrent(section: dict) -> None:
@@ -44,7 +50,7 @@ def check_recurrent(section: dict) -> None:
 
 
 def check_vimeo(section: dict) -> None:
-    """Checks the sequences that `VideoTestVimeo90KDataset` will read: all of them, and the frames of the first.
+    """Checks the sequences that `VideoTestVimeo90KDataset` will read: the header of every frame.
 
     Raises:
         UserError: See `dataset_checks.check_datasets`.
@@ -56,17 +62,33 @@ def check_vimeo(section: dict) -> None:
     sequences = [words[0] for words in read_lines(section['meta_info_file'], '00001/0266 7 (256,448,3)')]
     for key in ('dataroot_lq', 'dataroot_gt'):
         check_sequences(section[key], sequences)
-    gt = os.path.join(section['dataroot_gt'], sequences[0], 'im4.png')
     first = (9 - section['num_frame']) // 2
-    for frame in range(first, first + section['num_frame']):
-        check_size(os.path.join(section['dataroot_lq'], sequences[0], f'im{frame}.png'), gt, section.get('scale'))
+    names = [f'im{frame}.png' for frame in range(first, first + section['num_frame'])]
+
+    def check_sequence(sequence: str) -> None:
+        gt = os.path.join(section['dataroot_gt'], sequence, 'im4.png')
+        lq = [os.path.join(section['dataroot_lq'], sequence, name) for name in names]
+        compare_sizes(lq[0], common_size(lq), gt, common_size([gt]), section.get('scale'))
+
+    # Threads, since a disk far away answers many questions at once.
+    for _ in tqdm(map_in_order(check_sequence, sequences, _THREADS), 'headers', len(sequences), delay=2):
+        pass
 
 
 def _clips(section: dict, lq_root: str, gt_root: str) -> list[str]:
     if 'meta_info_file' in section:
         return [words[0] for words in read_lines(section['meta_info_file'], '000 100 (720,1280,3)')]
+    for root in (lq_root, gt_root):
+        if glob.escape(root) != root:
+            raise UserError(f'{root} has a *, ? or [ in its name, by which BasicSR finds no clips; rename it, {_OURS}.')
     clips = visible_names(lq_root)
     check_same_names('clip', clips, visible_names(gt_root), lq_root, gt_root)
+    for path in (os.path.join(root, clip) for clip in clips for root in (lq_root, gt_root)):
+        if not os.path.isdir(path):
+            raise UserError(
+                f'{path} is no folder of frames; move it away, since BasicSR takes everything in its '
+                f'folder for a clip, or name the clips in meta_info_file.'
+            )
     if not clips:
         raise UserError(f'{lq_root} has no clips; it needs one folder a clip.')
     return clips

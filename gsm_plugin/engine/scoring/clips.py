@@ -12,11 +12,13 @@ import torch
 from basicsr.utils import img2tensor
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.data.clip_names import IMAGE_SUFFIXES
+from gsm_plugin.compat.image_files import read_image, to_unit
+from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.demo_videos import read_frames
 from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
+from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.models.validation import Clip
 
@@ -96,6 +98,7 @@ class ReducedClipSet:
     def __init__(self, place: str | Path, reduction: Reduction):
         self._reduction = reduction
         self._places = _find_clips(Path(place).expanduser())
+        say_if_alpha(image for path in self._places.values() if path.is_dir() for image in _images_in(path)[:1])
         self.lengths = {name: self._length(path) for name, path in self._places.items()}
 
     def open(self, name: str) -> Clip:
@@ -136,7 +139,7 @@ class ReducedClipSet:
             found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
             capture.release()
         else:
-            found = sum(1 for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+            found = len(_images_in(path))
         if found < 1:
             raise UserError(f'{path} has no frames that can be read; remove it, or name another clip.')
         return found if self._reduction.frames is None else min(found, self._reduction.frames)
@@ -154,7 +157,7 @@ def _find_clips(place: Path) -> dict[str, Path]:
     if not place.is_dir():
         raise UserError(f'{place} does not exist; name a video, or a folder of images or videos.')
     entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith('.'))
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
+    if _images_in(place):
         return {place.resolve().name: place}
     found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
     if not found:
@@ -162,11 +165,16 @@ def _find_clips(place: Path) -> dict[str, Path]:
     return {entry.stem if entry.is_file() else entry.name: entry for entry in found}
 
 
+def _images_in(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if is_image_name(file.name) and not file.is_dir()]
+
+
 def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarray]:
-    source = FolderSource(folder)
+    # as one clip, whatever folders lie beside its frames
+    source = FolderSource(folder.resolve().parent, [folder.resolve().name])
     clip = next(iter(source.frames))
     for number in range(len(source.frames[clip])):
-        image = (source.read(clip, number) * 255.0).round().astype(np.uint8)
+        image = read_image(source.where(clip, number))
         height, width = (side // shrink for side in image.shape[:2])
         if shrink > 1:
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -174,7 +182,7 @@ def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarra
 
 
 def _tensor(frame: np.ndarray) -> torch.Tensor:
-    return img2tensor(frame.astype(np.float32) / 255.0)
+    return img2tensor(to_unit(frame))
 
 
 def names_of(clips: ClipSet, wanted: Sequence[str] | None) -> list[str]:
