@@ -16,7 +16,7 @@ PERCEPTUAL = ['lpips', 'DISTS-pytorch']
 
 def read_version() -> str:
     """The version in gsm_plugin/__init__.py, read as text."""
-    return re.search(r"__version__ = '([^']+)'", (HERE / 'gsm_plugin' / '__init__.py').read_text())[1]
+    return re.search(r"__version__ = '([^']+)'", (HERE / 'gsm_plugin' / '__init__.py').read_text(encoding='utf-8'))[1]
 
 
 def refuse_python_without_host() -> None:
@@ -38,7 +38,9 @@ def host_is_installed() -> bool:
     """Whether the environment that pip installs into has BasicSR; pip builds in one of its own, on other paths."""
     script = "import importlib.metadata as m; print(any(d.metadata['Name'] == 'basicsr' for d in m.distributions()))"
     variables = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    answer = subprocess.run([sys.executable, '-c', script], env=variables, capture_output=True, text=True, cwd='/')
+    answer = subprocess.run(
+        [sys.executable, '-c', script], env=variables, capture_output=True, encoding='utf-8', errors='replace', cwd='/'
+    )
     return answer.stdout.strip() == 'True'
 
 

@@ -23,7 +23,9 @@ def download_wheel(requirement: str, folder: Path, instead: str, quiet: bool = T
     """
     options = ['--disable-pip-version-check', '--no-deps', '--only-binary', ':all:', *(['--quiet'] if quiet else [])]
     command = [sys.executable, '-m', 'pip', 'download', *options, '--dest', str(folder), requirement]
-    result = subprocess.run(command, stdout=subprocess.PIPE if quiet else None, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE if quiet else None, stderr=subprocess.PIPE, encoding='utf-8', errors='replace'
+    )
     wheels = list(folder.glob('*.whl'))
     if result.returncode or not wheels:
         reason = (result.stderr.strip().splitlines() or ['no reason given'])[-1]

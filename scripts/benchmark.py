@@ -73,7 +73,7 @@ def main() -> int:
             continue
         rows.append({'work': work, 'frames_per_second': frames / timing.median, **asdict(timing)})
         print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
-        path.write_text(json.dumps(record, indent=1) + '\n')
+        path.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
         # a network with CUDA graphs refers to itself, and they hold memory
         del net, call
         gc.collect()

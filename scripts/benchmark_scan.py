@@ -32,7 +32,7 @@ def main() -> int:
     sizes = {'length': args.length, 'width': args.width, 'state': args.state, 'threads': args.threads}
     record = {**provenance(ROOT), **sizes, 'results': results, 'speedup': speedup}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(record, indent=1) + '\n')
+    args.out.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
     rows = [[name, f'{row["seconds"]:.2f}', f'{row["memory_gib"]:.2f}'] for name, row in results.items()]
     print(markdown_table(['backend', 'seconds', 'memory GiB'], rows))
     print(f'The torch backend is {speedup:.1f} times faster. {record["device"]}, torch {record["packages"]["torch"]}.')
@@ -61,7 +61,7 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
 def _in_process_of_its_own(args: argparse.Namespace, backend: str) -> dict[str, float]:
     sizes = ['--length', args.length, '--width', args.width, '--state', args.state, '--threads', args.threads]
     command = [sys.executable, __file__, '--backend', backend, *map(str, sizes)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, capture_output=True, encoding='utf-8', errors='replace').stdout
     return json.loads(output.splitlines()[-1])
 
 

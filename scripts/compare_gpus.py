@@ -192,7 +192,7 @@ def train(root: Path, run: Run, args: argparse.Namespace) -> list[dict]:
     """
     project = new_project(root, run.name)
     options = options_of(run, args)
-    (project / 'options.yml').write_text(yaml.safe_dump(options, sort_keys=False))
+    (project / 'options.yml').write_text(yaml.safe_dump(options, sort_keys=False), encoding='utf-8')
     launcher = ['--launcher', 'pytorch']
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={run.processes}']
     if run.processes == 1:
@@ -200,7 +200,7 @@ def train(root: Path, run: Run, args: argparse.Namespace) -> list[dict]:
     started = time.monotonic()
     call([*command, '-m', 'gsm_plugin', 'train', '-opt', 'options.yml', *launcher], project, run, args)
     print(f'{run.name}: {run.iterations} iterations in {time.monotonic() - started:.0f} s, with start', flush=True)
-    lines = (project / 'experiments/run/train.jsonl').read_text().splitlines()
+    lines = (project / 'experiments/run/train.jsonl').read_text(encoding='utf-8').splitlines()
     records = [record for record in map(json.loads, lines) if record['kind'] == 'train']
     if len(records) != run.iterations:
         raise RunFailed(f'{run.name} logged {len(records)} iterations instead of {run.iterations}.')
@@ -252,7 +252,7 @@ def call(command: list[str], project: Path, run: Run, args: argparse.Namespace) 
     if not args.on_gpus:
         environment['CUDA_VISIBLE_DEVICES'] = ''
     output = project / 'output.txt'
-    with open(output, 'w') as file:
+    with open(output, 'w', encoding='utf-8') as file:
         process = subprocess.Popen(
             command, cwd=project, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
         )
@@ -276,7 +276,7 @@ def kill_all(process: subprocess.Popen) -> None:
     for pid in family:
         with contextlib.suppress(OSError):
             for task in Path(f'/proc/{pid}/task').iterdir():
-                family += map(int, (task / 'children').read_text().split())
+                family += map(int, (task / 'children').read_text(encoding='utf-8').split())
     for pid in family:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -285,7 +285,7 @@ def kill_all(process: subprocess.Popen) -> None:
 
 def end_of(output: Path) -> str:
     """The last lines that a run has written."""
-    return output.read_text(errors='replace')[-4000:]
+    return output.read_text(encoding='utf-8', errors='replace')[-4000:]
 
 
 def sizes_of(args: argparse.Namespace) -> dict:
@@ -298,7 +298,7 @@ def write(record: dict, args: argparse.Namespace) -> None:
     """Writes the record, which tells where it was made too."""
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f'{args.name}.json'
-    path.write_text(json.dumps({**provenance(ROOT), **record}, indent=1) + '\n')
+    path.write_text(json.dumps({**provenance(ROOT), **record}, indent=1) + '\n', encoding='utf-8')
     print(f'Record: {path}\n', flush=True)
 
 

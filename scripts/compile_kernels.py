@@ -148,10 +148,12 @@ def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[st
 def _assemble(ptx: str, capability: int) -> tuple[str, str]:
     """Registers of a thread, and bytes that it spills."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, 'kernel.ptx').write_text(ptx)
+        Path(folder, 'kernel.ptx').write_text(ptx, encoding='utf-8')
         suffix = 'a' if capability >= 90 else ''
         command = [PTXAS, '-v', f'--gpu-name=sm_{capability}{suffix}', 'kernel.ptx', '-o', 'kernel.cubin']
-        printed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
+        printed = subprocess.run(
+            command, cwd=folder, capture_output=True, encoding='utf-8', errors='replace', check=True
+        ).stderr
     return re.search(r'Used (\d+) registers', printed)[1], re.search(r'(\d+) bytes spill stores', printed)[1]
 
 

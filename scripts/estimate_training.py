@@ -49,7 +49,9 @@ def table(record: Path, files: list[Path]) -> str:
 
 
 def _measured_steps(record: Path) -> dict[str, dict]:
-    rows = [row for row in json.loads(record.read_text())['rows'] if row['work'].startswith('train:gsm:')]
+    rows = [
+        row for row in json.loads(record.read_text(encoding='utf-8'))['rows'] if row['work'].startswith('train:gsm:')
+    ]
     if not rows:
         raise UserError(f'{record} has no work train:gsm:...; measure one by scripts/benchmark.py.')
     return {row['work'].split(':')[3]: row for row in rows}

@@ -50,7 +50,7 @@ def main() -> int:
         make_data(root / 'data')
         reference = new_project(root, 'never_killed')
         run_to_end(context, reference, args.forced)
-        if args.forced and ' on cuda: backend ' not in (reference / 'output.txt').read_text():
+        if args.forced and ' on cuda: backend ' not in (reference / 'output.txt').read_text(encoding='utf-8'):
             sys.exit('The run was to be on the GPU, and its log does not say so.')
         # On a GPU, the first run compiles kernels.
         took = run_to_end(context, new_project(root, 'never_killed_either'), args.forced)
@@ -100,7 +100,8 @@ def run_to_end(context, project: Path, forced: list[str]) -> float:
     process.start()
     process.join()
     if process.exitcode != 0:
-        sys.exit(f'The run ended with status {process.exitcode}:\n{(project / "output.txt").read_text()[-4000:]}')
+        output = (project / 'output.txt').read_text(encoding='utf-8')
+        sys.exit(f'The run ended with status {process.exitcode}:\n{output[-4000:]}')
     return time.monotonic() - started
 
 
@@ -120,7 +121,7 @@ def newest_whole(project: Path) -> int:
 def ending_of(project: Path) -> dict[str, object]:
     """Everything that a training leaves, but for times: logged numbers, networks and states, to the bit."""
     home = project / 'experiments/run'
-    records = [json.loads(line) for line in (home / 'train.jsonl').read_text().splitlines()]
+    records = [json.loads(line) for line in (home / 'train.jsonl').read_text(encoding='utf-8').splitlines()]
     records = [
         sorted((key, str(value)) for key, value in record.items() if key not in TIMES)
         for record in records

@@ -48,7 +48,7 @@ def run(project: Path, steps: int) -> list[tuple]:
             if memory := memory_of(process.pid):
                 samples.append((reached, memory, *files_of(project)))
     if process.exitcode:
-        sys.exit((project / 'output.txt').read_text()[-4000:])
+        sys.exit((project / 'output.txt').read_text(encoding='utf-8')[-4000:])
     return samples
 
 
@@ -69,9 +69,9 @@ def options(steps: int) -> list[str]:
 def memory_of(pid: int) -> float:
     """Memory that a process and its children hold, MiB; what they share counts once."""
     total = 0
-    for one in (pid, *map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text().split())):
+    for one in (pid, *map(int, Path(f'/proc/{pid}/task/{pid}/children').read_text(encoding='utf-8').split())):
         try:
-            lines = Path(f'/proc/{one}/smaps_rollup').read_text().splitlines()
+            lines = Path(f'/proc/{one}/smaps_rollup').read_text(encoding='utf-8').splitlines()
         except OSError:
             return 0.0
         total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))

@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument('-o', '--out', type=Path, default=Path('growth.png'))
     args = parser.parse_args()
     try:
-        records = [json.loads(path.read_text()) for path in (args.frames, args.pixels)]
+        records = [json.loads(path.read_text(encoding='utf-8')) for path in (args.frames, args.pixels)]
         draw(*records, args.out)
     except (OSError, ValueError, KeyError) as error:
         print(f'plot_growth: {error!r}; give two records of scripts/benchmark.py.', file=sys.stderr)

@@ -79,7 +79,7 @@ def _owners() -> dict[str, str]:
     return {
         name: f'{path.parent.name} ({name.removesuffix("_kernel")})'
         for path in ops.glob('*/*.py')
-        for name in re.findall(r'@triton\.jit.*\ndef (\w+_kernel)\(', path.read_text())
+        for name in re.findall(r'@triton\.jit.*\ndef (\w+_kernel)\(', path.read_text(encoding='utf-8'))
     }
 
 

@@ -16,7 +16,7 @@ def main() -> int:
         results = DemoResults(args.data, images, args.suffix or args.results.name)
         scores = score_demo(results)
         table = comparison_table(scores, METRIC_DIGITS)
-        table_path.write_text(table)
+        table_path.write_text(table, encoding='utf-8')
         draw_demo(results, picture_path)
     except (OSError, ValueError) as error:
         print(f'report_demo: {error}', file=sys.stderr)

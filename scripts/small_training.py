@@ -72,7 +72,7 @@ def new_project(root: Path, name: str) -> Path:
     project = root / name
     project.mkdir()
     (project / 'data').symlink_to(root / 'data')
-    (project / 'options.yml').write_text(OPTIONS)
+    (project / 'options.yml').write_text(OPTIONS, encoding='utf-8')
     return project
 
 
@@ -88,7 +88,7 @@ def make_data(data: Path, lq_side: int = 12) -> None:
         source, keys = data / 'train' / kind, [f'001/{frame:08d}' for frame in range(100)]
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(io.StringIO()):
             make_lmdb_from_imgs(str(source), str(data / f'{kind}.lmdb'), [f'{key}.png' for key in keys], keys)
-    (data / 'meta_info.txt').write_text(f'001 100 ({4 * lq_side},{4 * lq_side},3)\n')
+    (data / 'meta_info.txt').write_text(f'001 100 ({4 * lq_side},{4 * lq_side},3)\n', encoding='utf-8')
 
 
 def train(project: Path, *forced: str) -> None:

@@ -17,6 +17,7 @@ from gsm_plugin.compat import (
     repeatable_flow_warp,
     resume_anywhere,
     shared_batch,
+    text_lists,
     torchvision_functional_tensor,
     validation_tables,
     whole_lmdb,
@@ -36,7 +37,7 @@ _MENDS = {
     'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
     'basicsr.data': (bad_samples.mend_builder,),
     'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
-    'basicsr.data.data_util': (one_decoder.mend_sequences,),
+    'basicsr.data.data_util': (one_decoder.mend_sequences, text_lists.mend),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.metrics.psnr_ssim': (finite_psnr.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
@@ -47,6 +48,9 @@ _MENDS = {
     'basicsr.utils.file_client': (whole_lmdb.mend, bad_samples.mend_file_client),
     'basicsr.utils.img_util': (one_decoder.mend_decoder, finite_images.mend),
 }
+
+_SETS_WITH_LISTS = ('ffhq', 'realesrgan', 'realesrgan_paired', 'reds', 'single_image', 'video_test', 'vimeo90k')
+_MENDS |= {f'basicsr.data.{name}_dataset': (text_lists.mend,) for name in _SETS_WITH_LISTS}
 
 _finder = MendingFinder(_STAND_INS, _MENDS)
 

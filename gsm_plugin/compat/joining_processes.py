@@ -101,7 +101,9 @@ def take_over_from_slurm(port: int | None) -> None:
 def first_host(nodes: str) -> str:
     """The first name of a list of Slurm's such as `gpu[03-05,07],login1`: gpu03."""
     if shutil.which('scontrol'):
-        answer = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True)
+        answer = subprocess.run(
+            ['scontrol', 'show', 'hostname', nodes], capture_output=True, encoding='utf-8', errors='replace'
+        )
         if answer.returncode == 0 and answer.stdout.strip():
             return answer.stdout.split()[0]
     # Every bracket counts for itself: rack[1-2]node[3-4].

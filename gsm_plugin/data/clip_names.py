@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.text_lists import read_list
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -40,22 +41,35 @@ def read_clip_facts(path: str | Path) -> dict[str, ClipFacts]:
         What the lines say of each clip.
 
     Raises:
-        UserError: There is no such file, or it names no clip.
+        UserError: There is no such file, it is no text in UTF-8, names no clip, names one twice, or a line has another
+            form. The text has the file, the line and the cure.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f'meta_info_file {path} does not exist; correct its path in the option file.')
+    lines: dict[str, int] = {}
     clips: dict[str, ClipFacts] = {}
-    for line in filter(str.strip, path.read_text().splitlines()):
-        match = re.fullmatch(r'(.+) (\d+) \((?:(\d+),\s*(\d+))?[\d,\s]*\)', line.strip())
-        if match is None:
-            clips[line.strip()] = ClipFacts()
-        else:
-            size = (int(match[3]), int(match[4])) if match[3] else None
-            clips[match[1]] = ClipFacts(int(match[2]), size)
+    for number, line in read_list(path):
+        clip, facts = _parse_line(line, f'{path}, line {number}')
+        if clip in clips:
+            raise UserError(f'{path}, line {number} names clip {clip} again, after line {lines[clip]}; remove one.')
+        lines[clip], clips[clip] = number, facts
     if not clips:
-        raise UserError(f'meta_info_file {path} names no clip; write one folder name per line.')
+        raise UserError(f'{path} names no clip; write one folder name per line.')
     return clips
+
+
+def _parse_line(line: str, where: str) -> tuple[str, ClipFacts]:
+    match = re.fullmatch(r'(.+?)\s+(\d+)\s+\((?:\s*(\d+)\s*,\s*(\d+))?[\d,\s]*\)', line)
+    if match is None:
+        if '\t' in line or re.search(r'\([^()]*,[^()]*\)$', line):
+            raise UserError(f'{where} is {line!r}; a line looks like "000" or "000 100 (720,1280,3)".')
+        return _plain_path(line), ClipFacts()
+    size = (int(match[3]), int(match[4])) if match[3] else None
+    return _plain_path(match[1]), ClipFacts(int(match[2]), size)
+
+
+def _plain_path(name: str) -> str:
+    """Without the slash that shells put behind the names of folders."""
+    return name.rstrip('/') or name
 
 
 def read_clip_list(path: str | Path) -> dict[str, int | None]:

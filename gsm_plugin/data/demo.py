@@ -45,13 +45,13 @@ def prepare_demo(
     paths = fetch_videos(cache, videos)
     with whole_or_nothing(out) as part:
         _write_data(paths, part, videos, scale)
-        (part / _RECORD).write_text(record)
+        (part / _RECORD).write_text(record, encoding='utf-8')
     return True
 
 
 def _check_record(out: Path, record: str) -> None:
     path = out / _RECORD
-    if not path.is_file() or path.read_text() != record:
+    if not path.is_file() or path.read_text(encoding='utf-8') != record:
         raise FileExistsError(f'{out} exists but does not hold the data of this demo; remove the folder and run again.')
 
 
@@ -105,7 +105,7 @@ class _TrainWriter:
         for writer in self._writers.values():
             writer.finish(self._keys)
         lines = [f'{clip} {TRAIN_CLIP_FRAMES} ({h},{w},{c})\n' for clip, (h, w, c) in self._clips.items()]
-        (self._folder / 'meta_info.txt').write_text(''.join(lines))
+        (self._folder / 'meta_info.txt').write_text(''.join(lines), encoding='utf-8')
 
 
 def _write_test(test: Path, clip: str, number: int, images: dict[str, np.ndarray]) -> None:

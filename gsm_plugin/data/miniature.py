@@ -86,7 +86,7 @@ def write_miniature(protocol: Protocol, frames: Sequence[np.ndarray], length: in
         if protocol.clip_list:
             height, width = frames[0].shape[:2]
             lines = [f'{name} {length} ({height},{width},3)\n' for name in names]
-            (part / protocol.clip_list).write_text(''.join(lines))
+            (part / protocol.clip_list).write_text(''.join(lines), encoding='utf-8')
 
 
 def _file_names(protocol: Protocol) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 import bisect
 import random
+from collections.abc import Iterable
 from itertools import accumulate
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -191,7 +193,11 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
 
     def _open(self, key: str, counts: dict[str, int | None], lone_name: str | None = None) -> FrameSource:
         root, clips = self.opt[key], list(counts) or None
-        source = LmdbSource(root, clips) if self._backend == 'lmdb' else FolderSource(root, clips, lone_name)
+        try:
+            source = LmdbSource(root, clips) if self._backend == 'lmdb' else FolderSource(root, clips, lone_name)
+        except UserError:
+            self._explain_missing(key, counts if self._backend == 'disk' and Path(root).is_dir() else ())
+            raise
         for clip, count in counts.items():
             found = len(source.frames[clip])
             if count not in (None, found):
@@ -200,6 +206,15 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
                     f'correct the line or complete the clip.'
                 )
         return source
+
+    def _explain_missing(self, key: str, clips: Iterable[str]) -> None:
+        """Names the list and the line's clip where a folder of the list is not there."""
+        for clip in clips:
+            if not Path(self.opt[key], clip).expanduser().is_dir():
+                raise UserError(
+                    f'{self._title}: {self.opt["meta_info_file"]} names clip {clip!r}, but {key} has no such folder '
+                    f'({Path(self.opt[key], clip)}); correct the line or {key}.'
+                )
 
     def _check_crops(self) -> None:
         span = _span(self.opt['num_frame'], max(self.opt.get('interval_list', [1])))

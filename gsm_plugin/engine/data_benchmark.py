@@ -141,7 +141,7 @@ def memory_gib() -> float | None:
     total = 0
     for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children())):
         try:
-            lines = Path(f'/proc/{process}/smaps_rollup').read_text().splitlines()
+            lines = Path(f'/proc/{process}/smaps_rollup').read_text(encoding='utf-8').splitlines()
         except OSError:
             return None
         total += sum(int(line.split()[1]) for line in lines if line.startswith(('Pss_Anon:', 'Pss_Shmem:')))

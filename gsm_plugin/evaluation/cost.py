@@ -105,7 +105,7 @@ def _events(call: Callable[[], object]) -> float:
 
 def _forget_peak() -> None:
     try:
-        _CLEAR.write_text('5')
+        _CLEAR.write_text('5', encoding='utf-8')
     except OSError:
         # Not Linux, or not allowed: the peak is then that of the process so far.
         return
@@ -113,7 +113,7 @@ def _forget_peak() -> None:
 
 def _peak_of_process() -> float | None:
     try:
-        lines = _STATUS.read_text().splitlines()
+        lines = _STATUS.read_text(encoding='utf-8').splitlines()
     except OSError:
         return None
     kib = [int(line.split()[1]) for line in lines if line.startswith('VmHWM:')]

@@ -27,13 +27,18 @@ def provenance(root: str | Path) -> dict[str, object]:
 
 
 def _commit(root: Path) -> str:
-    result = subprocess.run(['git', '-C', str(root), 'describe', '--always', '--dirty'], capture_output=True, text=True)
+    result = subprocess.run(
+        ['git', '-C', str(root), 'describe', '--always', '--dirty'],
+        capture_output=True,
+        encoding='utf-8',
+        errors='replace',
+    )
     return result.stdout.strip() or 'unknown'
 
 
 def _processor() -> str:
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     models = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]

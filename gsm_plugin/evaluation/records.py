@@ -136,7 +136,7 @@ def read_record(path: Path) -> Record:
         UserError: The file is none.
     """
     try:
-        content = json.loads(path.read_text(), parse_constant=float)
+        content = json.loads(path.read_text(encoding='utf-8'), parse_constant=float)
         if content.pop('format') != _FORMAT:
             raise ValueError('another format')
         clips = {name: _clip(**entry) for name, entry in content.pop('clips').items()}

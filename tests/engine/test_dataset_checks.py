@@ -104,7 +104,7 @@ def test_a_list_of_clips_is_followed(clips, tmp_path):
     'text, expected',
     [
         ('001 100\n', 'line 1 is .001 100.; a line looks like'),
-        ('001 100 (16,16,3)\n\n', "line 2 is ''"),
+        ('001 100 (16,16,3)\n\n001 100 (16,16,3)\n', 'line 3 names 001 again, after line 1'),
         ('', 'is empty'),
         ('000 100 (16,16,3)\n', 'has no clips that are left'),
         ('001 50 (16,16,3)\n', 'clip 001 has 50 frames .* take type VideoFoldersDataset'),

@@ -65,12 +65,7 @@ def read_wanted(clip_list: Path) -> dict[str, ClipFacts]:
     Raises:
         UserError: There is no such file, or it is empty.
     """
-    if not clip_list.is_file():
-        raise UserError(f'the list {clip_list} does not exist; correct its path.')
-    try:
-        return read_clip_facts(clip_list)
-    except UnicodeError as error:
-        raise UserError(f'the list {clip_list} is no text with one clip a line; correct it.') from error
+    return read_clip_facts(clip_list)
 
 
 def select_clips(found: dict[str, ClipFolder], root: Path, clip_list: Path | None) -> dict[str, ClipFolder]:

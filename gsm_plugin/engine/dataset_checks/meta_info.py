@@ -1,6 +1,9 @@
 """BasicSR's lists of clips, and the list that it keeps inside each of its LMDBs."""
 
+import re
+
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.text_lists import plain_words, read_list
 from gsm_plugin.data.lmdb_list import read_lmdb_list
 from gsm_plugin.data.lq_gt_checks import check_same_names, compare_sizes
 
@@ -10,22 +13,29 @@ def read_lines(path: str, form: str) -> list[list[str]]:
 
     Args:
         path: A text file, one clip a line.
-        form: What a line looks like, such as '000 100 (720,1280,3)'; the number of words counts.
+        form: What a line looks like, such as '000 100 (720,1280,3)'.
 
     Returns:
-        The words of each line.
+        The words of each line: name, number of frames and size.
 
     Raises:
-        UserError: The list is empty, or a line has another form.
+        UserError: The list is empty or no text, a line has another form, or a clip is named twice.
     """
-    with open(path, encoding='utf-8') as file:
-        lines = [line.rstrip('\n') for line in file]
-    for number, line in enumerate(lines, 1):
-        if len(line.split(' ')) != len(form.split(' ')):
+    numbers: dict[str, int] = {}
+    lines = []
+    for number, line in read_list(path):
+        words = plain_words(line).split(' ')
+        if len(words) != 3 or not words[1].isdecimal() or not re.fullmatch(r'\(\d+,\d+,\d+\)', words[2]):
             raise UserError(f'{path}, line {number} is {line!r}; a line looks like "{form}".')
+        if words[0] in numbers:
+            raise UserError(
+                f'{path}, line {number} names {words[0]} again, after line {numbers[words[0]]}; remove one.'
+            )
+        numbers[words[0]] = number
+        lines.append(words)
     if not lines:
         raise UserError(f'{path} is empty; a line looks like "{form}".')
-    return [line.split(' ') for line in lines]
+    return lines
 
 
 def check_lmdbs(lq: str, gt: str, wanted: list[str], scale: int | None) -> None:

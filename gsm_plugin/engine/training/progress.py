@@ -142,5 +142,5 @@ def _memory_gib(device: torch.device) -> float | None:
     status = Path('/proc/self/status')
     if not status.exists():
         return None
-    held = next(line for line in status.read_text().splitlines() if line.startswith('VmRSS'))
+    held = next(line for line in status.read_text(encoding='utf-8').splitlines() if line.startswith('VmRSS'))
     return int(held.split()[1]) / 2**20

@@ -83,7 +83,7 @@ def file_fingerprint(path: Path) -> str:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError:
         content = None
     if not isinstance(content, dict):

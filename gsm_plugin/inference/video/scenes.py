@@ -82,7 +82,7 @@ def read_cuts(path: Path, stamps: Sequence[float], offset: int = 0) -> list[int]
     if not path.is_file():
         raise UserError(f'the list of cuts {path} is missing; correct --cuts.')
     cuts = []
-    for number, line in enumerate(path.read_text(errors='replace').splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
         word = line.partition('#')[0].strip()
         if not word:
             continue
