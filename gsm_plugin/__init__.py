@@ -1,5 +1,6 @@
 """Gather-Scatter Mamba and what a video super-resolution user needs around it, as a guest of BasicSR."""
 
+import os
 import sys
 from types import ModuleType
 
@@ -21,6 +22,40 @@ def register() -> None:
 
     register_all()
     take_over_parsing()
+
+
+def train_pipeline(root: str | None = None) -> None:
+    """Trains by the command line of the script that is running, as `basicsr train` does, for a `train.py` of one's own.
+
+    In the place of BasicSR's function of that name: with our loop, so that the run can be stopped and resumed exactly.
+    It registers the plugin; the script registers what is its own, by imports before the call or `--import`.
+
+    Args:
+        root: Where `experiments` and `tb_logger` go; default the working directory.
+
+    Raises:
+        SystemExit: With 2 after a mistake of the user, 130 after Ctrl+C.
+    """
+    _run_script(root, is_train=True)
+
+
+def test_pipeline(root: str | None = None) -> None:  # noqa: PT028 (no test of pytest's)
+    """Tests likewise, as `basicsr test` does.
+
+    Args:
+        root: Where `results` goes; default the working directory.
+
+    Raises:
+        SystemExit: With 2 after a mistake of the user, 130 after Ctrl+C.
+    """
+    _run_script(root, is_train=False)
+
+
+def _run_script(root: str | None, is_train: bool) -> None:
+    register()
+    from gsm_plugin.engine.pipelines import run_script
+
+    run_script(os.getcwd() if root is None else root, is_train)
 
 
 class _Package(ModuleType):

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from gsm_plugin.engine.arguments import add_import
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command."""
@@ -26,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument(
         '--out', type=Path, default=Path('results', 'compare'), metavar='FOLDER', help='default: results/compare'
     )
+    add_import(command)
     command.set_defaults(run=_run)
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gsm_plugin.cli.compare import add_metrics, add_networks
+from gsm_plugin.engine.arguments import add_import
 
 _NAMES = ('reds4', 'vid4', 'vimeo90k-t', 'udm10')
 
@@ -27,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         '--partial', action='store_true', help='accept fewer clips and frames; the figures are not comparable then'
     )
     command.add_argument('--out', type=Path, metavar='FOLDER', help='default: results/leaderboard_NAME_DEGRADATION')
+    add_import(command)
     command.set_defaults(run=_run)
 
 

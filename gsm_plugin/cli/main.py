@@ -21,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parsed = _parser().parse_args(arguments)
     try:
+        if getattr(parsed, 'modules', None):
+            _import_modules(parsed.modules)
         parsed.run(parsed)
     except UserError as error:
         end_program(f'basicsr: {error}', status=2)
@@ -62,12 +64,16 @@ def _run(arguments: argparse.Namespace, is_train: bool) -> None:
     from gsm_plugin.engine.pipelines import run_pipeline
 
     gsm_plugin.register()
-    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
-        # So that torchrun names the process that failed first, with its traceback, below those of all others.
-        from torch.distributed.elastic.multiprocessing.errors import record
-
-        run_pipeline = record(run_pipeline)
     run_pipeline(arguments, os.getcwd(), is_train)
+
+
+def _import_modules(modules: Sequence[str]) -> None:
+    import gsm_plugin
+
+    gsm_plugin.register()
+    from gsm_plugin.engine.user_modules import import_user_modules
+
+    import_user_modules(modules)
 
 
 def _doctor(arguments: argparse.Namespace) -> None:

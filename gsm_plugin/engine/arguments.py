@@ -65,10 +65,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help='number of the process on its machine, from launchers that pass it; LOCAL_RANK comes first',
     )
+    add_import(parser)
     parser.add_argument(
         '--force_yml',
         nargs='+',
         action='extend',
         metavar='KEY:KEY=VALUE',
         help='replace options of the file, for example train:optim_g:lr=1e-4',
+    )
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Adds `--import`."""
+    parser.add_argument(
+        '--import',
+        nargs='+',
+        action='extend',
+        default=[],
+        dest='modules',
+        metavar='MODULE',
+        help='import modules, packages or .py files of your own first, for example archs,data,models; they register '
+        'networks, data sets, losses, metrics and models as in BasicSR',
     )

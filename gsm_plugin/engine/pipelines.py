@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections import OrderedDict
 
@@ -13,6 +14,7 @@ from gsm_plugin.engine.options.preparing import prepare_options
 from gsm_plugin.engine.testing import run_test
 from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 from gsm_plugin.engine.training.run import train
+from gsm_plugin.engine.user_modules import import_user_modules
 
 
 def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> None:
@@ -26,6 +28,36 @@ def run_pipeline(arguments: argparse.Namespace, root: str, is_train: bool) -> No
     Raises:
         UserError: Something in the file, the command line or the data is wrong; nothing was made or renamed then.
     """
+    run = _run
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        # So that torchrun names the process that failed first, with its traceback, below those of all others.
+        from torch.distributed.elastic.multiprocessing.errors import record
+
+        run = record(run)
+    run(arguments, root, is_train)
+
+
+def run_script(root: str, is_train: bool) -> None:
+    """Trains or tests by the command line of the script that is running; ends the program as the command does.
+
+    Args:
+        root: Where `experiments`, `results` and `tb_logger` go.
+        is_train: Whether to train or to test.
+
+    Raises:
+        SystemExit: With 2 after a mistake of the user, 130 after Ctrl+C.
+    """
+    arguments = _parse_arguments()
+    try:
+        import_user_modules(arguments.modules)
+        run_pipeline(arguments, root, is_train)
+    except UserError as error:
+        end_program(str(error), status=2)
+    except KeyboardInterrupt:
+        end_program(f'{sys.argv[0]}: stopped.', status=130)
+
+
+def _run(arguments: argparse.Namespace, root: str, is_train: bool) -> None:
     notes: list[str] = []
     options = prepare_options(arguments, root, is_train, notes.append)
     options['root_path'] = root
@@ -46,10 +78,9 @@ def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, a
 
     Ends the program with one sentence and status 2 where something is wrong, as a command line parser does.
     """
-    parser = OneLineParser(prog=sys.argv[0])
-    add_run_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = _parse_arguments()
     try:
+        import_user_modules(arguments.modules)
         options = prepare_options(arguments, root_path, is_train)
     except UserError as error:
         end_program(str(error), status=2)
@@ -57,3 +88,9 @@ def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, a
         for sentence in what_basicsr_leaves_out(options):
             print(sentence, flush=True)
     return options, arguments
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = OneLineParser(prog=sys.argv[0])
+    add_run_arguments(parser)
+    return parser.parse_args()

@@ -54,7 +54,7 @@ def check_names(options: dict) -> None:
         if name not in known:
             raise UserError(
                 f'{path}: no {kind} is called {name!r}; did you mean {nearest(name, known)}? '
-                f'Known ones: {", ".join(sorted(known))} (BasicSR is {basicsr.__file__}).'
+                f'Known ones: {", ".join(sorted(known))} (BasicSR is {basicsr.__file__}); your own by --import MODULE.'
             )
 
 

@@ -97,7 +97,8 @@ def what_basicsr_leaves_out(options: dict) -> Iterator[str]:
     """
     asked = [key for key in LOOP_KEYS if look_up(options, key)]
     if asked:
-        yield f"BasicSR's own loop does not know {', '.join(asked)}; run basicsr train instead of train_pipeline."
+        cure = 'run basicsr train, or call gsm_plugin.train_pipeline'
+        yield f"BasicSR's own loop does not know {', '.join(asked)}; {cure}."
     every, group = options['logger']['save_checkpoint_freq'], options['train'].get('accumulate_iter') or 1
     if every % group:
         yield (
