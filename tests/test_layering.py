@@ -15,8 +15,10 @@ STOREYS = (
     ('cli',),
     ('engine',),
     ('register',),
-    ('models', 'archs', 'data'),
+    ('models', 'data'),
+    # the Restorer makes networks, and models run them by it
     ('inference', 'evaluation'),
+    ('archs',),
     ('weights',),
     ('layers',),
     ('ops',),

@@ -56,6 +56,23 @@ def slide_window(network: Callable[[Tensor], Tensor], window: int) -> Callable[[
     return run
 
 
+def lengthen(network: Callable[[Tensor], Tensor], least: int) -> Callable[[Tensor], Tensor]:
+    """Lets a network see short clips that are continued by their reflection in time, and cuts its output back.
+
+    Args:
+        network: Takes (b, t, c, h, w) and gives t frames.
+        least: Clips of fewer frames are continued to so many; a single frame is repeated.
+
+    Returns:
+        A callable of the same kind for clips of any length.
+    """
+
+    def run(clip: Tensor) -> Tensor:
+        return network(_continued(clip, 1, least, 1))[:, : clip.shape[1]]
+
+    return run
+
+
 def _window_around(centre: int, frames: int, window: int) -> list[int]:
     reach, last = window // 2, frames - 1
     places = range(centre - reach, centre + reach + 1)

@@ -1,4 +1,4 @@
-"""Self-ensemble along time, as BasicSR's `flip_seq`."""
+"""Self-ensembles: along time, as BasicSR's `flip_seq`, and over flips and rotations of frames."""
 
 from collections.abc import Callable
 
@@ -20,5 +20,28 @@ def average_with_reversed(network: Callable[[Tensor], Tensor]) -> Callable[[Tens
         frames = clip.shape[1]
         output = network(torch.cat([clip, clip.flip(1)], dim=1))
         return 0.5 * (output[:, :frames] + output[:, frames:].flip(1))
+
+    return run
+
+
+def average_over_views(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Averages what a network makes of the eight flips and rotations of a clip, turned back (EDSR, arXiv 1707.02921).
+
+    Args:
+        network: Takes a clip (b, t, c, h, w) and gives (b, t, c, H, W).
+
+    Returns:
+        A callable of the same kind, which takes eight times as long.
+    """
+
+    def run(clip: Tensor) -> Tensor:
+        total = None
+        for is_turned in (False, True):
+            for axes in ((), (-1,), (-2,), (-2, -1)):
+                view = (clip.transpose(-1, -2) if is_turned else clip).flip(axes).contiguous()
+                output = network(view).float().flip(axes)
+                output = output.transpose(-1, -2) if is_turned else output
+                total = output if total is None else total + output
+        return total / 8
 
     return run

@@ -26,7 +26,12 @@ def to_basicsr_name(name: str, known: Collection[str]) -> str:
     """
     if name in known:
         return name
-    translated = name
-    for pattern, replacement in _RULES:
-        translated = pattern.sub(replacement, translated)
+    translated = translate(name)
     return translated if translated in known else name
+
+
+def translate(name: str) -> str:
+    """The name after all rules, whether a network has it or not."""
+    for pattern, replacement in _RULES:
+        name = pattern.sub(replacement, name)
+    return name

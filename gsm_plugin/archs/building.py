@@ -1,0 +1,43 @@
+"""Makes networks by the name of their class: this package's own, and any of BasicSR's registry."""
+
+import difflib
+
+from torch import nn
+
+from gsm_plugin.archs.bicubic_arch import Bicubic
+from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.archs.vrt_arch import VRT
+from gsm_plugin.compat import UserError
+
+OWN = {'GSMamba': GSMamba, 'VRT': VRT, 'Bicubic': Bicubic}
+
+
+def build(network_g: dict) -> nn.Module:
+    """Makes a network.
+
+    Args:
+        network_g: `type` and the arguments of its constructor, as in the section `network_g` of an option file.
+
+    Raises:
+        UserError: There is no such network, or it does not take the arguments.
+    """
+    options = dict(network_g)
+    kind = options.pop('type', None)
+    try:
+        return _class_of(kind)(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{kind}: {str(error).rstrip(".")}; correct the arguments of the network.') from error
+
+
+def _class_of(kind: object) -> type[nn.Module]:
+    if kind in OWN:
+        return OWN[kind]
+    # fills the registry
+    import basicsr.archs  # noqa: F401
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    if isinstance(kind, str) and kind in ARCH_REGISTRY:
+        return ARCH_REGISTRY.get(kind)
+    known = sorted({*OWN, *ARCH_REGISTRY.keys()})
+    near = difflib.get_close_matches(str(kind), known, n=1, cutoff=0.0)[0]
+    raise UserError(f'No network is called {kind!r}; did you mean {near}?')

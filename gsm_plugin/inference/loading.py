@@ -1,0 +1,147 @@
+"""From a name or a file of weights to a network that is ready to run."""
+
+import difflib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gsm_plugin.archs.building import build
+from gsm_plugin.compat import UserError
+from gsm_plugin.inference.handling import Handling, handling_of
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
+from gsm_plugin.weights.loading import load_weights
+from gsm_plugin.weights.reader import TOP_LEVEL, Weights, read_weights
+from gsm_plugin.weights.recognition import Recognised, options_in, recognise
+
+FOLDER = Path('experiments', 'pretrained_models')
+_logger = logging.getLogger('basicsr.gsm_plugin')
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network with its weights.
+
+    Attributes:
+        network: On the device, in evaluation mode, without gradients.
+        scale: Its enlargement.
+        handling: How it has to be shown clips.
+        name: The name of its file.
+        facts: Sentences about it.
+    """
+
+    network: nn.Module
+    scale: int
+    handling: Handling
+    name: str
+    facts: tuple[str, ...]
+
+
+def load_network(
+    name_or_path: str | Path, overrides: Mapping[str, object], device: torch.device, folder: str | Path | None = None
+) -> Loaded:
+    """Makes the network that a file of weights is of, and loads them.
+
+    Args:
+        name_or_path: A file, or a name of `basicsr weights list`.
+        overrides: Arguments of the network that the file cannot tell, or that are to differ; with `type`, any network.
+        device: Where it is put.
+        folder: Where the files of names lie; None for `FOLDER`.
+
+    Raises:
+        UserError: There is no such name or file, the weights are of no known network, or they do not fit.
+    """
+    name, path = find_file(name_or_path, FOLDER if folder is None else Path(folder))
+    weights = read_weights(path, 'params_ema')
+    recognised = _recognise(weights, overrides, path)
+    network_g = {**recognised.options, **recognised.assumed}
+    network = build(_with_graphs(network_g, device))
+    # the same place of the file, of which nothing is to be said again
+    load_weights(network, path, key=None if weights.taken == TOP_LEVEL else weights.taken)
+    network.eval().requires_grad_(False).to(device)
+    handling = handling_of(network_g)
+    facts = [f'weights: {path} ({weights.taken})', f'network: {_in_words(network_g)}']
+    if recognised.assumed:
+        facts.append(f'taken for granted, since the file does not tell: {_in_words(recognised.assumed)}')
+        _logger.warning(
+            f'{path} does not tell {_in_words(recognised.assumed)}: these are the published values; name others by '
+            f'network={{...}}.'
+        )
+    return Loaded(network, _scale_of(network, network_g, handling, device), handling, name, tuple(facts))
+
+
+def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
+    """The name and the file that are meant.
+
+    Raises:
+        UserError: There is no such file, and no public file has the name, or it is not here.
+    """
+    path = Path(name_or_path).expanduser()
+    if str(name_or_path) in KNOWN_WEIGHTS and not path.is_file():
+        known = KNOWN_WEIGHTS[str(name_or_path)]
+        path = folder / known.file
+        if not path.is_file():
+            raise UserError(f'{path} is not there; run basicsr weights get {known.name}.')
+        return known.name, path
+    if not path.exists():
+        is_name = isinstance(name_or_path, str) and not path.suffix and len(path.parts) == 1
+        near = difflib.get_close_matches(str(name_or_path), KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
+        what = f'No weights are called {name_or_path!r}' if is_name else f'The file of weights {path} does not exist'
+        raise UserError(f'{what}; did you mean {near}? basicsr weights list shows all {len(KNOWN_WEIGHTS)} names.')
+    return path.stem, path
+
+
+def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path) -> Recognised:
+    """What shapes, the file's own words and the user say, the latter first."""
+    own = options_in(weights.metadata)
+    try:
+        found = recognise(weights.tensors)
+    except UserError as error:
+        if 'type' in {**own, **overrides}:
+            return Recognised({**own, **overrides})
+        raise UserError(f'{path}: {error}') from error
+    for key, value in own.items():
+        if key in found.options and found.options[key] != value:
+            raise UserError(
+                f'{path} says {key}: {value}, but its shapes are of {found.options[key]}; get the file again.'
+            )
+    told = {**own, **overrides}
+    if told.get('type', found.options['type']) != found.options['type']:
+        return Recognised(told)
+    return Recognised(
+        {**found.options, **told}, {key: value for key, value in found.assumed.items() if key not in told}
+    )
+
+
+def _with_graphs(network_g: dict, device: torch.device) -> dict:
+    """Ours waits for launches on a GPU, unless CUDA graphs spare them."""
+    if network_g.get('type') != 'GSMamba' or device.type != 'cuda':
+        return network_g
+    return {'cuda_graphs': True, **network_g}
+
+
+def _scale_of(network: nn.Module, network_g: dict, handling: Handling, device: torch.device) -> int:
+    """The enlargement: what the network says, else what it makes of a small clip."""
+    if network_g.get('type') in ('BasicVSR', 'IconVSR', 'BasicVSRPlusPlus', 'EDVR'):
+        return 4 if network_g.get('is_low_res_input', True) and not network_g.get('hr_in') else 1
+    said = getattr(network, 'upscale', getattr(network, 'scale', None))
+    if isinstance(said, int):
+        return said
+    side = max(64, handling.smallest_side)
+    clip = torch.zeros(1, max(3, handling.least_frames), 3, side, side, device=device)
+    with torch.no_grad():
+        # sides are large enough, and nothing is to be cut by a scale that is not known
+        output = replace(handling, smallest_side=1, multiple_of=1).around(network, 1)(clip)
+    if output.ndim != 5 or output.shape[:3] != clip.shape[:3] or output.shape[-1] % side:
+        raise UserError(
+            f'{network_g.get("type")} makes {list(output.shape)} of a clip {list(clip.shape)}; give a network that '
+            f'makes a clip of as many frames, enlarged by a whole factor.'
+        )
+    return output.shape[-1] // side
+
+
+def _in_words(options: Mapping[str, object]) -> str:
+    return ', '.join(f'{key} {value}' for key, value in options.items())

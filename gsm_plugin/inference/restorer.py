@@ -1,0 +1,175 @@
+"""The engine: a network with its weights, on a device, in a precision, for clips of any size, length and kind."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gsm_plugin.inference.clips import Clip, as_network_takes_it, join_frames
+from gsm_plugin.inference.devices import choose_device
+from gsm_plugin.inference.handling import TILE_OVERLAP, Handling
+from gsm_plugin.inference.precision import choose_precision, running_in
+from gsm_plugin.inference.streaming import check_window, restore_in_windows
+from gsm_plugin.inference.tiling import check_tile, run_tiled
+
+WINDOW, CONTEXT = 32, 8
+"""Frames of a window of a stream, and how many of them it sees beyond those that are taken, on each side."""
+_logger = logging.getLogger('basicsr.gsm_plugin')
+
+
+class Restorer:
+    """Restores clips by a network.
+
+    Args:
+        network: Takes (b, t, c, h, w) and gives (b, t, c, h * scale, w * scale); on the device, in evaluation mode.
+        scale: Its enlargement.
+        handling: How it is shown clips.
+        device: Where it is; None for the CPU.
+        precision: See `choose_precision`.
+        name: What it is called; its class where nothing is given.
+        facts: Sentences about it for `describe`.
+
+    Attributes:
+        network: The network.
+        scale: Its enlargement.
+        handling: How it is shown clips.
+        device: Where it is.
+        precision: fp32, tf32, bf16 or fp16.
+        name: What it is called.
+
+    Raises:
+        UserError: The device cannot compute in the precision, or tiles cannot cover a clip.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scale: int,
+        handling: Handling | None = None,
+        device: torch.device | None = None,
+        precision: str = 'fp32',
+        name: str = '',
+        facts: Sequence[str] = (),
+    ):
+        self.network, self.scale = network, scale
+        self.handling = Handling() if handling is None else handling
+        self.device = torch.device('cpu') if device is None else device
+        self.precision, self._why = choose_precision(precision, self.device)
+        self.name = name or type(network).__name__
+        self._facts = tuple(facts)
+        if self.handling.tile is not None:
+            check_tile(self.handling.tile, self.handling.tile_overlap)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        device: str | torch.device = 'auto',
+        precision: str = 'auto',
+        network: Mapping[str, object] | None = None,
+        tile: Sequence[int] | None = None,
+        tile_overlap: Sequence[int] = TILE_OVERLAP,
+        self_ensemble: bool = False,
+        folder: str | Path | None = None,
+    ) -> 'Restorer':
+        """Makes a restorer from a file of weights, which tells network and sizes.
+
+        Args:
+            name_or_path: A file, or a name of `basicsr weights list`.
+            device: auto, cpu, cuda, cuda:1, mps, or a device.
+            precision: auto (the fastest one of the device), fp32, tf32, bf16 or fp16.
+            network: Arguments of the network that the file cannot tell, such as `pa_frame`, or that are to differ; with
+                `type`, any network of BasicSR's registry.
+            tile: Frames, rows and columns of a tile in LQ pixels; None takes clips whole.
+            tile_overlap: By how many of each tiles overlap.
+            self_ensemble: Whether outputs for eight flips and rotations are averaged.
+            folder: Where the files of names lie; None for experiments/pretrained_models.
+
+        Raises:
+            UserError: There is no such file, name, device or precision, the weights are of no known network, or they do
+                not fit.
+        """
+        # BasicSR and all its networks
+        from gsm_plugin.inference.loading import load_network
+
+        place = choose_device(device)
+        # refused before a file is read
+        choose_precision(precision, place)
+        if tile is not None:
+            check_tile(tile, tile_overlap)
+        loaded = load_network(name_or_path, network or {}, place, folder)
+        handling = replace(loaded.handling, tile=tile, tile_overlap=tile_overlap, self_ensemble=self_ensemble)
+        made = cls(loaded.network, loaded.scale, handling, place, precision, loaded.name, loaded.facts)
+        _logger.info(f'{made.name} on {place}: precision {made.precision} ({made._why}).')
+        return made
+
+    def with_tile(self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = TILE_OVERLAP) -> 'Restorer':
+        """The same network, shown clips in other tiles, or whole."""
+        handling = replace(self.handling, tile=tile, tile_overlap=tile_overlap)
+        return Restorer(self.network, self.scale, handling, self.device, self.precision, self.name, self._facts)
+
+    def __call__(self, clip: Clip, on_tile: Callable[[int, int], None] | None = None) -> Clip:
+        """Restores a clip.
+
+        Args:
+            clip: A tensor (t, c, h, w) or (b, t, c, h, w), or an array (t, h, w, c) or (b, t, h, w, c); RGB, floats in
+                [0, 1] or uint8; on any device.
+            on_tile: Called after each tile with the number of tiles done and of all.
+
+        Returns:
+            The same kind: axes, type and device are those of the clip. Floats may overshoot [0, 1] a little.
+
+        Raises:
+            UserError: The clip is none, is empty, or has values that no picture has.
+        """
+        taken, back = as_network_takes_it(clip, self.device)
+        return back(self.restore(taken, on_tile))
+
+    def restore(self, clip: Tensor, on_tile: Callable[[int, int], None] | None = None) -> Tensor:
+        """Restores a clip that needs no checks.
+
+        Args:
+            clip: (b, t, c, h, w), float32, on any device.
+            on_tile: See `__call__`.
+
+        Returns:
+            (b, t, c, h * scale, w * scale), float32; on the CPU where it was put together from tiles, else on the
+            device of the network.
+        """
+        run = self.handling.around(self._run, self.scale)
+        with torch.no_grad():
+            if self.handling.tile is None:
+                return run(clip)
+            return run_tiled(run, clip, self.handling.tile, self.handling.tile_overlap, self.scale, on_tile)
+
+    def stream(self, frames: Iterable[Clip], window: int = WINDOW, context: int = CONTEXT) -> Iterator[Clip]:
+        """Restores frames as they come, in windows that overlap; memory does not grow with their number.
+
+        Args:
+            frames: Tensors (c, h, w) or arrays (h, w, c), of one size; as in `__call__`. They are taken for one scene.
+            window: Frames that the network sees at once.
+            context: Frames at each end of a window that are seen, but taken from the window before or after.
+
+        Yields:
+            Each frame, restored, of its kind, in order.
+
+        Raises:
+            UserError: See `__call__`, and where a frame differs from those before it, or windows are too short.
+        """
+        check_window(window, context)
+        return restore_in_windows(lambda held: self(join_frames(held)), frames, window, context)
+
+    def describe(self) -> str:
+        """What runs, where, in which precision, how clips are shown to it, and why; a line each."""
+        kind = type(self.network).__name__
+        lines = [f'{self.name}: {kind}, x{self.scale}', *self._facts]
+        lines.append(f'device: {self.device}; precision: {self.precision} ({self._why})')
+        lines += [f'clips: {sentence}' for sentence in self.handling.sentences()]
+        return '\n'.join(lines)
+
+    def _run(self, clip: Tensor) -> Tensor:
+        with running_in(self.precision, self.device):
+            return self.network(clip.to(self.device)).float()
