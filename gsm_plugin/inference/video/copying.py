@@ -15,7 +15,8 @@ from gsm_plugin.compat import UserError
 _PLAIN, _MOV = ('subrip', 'srt', 'text', 'webvtt'), 'mov_text'
 _MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
 _MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
-_COPIED = ('audio', 'subtitle', 'attachment', 'data', 'video')
+# Time codes and the like belong to the old file; chapters, which MP4 has as such a stream too, are copied as chapters.
+_COPIED = ('audio', 'subtitle', 'attachment', 'video')
 # A style for mov_text, which stands before it in the file: Serif, white on nothing, at the bottom.
 _MOV_STYLE = (
     b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour\n'
@@ -78,8 +79,7 @@ def plan_copies(source: av.container.InputContainer, video: int, path: Path, lea
     for stream in source.streams:
         if stream.index == video or stream.type in leave_out or str(stream.index) in leave_out:
             continue
-        if stream.type not in _COPIED or (stream.type == 'data' and name in _QUICKTIME + _MATROSKA):
-            # Time codes and the like belong to the old file: neither container takes them as packets.
+        if stream.type not in _COPIED:
             continue
         copies.append(_plan(stream, name, path))
     return copies
@@ -94,7 +94,7 @@ def _plan(stream: av.stream.Stream, name: str, path: Path) -> Copy:
         return Copy(stream.index, stream.type, codec, 'subrip')
     try:
         with av.open(io.BytesIO(), 'w', format=name) as container:
-            if stream.type in ('attachment', 'data') and name not in _MATROSKA:
+            if stream.type == 'attachment' and name not in _MATROSKA:
                 raise ValueError(f'{name} has no attachments')
             add_copied(container, stream, Copy(stream.index, stream.type, codec))
     except (ValueError, av.FFmpegError) as error:
@@ -114,9 +114,9 @@ def describe_missing(
         what = f'stream {stream.index} ({stream.type})'
         if stream.index == video:
             continue
-        if stream.index not in going:
+        if stream.index not in going and (stream.type != 'data' or not source.chapters()):
             yield f'{what} stays behind'
-        elif going[stream.index].becomes:
+        elif stream.index in going and going[stream.index].becomes:
             copy = going[stream.index]
             yield f'{what} becomes {copy.becomes}, since {path.suffix} holds no {copy.codec}'
 

@@ -13,7 +13,7 @@ from gsm_plugin.inference.video.layout import LOCATIONS, Layout, output_layout
 
 _GLOBAL_HEADER = 1 << 22
 # What plays everywhere: H.264 for 8 bits; for more, H.265, which more devices decode than H.264 of 10 bits.
-_CODEC, _DEEP_CODEC = 'libx264', 'libx265'
+_CODEC, _DEEP_CODEC, _WEB_CODEC = 'libx264', 'libx265', 'libvpx-vp9'
 _CRF = {'libx264': 18, 'libx265': 18, 'libsvtav1': 24, 'libvpx-vp9': 24}
 _PRESETS = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
 # Options that set the quality in another way than crf does.
@@ -137,7 +137,14 @@ class Encoder:
 
 
 def choose_encoder(
-    facts: Facts, height: int, width: int, enlarged: bool, wishes: Wishes, time_base: Fraction, rate: Fraction
+    facts: Facts,
+    height: int,
+    width: int,
+    enlarged: bool,
+    wishes: Wishes,
+    time_base: Fraction,
+    rate: Fraction,
+    web: bool = False,
 ) -> Encoder:
     """Chooses what encodes a film.
 
@@ -149,12 +156,13 @@ def choose_encoder(
         wishes: What the user wants.
         time_base: Seconds per unit of time stamps.
         rate: Frames per second, on average.
+        web: Whether the container is WebM, which takes few codecs.
 
     Raises:
         UserError: The encoder does not exist or does not take what is wanted.
     """
     layout = output_layout(facts.layout, height, width, enlarged, wishes.pixel_format, facts.layout.depth)
-    codec = wishes.codec or (_CODEC if layout.depth == 8 else _DEEP_CODEC)
+    codec = wishes.codec or (_WEB_CODEC if web else _CODEC if layout.depth == 8 else _DEEP_CODEC)
     try:
         known = av.Codec(codec, 'w')
     except (ValueError, av.FFmpegError) as error:

@@ -104,8 +104,7 @@ def rehearse(film: Film) -> None:
 
 def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int, int]) -> None:
     name = container_format(film.path).name
-    options = {'movflags': '+faststart'} if name in _QUICKTIME else {}
-    with av.open(str(part), 'w', format=name, options=options) as target:
+    with av.open(str(part), 'w', format=name, options=_options(name)) as target:
         if film.source is None:
             video = _add_video(target, film)
             target.start_encoding()
@@ -120,6 +119,13 @@ def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int
             # In the order of time, so that the container interleaves without holding much.
             for packet in heapq.merge(ours, others, key=_second):
                 target.mux(packet)
+
+
+def _options(name: str) -> dict[str, str]:
+    if name in _QUICKTIME:
+        return {'movflags': '+faststart'}
+    # The pictures are not to be moved because a sound begins before zero, as AAC does by its first packet.
+    return {'avoid_negative_ts': 'disabled'} if name in ('matroska', 'webm') else {}
 
 
 def _second(packet: av.Packet) -> float:

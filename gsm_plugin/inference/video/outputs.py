@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.copying import Copy, describe_missing, plan_copies
-from gsm_plugin.inference.video.encoding import choose_encoder
+from gsm_plugin.inference.video.encoding import Encoder, choose_encoder
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import ImageKind, image_kind
 from gsm_plugin.inference.video.joining import Film, join, rehearse
@@ -179,13 +179,14 @@ def _copies(request: Request, facts: Facts, leave_out: tuple[str, ...]) -> tuple
         return copies, tuple(describe_missing(source, video, copies, request.target))
 
 
-def _encoder(request: Request, facts: Facts, treatment: Treatment, time_base: Fraction, rate: Fraction):
+def _encoder(request: Request, facts: Facts, treatment: Treatment, time_base: Fraction, rate: Fraction) -> Encoder:
     height, width = treatment.size
     if treatment.quarters % 2:
         facts = replace(facts, pixel_aspect=1 / facts.pixel_aspect)
     # The number of samples of chroma has to stay at least as it was.
     enlarged = treatment.height >= 2 * facts.height and treatment.width >= 2 * facts.width
-    return choose_encoder(facts, height, width, enlarged, request.wishes, time_base, rate)
+    web = request.target.suffix.lower() == '.webm'
+    return choose_encoder(facts, height, width, enlarged, request.wishes, time_base, rate, web)
 
 
 def _enlarged(facts: Facts, treatment: Treatment) -> tuple[int, ...]:
