@@ -56,7 +56,7 @@ if __name__ == '__main__':
         license_files=['LICENSE'],
         python_requires='>=3.10',
         packages=find_packages(include=['gsm_plugin', 'gsm_plugin.*']),
-        package_data={'gsm_plugin': ['**/*.md', '**/*.j2']},
+        package_data={'gsm_plugin': ['**/*.md', '**/*.j2', '**/*.json']},
         install_requires=[
             HOST,
             # The first whose torch.load refuses code in checkpoints by default; BasicSR leaves it at the default.
