@@ -7,6 +7,9 @@ from gsm_plugin.archs.bicubic_arch import Bicubic
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.degrading.degraded_clips_dataset import DegradedClipsDataset
+from gsm_plugin.data.mixed_dataset import MixedDataset
+from gsm_plugin.data.synthetic.photo_clips_dataset import PhotoClipsDataset
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
@@ -22,11 +25,14 @@ _ADDED = (
     # The name in the option files of the published implementation.
     (MODEL_REGISTRY, 'RecurrentMixPrecisionRTModel', GSMModel),
     (DATASET_REGISTRY, 'VideoFoldersDataset', VideoFoldersDataset),
+    (DATASET_REGISTRY, 'DegradedClipsDataset', DegradedClipsDataset),
+    (DATASET_REGISTRY, 'PhotoClipsDataset', PhotoClipsDataset),
+    (DATASET_REGISTRY, 'MixedDataset', MixedDataset),
 )
 
 
 def register_all() -> None:
-    """Adds the networks, the model class and the data set to BasicSR's registries; a second call changes nothing.
+    """Adds the networks, the model class and the data sets to BasicSR's registries; a second call changes nothing.
 
     All of BasicSR's models then load weights as ours does: in any layout, and only values that are numbers.
 

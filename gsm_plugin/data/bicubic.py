@@ -1,7 +1,9 @@
 """The bicubic resizing that super-resolution data sets are made with and networks are compared against."""
 
+from functools import lru_cache
+
 import numpy as np
-from basicsr.utils.matlab_functions import imresize
+from basicsr.utils.matlab_functions import calculate_weights_indices, imresize
 
 
 def resize_bicubic(image: np.ndarray, factor: float) -> np.ndarray:
@@ -17,3 +19,32 @@ def resize_bicubic(image: np.ndarray, factor: float) -> np.ndarray:
     most = np.iinfo(image.dtype).max
     resized = imresize(image.astype(np.float32) / np.float32(most), factor)
     return (resized * most).round().clip(0, most).astype(image.dtype)
+
+
+def shrink_bicubic(image: np.ndarray, scale: int) -> np.ndarray:
+    """What `resize_bicubic` computes, as two products with matrices: fast enough for training sets.
+
+    Args:
+        image: (h, w, 3), uint8 or float32, both sides multiples of scale.
+        scale: Whole factor to shrink by.
+
+    Returns:
+        (h / scale, w / scale, 3), float32, neither rounded nor limited to the range of the input.
+    """
+    height, width = image.shape[:2]
+    rows, columns = _shrinking_matrix(height, scale), _shrinking_matrix(width, scale)
+    shrunk = (rows @ image.reshape(height, -1).astype(np.float32)).reshape(-1, width, 3)
+    return columns @ shrunk
+
+
+@lru_cache(maxsize=16)
+def _shrinking_matrix(length: int, scale: int) -> np.ndarray:
+    """(length / scale, length): the weights of `imresize`, with those of its mirrored border folded in."""
+    size = length // scale
+    weights, indices, border, _ = calculate_weights_indices(length, size, 1 / scale, 'cubic', 4, True)
+    places = indices.numpy().astype(int) - border
+    places = np.where(places < 0, -1 - places, places)
+    places = np.where(places >= length, 2 * length - 1 - places, places)
+    matrix = np.zeros((size, length), np.float32)
+    np.add.at(matrix, (np.arange(size)[:, None], places), weights.numpy())
+    return matrix

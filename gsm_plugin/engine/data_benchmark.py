@@ -124,8 +124,11 @@ def forget_files(section: dict) -> int:
         Number of files.
     """
     count = 0
-    for key in ('dataroot_lq', 'dataroot_gt'):
-        for path in Path(section[key]).rglob('*'):
+    roots = [section[key] for key in section if str(key).startswith('dataroot') and section[key]]
+    for part in (section.get('parts') or {}).values():
+        count += forget_files(part)
+    for root in roots:
+        for path in Path(root).rglob('*'):
             if path.is_file():
                 with path.open('rb') as file:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

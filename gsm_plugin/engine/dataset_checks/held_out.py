@@ -6,10 +6,13 @@ from pathlib import Path
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.clip_names import read_clip_list
 from gsm_plugin.data.frame_sources import FolderSource
+from gsm_plugin.engine.options.data_sections import data_sections
+
+_OURS = ('VideoFoldersDataset', 'DegradedClipsDataset')
 
 
 def check_held_out(sections: dict[str, dict]) -> None:
-    """Compares the clips of training sets of type `VideoFoldersDataset` with those of the other sets in folders.
+    """Compares the clips of training sets of ours, and of their parts, with those of the other sets in folders.
 
     A clip counts as the same where its name, and name and content of its first frame, are the same.
 
@@ -22,8 +25,9 @@ def check_held_out(sections: dict[str, dict]) -> None:
     held_out = {
         key: section for key, section in sections.items() if section['phase'] != 'train' and _in_folders(section)
     }
-    for key, section in sections.items():
-        if section['phase'] == 'train' and section['type'] == 'VideoFoldersDataset' and _in_folders(section):
+    for path, section in data_sections({'datasets': sections}):
+        key = path.removeprefix('datasets:')
+        if key.split(':')[0] == 'train' and section['type'] in _OURS and _in_folders(section):
             for other in held_out:
                 _compare(key, section, other, Path(held_out[other]['dataroot_gt']).expanduser())
 

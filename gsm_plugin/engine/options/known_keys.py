@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from basicsr.utils.file_client import FileClient
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
+from gsm_plugin.data.mixed_dataset import SET_BY_THE_MIX
+from gsm_plugin.engine.options.data_sections import data_sections
 from gsm_plugin.engine.options.names import find
 from gsm_plugin.engine.options.signatures import constructed_sections, key_of, parameters
 from gsm_plugin.engine.options.source_scan import Path, begins, scan_class
@@ -71,8 +73,8 @@ def known_paths(options: dict) -> frozenset[Path]:
         if any(begins(path, section) for path in read):
             known |= {(*section, key) for key in ['type', *map(key_of, arguments)]}
             known |= {(*section, 'better')} if section[:2] == ('val', 'metrics') else set()
-    for key, section in options['datasets'].items():
-        known |= _dataset_paths(key, section)
+    for path, section in data_sections(options):
+        known |= _dataset_paths(tuple(path.split(':')), section)
     return frozenset(known)
 
 
@@ -81,17 +83,22 @@ def class_paths(cls: type) -> frozenset[Path]:
     return frozenset(_paths(cls.OPTION_KEYS)) if hasattr(cls, 'OPTION_KEYS') else scan_class(cls)
 
 
-def _dataset_paths(key: str, section: dict) -> set[Path]:
+def _dataset_paths(parent: Path, section: dict) -> set[Path]:
     cls = find(DATASET_REGISTRY, section['type'])
     own = class_paths(cls)
-    names = _EVERY_SET | (TRAINING_SET_ONLY if key == 'train' else set())
-    paths = {('datasets', key, name) for name in names} | {('datasets', key, *path) for path in own}
+    if len(parent) > 2:
+        # What a part of a mixed set may have: the set itself has the rest.
+        return {(*parent, *path) for path in own - _paths(SET_BY_THE_MIX)} | {
+            (*parent, key) for key in ('type', 'weight')
+        }
+    names = _EVERY_SET | (TRAINING_SET_ONLY if parent[1] == 'train' else set())
+    paths = {(*parent, name) for name in names} | {(*parent, *path) for path in own}
     if ('io_backend',) in own:
         backend = FileClient._backends.get((section.get('io_backend') or {}).get('type'))
         # BasicSR hands the section to its backend, of which that for the disk has nothing to set.
         takes_more = backend is not None and '__init__' in vars(backend) and not hasattr(cls, 'OPTION_KEYS')
         arguments = parameters(backend) if takes_more else []
-        paths |= {('datasets', key, 'io_backend', name) for name in ['type', *map(key_of, arguments)]}
+        paths |= {(*parent, 'io_backend', name) for name in ['type', *map(key_of, arguments)]}
     return paths
 
 

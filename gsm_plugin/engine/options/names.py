@@ -15,6 +15,7 @@ from basicsr.utils.registry import (
 )
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.data_sections import data_sections
 from gsm_plugin.engine.options.nearest import nearest
 
 _SCHEDULERS = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
@@ -63,8 +64,8 @@ def _names(options: dict) -> Iterator[tuple[str, object, str, Collection[str]]]:
     for key, section in options.items():
         if key.startswith('network_'):
             yield f'{key}:type', _type(section, key), 'network', _known(ARCH_REGISTRY)
-    for key, section in options['datasets'].items():
-        yield f'datasets:{key}:type', _type(section, f'datasets:{key}'), 'data set', _known(DATASET_REGISTRY)
+    for path, section in data_sections(options):
+        yield f'{path}:type', _type(section, path), 'data set', _known(DATASET_REGISTRY)
     model = find(MODEL_REGISTRY, options['model_type'])
     for key, section in (options.get('train') or {}).items():
         path = f'train:{key}'

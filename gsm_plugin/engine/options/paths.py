@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.data_sections import data_sections
 
 
 def expand_home(options: dict) -> None:
@@ -31,8 +32,8 @@ def check_paths(options: dict, resumes: bool) -> None:
 
 
 def _named_paths(options: dict) -> Iterator[tuple[dict, str, str]]:
-    for name, section in options['datasets'].items():
-        yield from _strings(section, f'datasets:{name}', lambda key: key.startswith(('dataroot', 'meta_info')))
+    for where, section in data_sections(options):
+        yield from _strings(section, where, lambda key: key.startswith(('dataroot', 'meta_info')))
     yield from _strings(
         options['path'], 'path', lambda key: key == 'resume_state' or key.startswith('pretrain_network')
     )

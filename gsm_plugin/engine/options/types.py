@@ -1,5 +1,6 @@
 """Checks that values are of the right kind: a text for a folder, a number for a size, a list for a window."""
 
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,8 @@ _KINDS: dict[str, Kind] = {
     'dist_params:port': WHOLE,
 }
 
+_IN_PART = re.compile('^(datasets:[^:]+):parts:[^:]+:')
+
 
 def check_common_types(options: dict) -> None:
     """Refuses values of the wrong kind, of keys that are the same whatever the classes are.
@@ -91,8 +94,10 @@ def check_common_types(options: dict) -> None:
         UserError: The first such value.
     """
     for path, value in _leaves(options, ''):
+        # The keys of a part of a mixed set are those of a data set.
+        plain = _IN_PART.sub(r'\1:', path)
         for pattern, (what, test) in _KINDS.items():
-            if value is not None and fnmatchcase(path, pattern) and pattern.count(':') == path.count(':'):
+            if value is not None and fnmatchcase(plain, pattern) and pattern.count(':') == plain.count(':'):
                 _require(path, value, what, test(value))
 
 
@@ -120,7 +125,7 @@ def _leaves(section: dict, parent: str) -> Iterator[tuple[str, object]]:
     for key, value in section.items():
         path = f'{parent}{key}'
         yield path, value
-        if isinstance(value, dict) and path.count(':') < 3:
+        if isinstance(value, dict) and path.count(':') < 4:
             yield from _leaves(value, f'{path}:')
 
 

@@ -1,0 +1,1 @@
+"""LQ clips out of GT clips: bicubic, or degraded as real ones are."""

@@ -1,0 +1,91 @@
+"""How a data set makes its LQ: by a named degradation of single frames, or as real clips come about."""
+
+from typing import Protocol
+
+import numpy as np
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.bicubic import shrink_bicubic
+from gsm_plugin.data.checked_options import CheckedOptions
+from gsm_plugin.data.degradations import DEGRADATIONS, check_degradation, degrade
+
+OPTION_KEYS = {'degradation:kind': 'How LQ is made: bi (MATLAB bicubic), bd or bd-duf; see docs/data.md.'}
+
+
+class Recipe(Protocol):
+    """How the LQ of one clip is made; all that is random about the clip as a whole has been drawn.
+
+    Attributes:
+        lead_in: How many frames before the clip have a part in it.
+    """
+
+    lead_in: int
+
+    def __call__(self, gt: np.ndarray) -> np.ndarray:
+        """Makes LQ.
+
+        Args:
+            gt: (t, h, w, 3), uint8, BGR, both sides multiples of the scale.
+
+        Returns:
+            (t, h / scale, w / scale, 3), uint8, BGR.
+        """
+
+
+class LowResolution(Protocol):
+    """Makes the LQ of a data set.
+
+    Attributes:
+        margin: LQ pixels that are computed around a crop, since what lies beside it has a part in it.
+    """
+
+    margin: int
+
+    def draw(self, rng: np.random.Generator) -> Recipe:
+        """Draws how the LQ of the next clip is made."""
+
+
+class FrameByFrame:
+    """LQ made of each frame by itself, as test sets have it: a `LowResolution` and its only `Recipe`.
+
+    Args:
+        kind: A name of `degradations.DEGRADATIONS`.
+        scale: GT side over LQ side.
+    """
+
+    margin = 4
+    lead_in = 0
+
+    def __init__(self, kind: str, scale: int):
+        check_degradation(kind, scale)
+        self._kind, self._scale = kind, scale
+
+    def draw(self, rng: np.random.Generator) -> Recipe:
+        """See `LowResolution`; nothing is random here."""
+        return self
+
+    def __call__(self, gt: np.ndarray) -> np.ndarray:
+        """See `Recipe`."""
+        return np.stack([self._frame(frame) for frame in gt])
+
+    def _frame(self, frame: np.ndarray) -> np.ndarray:
+        if self._kind == 'bi':
+            return np.rint(shrink_bicubic(frame, self._scale)).clip(0, 255).astype(np.uint8)
+        return degrade(frame, self._kind, self._scale)
+
+
+def low_resolution(opt: dict, title: str) -> LowResolution:
+    """What makes the LQ of a data set.
+
+    Args:
+        opt: The options of the set: `scale`, and the section `degradation`.
+        title: What messages call the set.
+
+    Raises:
+        UserError: An option is wrong.
+    """
+    section = opt.get('degradation')
+    if not isinstance(section, dict):
+        raise UserError(f'{title}: degradation is {section!r}; write a section, such as {{kind: bi}}.')
+    checked = CheckedOptions(section, title, OPTION_KEYS, 'degradation:')
+    return FrameByFrame(checked.word('kind', None, tuple(DEGRADATIONS)), opt['scale'])

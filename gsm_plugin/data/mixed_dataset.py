@@ -1,0 +1,100 @@
+"""Several data sets in one training set: photographs in motion, shots of films, folders of clips."""
+
+import random
+from itertools import accumulate
+from typing import ClassVar
+
+import torch
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.data.checked_options import CheckedOptions
+from gsm_plugin.data.degrading import low_resolution
+
+# What the parts cannot have of their own, since their items go into one batch.
+SET_BY_THE_MIX = ('name', 'phase', 'scale', 'num_frame', 'gt_size')
+_SHARED = ('use_hflip', 'use_rot', 'degradation')
+
+
+class MixedDataset(torch.utils.data.Dataset):
+    """Draws each item from one of its parts, which by their weights, and any item of that part.
+
+    Both are drawn from Python's generator, which the training seeds for each sample, so the index decides only by that
+    seed, and an epoch is as many items as the parts have together.
+
+    Args:
+        opt: The dataset's options, described in `OPTION_KEYS`.
+
+    Raises:
+        UserError: An option of it or of a part is missing or wrong.
+    """
+
+    OPTION_KEYS: ClassVar[dict[str, str]] = {
+        'name': 'Name of the dataset, used in logs.',
+        'type': 'MixedDataset.',
+        'phase': 'train; BasicSR sets it from the key of the dataset.',
+        'scale': 'Enlargement from LQ to GT; BasicSR sets it from the top of the option file.',
+        'parts': 'Data sets by name: each a section with type, weight (how often it is drawn relative to the others, '
+        'default 1) and the keys of its type.',
+        'num_frame': 'Frames of an item, of all parts.',
+        'gt_size': 'Side of the square GT crop in pixels, of all parts.',
+        'use_hflip': 'Of all parts that do not set it themselves.',
+        'use_rot': 'Of all parts that do not set it themselves.',
+        'degradation': 'Of all parts that make LQ and have no such section themselves.',
+        **low_resolution.OPTION_KEYS,
+    }
+
+    def __init__(self, opt: dict):
+        self.opt = opt
+        title = f'Dataset {opt.get("name", "without a name")}'
+        if opt.get('phase') != 'train':
+            raise UserError(f'{title}: MixedDataset is for training only; write val sets as val, val_2, ...')
+        checked = CheckedOptions(opt, title, self.OPTION_KEYS)
+        for key in ('scale', 'num_frame', 'gt_size'):
+            checked.whole(key)
+        weights = []
+        self._parts = []
+        for name, section in opt['parts'].items():
+            part = CheckedOptions(section, title, self.OPTION_KEYS, f'parts:{name}:')
+            weights.append(part.number('weight', 1, 0, 1e6))
+            self._parts.append(_build(part_options(opt, name), f'{title}: parts:{name}'))
+        if not sum(weights):
+            raise UserError(f'{title}: all parts have weight 0; give one of them more.')
+        self._bounds = list(accumulate(weights))
+        shares = ', '.join(
+            f'{name} {100 * w / sum(weights):.0f} %' for name, w in zip(opt['parts'], weights, strict=True)
+        )
+        get_root_logger().info(f'{title}: {shares}.')
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, index: int) -> dict:
+        (part,) = random.choices(self._parts, cum_weights=self._bounds)
+        return part[random.randrange(len(part))]
+
+
+def part_options(opt: dict, name: str) -> dict:
+    """The options with which a part is built: its own, and those that all parts share."""
+    section = opt['parts'][name]
+    return {
+        **{key: opt[key] for key in _SHARED if key in opt},
+        **{key: value for key, value in section.items() if key != 'weight'},
+        **{key: opt.get(key) for key in SET_BY_THE_MIX},
+        'name': f'{opt.get("name")}:{name}',
+    }
+
+
+def _build(options: dict, where: str) -> torch.utils.data.Dataset:
+    cls = DATASET_REGISTRY._obj_map.get(options.get('type'))
+    if cls is None or not hasattr(cls, 'OPTION_KEYS') or cls is MixedDataset:
+        ours = sorted(name for name, one in DATASET_REGISTRY if hasattr(one, 'OPTION_KEYS') and one is not MixedDataset)
+        raise UserError(f'{where}:type is {options.get("type")!r}; parts can be {", ".join(ours)}.')
+    # A set that reads LQ from files has no degradation.
+    taken = {key: value for key, value in options.items() if key not in _SHARED or _reads(cls, key)}
+    return cls(taken)
+
+
+def _reads(cls: type, key: str) -> bool:
+    return any(path.split(':')[0] == key for path in cls.OPTION_KEYS)

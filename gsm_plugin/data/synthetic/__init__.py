@@ -1,0 +1,1 @@
+"""Clips made from photographs: layers in smooth random motion, with blur of what moves fast."""
