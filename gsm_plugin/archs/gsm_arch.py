@@ -1,5 +1,6 @@
 """Gather-Scatter Mamba, a video super-resolution network (arXiv 2510.00862), for weights of its published code."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.archs.cuda_graphs import GraphedCall
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
+from gsm_plugin.layers.diagnostics import attention_to_positions, describe_blocks
 from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.grouping import run_in_groups
@@ -126,14 +128,17 @@ class GSMamba(nn.Module):
         self._enhance = GraphedCall(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
         self._restore = GraphedCall(self.restore, tuple(self.children())) if cuda_graphs else self.restore
+        # called in training with a clip and its flows, as `enhance` takes them
+        self.flow_observer: Callable[[Tensor, Tensor, Tensor], None] | None = None
 
     # tracing hundreds of windows takes minutes, and their kernels and CUDA graphs leave nothing to gain
     @torch.compiler.disable(reason='GSMamba is made of fused kernels; cuda_graphs: true spares its launches')
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, flows: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Enlarges a clip; `torch.compile` leaves it as it is.
 
         Args:
             x: (b, t, in_chans, h, w), in [0, 1], of any length and size.
+            flows: What to take in place of the result of `estimate_flows`; None to estimate them.
 
         Returns:
             (b, t, out_chans, h * upscale, w * upscale).
@@ -143,9 +148,14 @@ class GSMamba(nn.Module):
         """
         if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
             raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
-        if torch.is_grad_enabled():
-            return self._enhance(x, *self.estimate_flows(x))
-        return self._restore(x)
+        if flows is not None:
+            return self.enhance(x, *flows)
+        if not torch.is_grad_enabled():
+            return self._restore(x)
+        flows = self.estimate_flows(x)
+        if self.flow_observer is not None:
+            self.flow_observer(x, *flows)
+        return self._enhance(x, *flows)
 
     def restore(self, x: Tensor) -> Tensor:
         """Enlarges a clip (b, t, in_chans, h, w), as `forward` does, without CUDA graphs."""
@@ -161,9 +171,19 @@ class GSMamba(nn.Module):
         output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=_PIXELS_AT_ONCE)
         return output.unflatten(0, shape)
 
-    def estimate_flows(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y."""
-        return estimate_flows(self.spynet, x)
+    def estimate_flows(self, x: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y.
+
+        Args:
+            x: (b, t, in_chans, h, w), in [0, 1].
+            flow_network: A SPyNet to take in place of the network's own; None for that one.
+        """
+        return estimate_flows(self.spynet if flow_network is None else flow_network, x)
+
+    def diagnose(self) -> dict[str, float]:
+        """Numbers that tell whether parts of the network have died; see `gsm_plugin.layers.diagnostics`."""
+        blocks = (layer.stage.mamba_block for layer in self.prop_layers)
+        return {'warp_positions': attention_to_positions(self.implicit_align), **describe_blocks(blocks)}
 
     def propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         """Runs the layers over features (b, t, h, w, c), every second one from the last frame to the first."""
