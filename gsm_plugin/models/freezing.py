@@ -8,6 +8,7 @@ from basicsr.utils import get_root_logger
 from torch import nn
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.models.flow_training import FLOW_NETWORK
 
 
 def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
@@ -31,6 +32,17 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
     get_root_logger().info(
         f'Frozen by train: freeze: {len(names)} of {len(parameters)} parameters of {type(network).__name__} '
         f'({numbers:,} numbers).'
+    )
+
+
+def keep_flow_network(network: nn.Module) -> None:
+    """Takes the flow network out of the training, and says so; see `freeze`."""
+    for name, parameter in network.named_parameters():
+        if FLOW_NETWORK in name:
+            parameter.requires_grad_(False)
+    get_root_logger().info(
+        'The flow network keeps the weights that it was loaded with; set train: flow_lr_mul to train it '
+        '(docs/training.md says why that rarely pays).'
     )
 
 

@@ -15,12 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from gsm_plugin.evaluation.flow_health import FlowHealth
 from gsm_plugin.inference.fitting import pad_frames, slide_window
 from gsm_plugin.inference.flipping import average_with_reversed
 from gsm_plugin.inference.tiling import run_tiled
-from gsm_plugin.models import finite_scores, validation
-from gsm_plugin.models.flow_warmup import FlowWarmUp
-from gsm_plugin.models.freezing import freeze
+from gsm_plugin.layers.diagnostics import relative_distance
+from gsm_plugin.models import finite_scores, flow_validation, validation
+from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
+from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
 from gsm_plugin.models.precision import autocast, grad_scaler
@@ -32,8 +34,8 @@ class GSMModel(VideoRecurrentModel):
 
     Beyond `VideoRecurrentModel`: it runs on the CPU as on CUDA, validates the averaged weights, whole or in tiles, on
     any number of sets with or without ground truth, trains in mixed precision and with accumulated gradients, skips
-    steps that are not finite, and keeps the flow network fixed at first without changing the graph. Validation is in
-    float32, whatever the precision of training.
+    steps that would ruin the weights, and keeps the flow network as it was loaded, or trains it from an iteration on
+    and while that does its flows no harm. Validation is in float32, whatever the precision of training.
 
     Args:
         opt: The option dictionary of BasicSR's pipelines; `OPTION_KEYS` describes what is read.
@@ -42,6 +44,7 @@ class GSMModel(VideoRecurrentModel):
         metric_results: The last validated set: by folder a table (frames, metrics), in which values that are no numbers
             are replaced by the mean of the others. The same in all processes.
         best_metric_results: By set and metric the best mean so far and its iteration, as in BasicSR.
+        flow_results: By set, means over its clips of what the last validation measured of their flows.
 
     Raises:
         UserError: An option is wrong, or the weights cannot be loaded.
@@ -52,8 +55,11 @@ class GSMModel(VideoRecurrentModel):
     def __init__(self, opt: dict):
         check_device(opt)
         self._val = ValOptions.read(opt)
+        self.flow_results: dict[str, dict[str, float]] = {}
         if opt['is_train']:
             self._train = TrainOptions.read(opt)
+            # BasicSR has no word for none; what is left out of the training needs no rate of its own
+            opt['train']['flow_lr_mul'] = self._train.flow_lr_mul or 1
         else:
             opt['path'].setdefault('param_key_g', 'params_ema' if self._val.use_ema else 'params')
         self._waiting_group = None
@@ -62,8 +68,11 @@ class GSMModel(VideoRecurrentModel):
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Puts a network on the device and wraps it for several processes; what is frozen is out by then."""
-        if self.is_train and self._train.freeze:
-            freeze(net, self._train.freeze)
+        if self.is_train:
+            if self._train.freeze:
+                freeze(net, self._train.freeze)
+            if not self._train.flow_lr_mul:
+                keep_flow_network(net)
         return super().model_to_device(net)
 
     def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'):
@@ -71,16 +80,40 @@ class GSMModel(VideoRecurrentModel):
         load_weights(self.get_bare_model(net), load_path, strict, param_key)
 
     def setup_optimizers(self):
-        """Sets up BasicSR's optimizer, guarded against steps that are not finite, and the flow warm-up."""
+        """Sets up BasicSR's optimizer, guarded against steps that would ruin the weights, and the flow network's part.
+
+        `net_flow_reference` is a network of the model, so that training states carry it.
+        """
         super().setup_optimizers()
-        scaler = grad_scaler(self._train.precision, self.device)
-        self._guard = GuardedStep(self.optimizer_g, scaler, self._train.grad_clip_norm, self._train.max_skipped_steps)
-        self._flow_warm_up = FlowWarmUp(self.net_g, self._train.fix_flow)
+        options, network = self._train, self.get_bare_model(self.net_g)
+        scaler = grad_scaler(options.precision, self.device)
+        self._guard = GuardedStep(
+            self.optimizer_g,
+            scaler,
+            network,
+            options.grad_clip_norm,
+            options.gradient_limit,
+            options.max_skipped_steps,
+        )
+        reference = None
+        trains_flows = any(value.requires_grad for name, value in network.named_parameters() if FLOW_NETWORK in name)
+        if options.flow_tolerance is not None and trains_flows and can_estimate_flows(network):
+            reference = self.net_flow_reference = FlowReference(network.get_submodule(FLOW_NETWORK)).to(self.device)
+        self._flows = FlowTraining(network, options.fix_flow, options.flow_limit, options.flow_tolerance, reference)
 
     @property
-    def gradient_norm(self) -> float | None:
-        """The norm of the gradient before clipping, at the step just taken or skipped; None between steps."""
-        return None if self._guard.norm is None else self._guard.norm.item()
+    def gradient_norms(self) -> dict[str, float]:
+        """Norms of the gradient before clipping, at the step just taken or skipped; nothing between steps.
+
+        `grad_norm` is that of all but the flow network, `flow_grad_norm` the flow network's, where it is trained.
+        """
+        norms = self._guard.norms
+        found = {'grad_norm': norms['rest']} if norms else {}
+        return found | ({'flow_grad_norm': norms['flow network']} if norms.get('flow network') else {})
+
+    def checkpoint_is_due(self, current_iter: int) -> bool:
+        """Whether the next iteration may ruin what is good now: it is the first that trains the flow network."""
+        return self._flows.is_freed_after(current_iter)
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1):
         """Sets the learning rate of an iteration; see BasicSR."""
@@ -96,7 +129,7 @@ class GSMModel(VideoRecurrentModel):
             current_iter: The iteration, counted from 1; those divisible by `accumulate_iter` take a step.
 
         Raises:
-            TrainingDiverged: Too many steps in a row were not finite.
+            TrainingDiverged: Too many steps in a row were bad.
         """
         every = self._train.accumulate_iter
         steps_now = current_iter % every == 0
@@ -106,27 +139,39 @@ class GSMModel(VideoRecurrentModel):
             self.output = output.float()
             losses = self._losses()
             self._guard.backward(sum(losses.values()) / every)
-        self._flow_warm_up.hold(current_iter)
-        if steps_now and self._guard.step(current_iter) and self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+        self._flows.hold(current_iter)
+        possible = self._flows.flows_are_possible()
+        if steps_now:
+            taken = self._guard.step(current_iter, possible)
+            if taken and self.ema_decay > 0:
+                self.model_ema(decay=self.ema_decay)
+            self._put_flow_network_back_if_worse(current_iter, at_once=not taken)
         self.log_dict = self.reduce_loss_dict(losses)
-        self.log_dict['skipped_steps'] = self._guard.skipped
+        self.log_dict['skipped_steps'] = self._guard.skipped.total()
+        if current_iter % self.opt['logger']['print_freq'] == 0:
+            self.log_dict |= self._diagnose()
 
-    def restore(self, clip: Tensor, on_tile: Callable[[int, int], None] | None = None) -> Tensor:
+    def restore(
+        self,
+        clip: Tensor,
+        on_tile: Callable[[int, int], None] | None = None,
+        flows: flow_validation.Flows | None = None,
+    ) -> Tensor:
         """Runs the network that is validated, by the options of `val`.
 
         Args:
             clip: (b, t, c, h, w) in [0, 1], on any device.
             on_tile: Called with the number of tiles done and of all.
+            flows: Makes the flows that the network is to take; None for its own.
 
         Returns:
             (b, t, c, h * scale, w * scale), float32, on the CPU.
         """
-        has_ema = hasattr(self, 'net_g_ema') and self._val.use_ema
-        network = self.net_g_ema if has_ema else self.get_bare_model(self.net_g)
+        network = self._validated_network
 
         def run(part: Tensor) -> Tensor:
-            return network(part.to(self.device))
+            part = part.to(self.device)
+            return network(part) if flows is None else network(part, flows(network, part))
 
         if self._val.window is not None:
             run = slide_window(run, self._val.window)
@@ -138,6 +183,11 @@ class GSMModel(VideoRecurrentModel):
             if self._val.tile is None:
                 return run(clip).float().cpu()
             return run_tiled(run, clip, self._val.tile, self._val.tile_overlap, self.opt['scale'], on_tile)
+
+    @property
+    def _validated_network(self) -> nn.Module:
+        has_ema = hasattr(self, 'net_g_ema') and self._val.use_ema
+        return self.net_g_ema if has_ema else self.get_bare_model(self.net_g)
 
     def test(self):
         """Restores the clip that was fed; with `center_frame_only`, `output` is its centre frame (b, c, H, W)."""
@@ -160,7 +210,7 @@ class GSMModel(VideoRecurrentModel):
         """
         dataset = dataloader.dataset
         name = dataset.opt['name']
-        scores = self._score_own_clips(dataset, current_iter, save_img)
+        scores, flow_numbers = self._score_own_clips(dataset, current_iter, save_img)
         if self.opt['dist'] and self._waiting_group is None:
             self._waiting_group = validation.patient_group()
         tables = finite_scores.fill_gaps(validation.gather_tables(scores, self._waiting_group))
@@ -168,12 +218,13 @@ class GSMModel(VideoRecurrentModel):
             self._initialize_best_metric_results(name)
             self.metric_results = tables
             self._log_validation_metric_values(current_iter, name, tb_logger)
+        self._keep_flow_numbers(flow_numbers, name, current_iter, tb_logger)
 
-    def _score_own_clips(self, dataset: Dataset, current_iter: int | str, save_img: bool) -> dict:
+    def _score_own_clips(self, dataset: Dataset, current_iter: int | str, save_img: bool) -> tuple[dict, dict]:
         val = self._val
         clips = validation.clips_of_this_process(dataset)
         total = validation.count_frames(dataset, clips, val.center_frame_only)
-        scores = {}
+        scores, flow_numbers = {}, {}
         with tqdm(total=total, unit='frame', disable=self.opt['rank'] != 0) as bar:
             for index in clips:
                 clip = validation.open_clip(dataset, index, val.center_frame_only)
@@ -191,8 +242,53 @@ class GSMModel(VideoRecurrentModel):
                     scores[index] = clip.folder, rows
                 elif val.metrics:
                     self._say_once_without_gt(dataset.opt['name'])
+                flow_numbers[index] = self._measure_flows(clip, rows)
                 torch.cuda.empty_cache()
-        return scores
+        return scores, flow_numbers
+
+    def _measure_flows(self, clip: validation.Clip, rows: list[list[float]]) -> dict[str, float]:
+        """Numbers of a clip's flows, and with `flow_worth` of the first metric with other flows."""
+        network = self._validated_network
+        if not can_estimate_flows(network) or len(clip.lq) < 2:
+            return {}
+        with validation.evaluating(network):
+            health = flow_validation.measure_clip(network, clip.lq.to(self.device))
+        numbers = flow_validation.health_numbers(health)
+        if self._val.flow_worth and self._val.metrics and rows and rows[0]:
+            first = next(iter(self._val.metrics.items()))
+            for title, flows in flow_validation.OTHER_FLOWS.items():
+                output = self.restore(clip.lq[None], flows=flows)[0]
+                values = [value for (value,) in validation.score_clip(clip, output, dict([first]), None)]
+                numbers[f'{first[0]}_{title}'] = sum(values) / len(values)
+        return numbers
+
+    def _keep_flow_numbers(self, own: dict, name: str, current_iter: int | str, tb_logger: object) -> None:
+        numbers = self.flow_results[name] = flow_validation.mean_numbers(own, self._waiting_group)
+        flow_validation.tell(name, numbers)
+        if numbers and self.is_train:
+            measures = [numbers[key] for key in ('flow_mean', 'flow_max', 'flow_error', 'flow_error_still')]
+            self._flows.warn_of_flows_worse_than_none(FlowHealth(*measures), f'in {name}')
+        if tb_logger:
+            for key, value in numbers.items():
+                validation.ScalarsOfSet(tb_logger, name).add_scalar(key, value, current_iter)
+
+    def _put_flow_network_back_if_worse(self, current_iter: int, at_once: bool) -> None:
+        if self._flows.check(current_iter, at_once):
+            averaged = (self.net_g_ema,) if self.ema_decay > 0 else ()
+            self._flows.put_back(current_iter, self.optimizer_g, self.get_bare_model(self.net_g), *averaged)
+
+    def _diagnose(self) -> dict[str, float]:
+        """Numbers that tell whether a part of the network dies, which the loss need not tell."""
+        network, numbers = self.get_bare_model(self.net_g), {}
+        health = self._flows.health()
+        if health is not None:
+            numbers |= numbers_of(health)
+            self._flows.warn_of_flows_worse_than_none(health, 'in this batch')
+        if hasattr(network, 'diagnose'):
+            numbers |= network.diagnose()
+        if self.ema_decay > 0:
+            numbers['ema_distance'] = relative_distance(network, self.net_g_ema)
+        return numbers
 
     def _log_validation_metric_values(self, current_iter: int | str, dataset_name: str, tb_logger: object):
         scalars = tb_logger and validation.ScalarsOfSet(tb_logger, dataset_name)

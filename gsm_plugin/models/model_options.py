@@ -28,16 +28,20 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'path:visualization': 'Folder of saved images; set by the run.',
     'train:ema_decay': 'Decay of the exponential moving average of the weights, default 0: no average is kept.',
     'train:precision': 'fp32 (default), bf16 (TF32 where 8 bits are too few) or fp16 (needs a GPU): autocast.',
-    'train:grad_clip_norm': 'The norm of the gradient is clipped to this; default none.',
+    'train:grad_clip_norm': 'Norm that gradients are clipped to, the flow network and the rest apart; default none.',
     'train:accumulate_iter': 'The optimizer steps in every so-manieth iteration, by the mean gradient; default 1.',
-    'train:max_skipped_steps': 'Training stops after so many steps in a row that were not finite, default 20.',
+    'train:max_skipped_steps': 'Training stops after so many bad steps in a row, which were skipped; default 20.',
+    'train:gradient_limit': 'A step whose gradient is above so many times its running median is bad; default 100.',
+    'train:flow_limit': 'A step with flows longer than so many times the longer side of the frame is bad; default 2.',
+    'train:flow_tolerance': 'A flow network is put back where training makes its flows worse by this; default 0.02.',
     'train:fix_flow': 'The flow network (parameters named spynet) stays as it is before this iteration; default 0.',
     'train:freeze': 'Names of parameters that are not trained, with wildcards, such as spynet.*; default none.',
-    'train:flow_lr_mul': 'Learning rate of the flow network relative to the others, default 1.',
+    'train:flow_lr_mul': 'Learning rate of the flow network relative to the others; left out, a loaded one is kept.',
     'train:optim_g': 'The optimizer: type (Adam) and its arguments.',
     'train:scheduler': 'The learning rate: type (MultiStepLR, CosineAnnealingRestartLR) and its arguments.',
     'train:pixel_opt': 'The pixel loss: type and its arguments.',
     'train:perceptual_opt': 'The perceptual loss, on single frames: type and its arguments.',
+    'logger:print_freq': 'Iterations between two looks at the flows, and at what may die in silence.',
     'val:use_ema': 'Validate with the averaged weights where there are some, default true.',
     'val:tile': 'Frames, height and width of a tile in LQ pixels; left out, clips are taken whole.',
     'val:tile_overlap': 'By how many of each tiles overlap, default [2, 50, 50].',
@@ -46,6 +50,7 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'val:window': 'Frames of a window for networks that give the centre frame alone, such as EDVR; default none.',
     'val:flip_seq': 'Show each clip followed by its reverse and average the two outputs, default false.',
     'val:center_frame_only': 'Score and save the centre frame of each clip alone, default false.',
+    'val:flow_worth': 'Score clips also without flows and with wrong ones: what they are worth; default false.',
     'val:suffix': 'Ending of the names of images that a test saves; default the name of the experiment.',
     'val:metrics': 'The metrics, each with a name, its type and its arguments; left out, nothing is scored.',
     'val:metrics:*:better': 'higher (default) or lower, for the best result that the log keeps.',
@@ -61,6 +66,10 @@ class TrainOptions:
     accumulate_iter: int
     max_skipped_steps: int
     fix_flow: int
+    flow_lr_mul: float
+    flow_limit: float
+    flow_tolerance: float | None
+    gradient_limit: float | None
     freeze: Sequence[str]
 
     @classmethod
@@ -77,12 +86,18 @@ class TrainOptions:
             accumulate_iter=_whole(train, 'accumulate_iter', default=1, least=1),
             max_skipped_steps=_whole(train, 'max_skipped_steps', default=20, least=1),
             fix_flow=_whole(train, 'fix_flow', default=0, least=0),
+            flow_lr_mul=_flow_lr_mul(opt),
+            flow_limit=train.get('flow_limit', 2.0),
+            flow_tolerance=train.get('flow_tolerance', 0.02),
+            gradient_limit=train.get('gradient_limit', 100.0),
             freeze=train.get('freeze') or (),
         )
         _check_precision(read.precision, opt)
-        clip = read.grad_clip_norm
-        if clip is not None and not (_is_number(clip) and 0 < clip < float('inf')):
-            raise UserError(f'train: grad_clip_norm is {clip!r}; it needs a number above 0, or ~ for no clipping.')
+        _check_positive(train, 'grad_clip_norm', 'for no clipping')
+        _check_positive(train, 'gradient_limit', 'for no limit')
+        _check_positive(train, 'flow_tolerance', 'to train the flow network whatever becomes of it')
+        if not (_is_number(read.flow_limit) and read.flow_limit > 0):
+            raise UserError(f'train: flow_limit is {read.flow_limit!r}; it needs a number above 0.')
         return read
 
 
@@ -98,6 +113,7 @@ class ValOptions:
     window: int | None
     flip_seq: bool
     center_frame_only: bool
+    flow_worth: bool
     metrics: dict[str, dict]
     suffix: str | None
 
@@ -118,6 +134,7 @@ class ValOptions:
             window=_window(val),
             flip_seq=_flag(val, 'flip_seq', default=False),
             center_frame_only=_flag(val, 'center_frame_only', default=False),
+            flow_worth=_flag(val, 'flow_worth', default=False),
             metrics=val.get('metrics') or {},
             suffix=val.get('suffix'),
         )
@@ -168,6 +185,24 @@ def _whole(section: dict, key: str, default: int, least: int, section_name: str 
     if not _is_number(value) or value != value // 1 or value < least:
         raise UserError(f'{section_name}: {key} is {value!r}; it needs a whole number from {least} up.')
     return int(value)
+
+
+def _flow_lr_mul(opt: dict) -> float:
+    """0 where the flow network keeps the weights that it was loaded with: where nothing says that it is trained."""
+    train = opt['train']
+    value = train.get('flow_lr_mul')
+    if value is None:
+        has_weights = bool((opt.get('network_g') or {}).get('spynet_path'))
+        return 0.0 if has_weights and not train.get('fix_flow') else 1.0
+    if not _is_number(value) or not 0 <= value < float('inf'):
+        raise UserError(f'train: flow_lr_mul is {value!r}; it needs a number from 0 up.')
+    return float(value)
+
+
+def _check_positive(section: dict, key: str, without: str) -> None:
+    value = section.get(key)
+    if value is not None and not (_is_number(value) and 0 < value < float('inf')):
+        raise UserError(f'train: {key} is {value!r}; it needs a number above 0, or ~ {without}.')
 
 
 def _window(val: dict) -> int | None:

@@ -1,11 +1,12 @@
 import contextlib
+from collections import Counter
 
 import pytest
 import torch
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.models.gsm_model import GSMModel
-from gsm_plugin.models.guarded_step import STATE_KEY, TrainingDiverged
+from gsm_plugin.models.guarded_step import NOT_FINITE, STATE_KEY, TrainingDiverged
 from tests.models.tiny import FlowlessNet, make_batch, make_options, weights_of
 
 
@@ -65,18 +66,19 @@ def test_accumulated_steps_are_one_step_with_the_larger_batch(tmp_path):
     torch.testing.assert_close(weights_of(accumulating.net_g_ema), weights_of(at_once.net_g_ema), atol=1e-6, rtol=0)
 
 
-def test_the_gradient_is_clipped_to_the_norm(tmp_path, monkeypatch):
+def test_the_gradients_of_flow_network_and_rest_are_each_clipped_to_the_norm(tmp_path, monkeypatch):
     model = make_model(tmp_path, train={'grad_clip_norm': 1e-3})
     norms = []
 
     def record(*_):
-        gradients = [parameter.grad.flatten() for parameter in model.net_g.parameters()]
-        norms.append(torch.cat(gradients).norm().item())
+        for part in (model.net_g.spynet, model.net_g.body):
+            gradients = [parameter.grad.flatten() for parameter in part.parameters()]
+            norms.append(torch.cat(gradients).norm().item())
 
     model.optimizer_g.register_step_pre_hook(record)
     run(model, [make_batch()])
-    assert norms == [pytest.approx(1e-3, rel=1e-3)]
-    assert model.gradient_norm > 1e-2
+    assert norms == [pytest.approx(1e-3, rel=1e-3)] * 2
+    assert model.gradient_norms['grad_norm'] > 1e-2
 
 
 @pytest.mark.parametrize('key', ['gt', 'lq'])
@@ -211,7 +213,7 @@ def test_the_perceptual_loss_sees_single_frames(tmp_path):
     model.cri_perceptual = lambda output, gt: shapes.append((output.shape, gt.shape)) or (output.mean(), None)
     run(model, [make_batch(size=2, frames=3)])
     assert shapes == [((6, 3, 12, 12), (6, 3, 12, 12))]
-    assert list(model.log_dict) == ['l_pix', 'l_percep', 'skipped_steps']
+    assert list(model.log_dict) == ['l_pix', 'l_percep', 'skipped_steps', 'ema_distance']
 
 
 @pytest.mark.parametrize('train', [{}, {'fix_flow': 3, 'flow_lr_mul': 0.5}, {'accumulate_iter': 2}])
@@ -265,11 +267,11 @@ def test_the_scaler_travels_in_the_training_state(tmp_path, enabled, restored):
     saving, loading = make_model(tmp_path), make_model(tmp_path)
     saving._guard._scaler = FakeScaler(8.0, enabled[0])
     loading._guard._scaler = FakeScaler(2.0, enabled[1])
-    saving._guard.skipped, saving._guard.skipped_in_a_row = 7, 2
+    saving._guard.skipped, saving._guard.skipped_in_a_row = Counter({NOT_FINITE: 7}), 2
     state = saving.optimizer_g.state_dict()
     loading.optimizer_g.load_state_dict(state)
     assert loading._guard._scaler.state.get('scale') == restored
-    assert (loading._guard.skipped, loading._guard.skipped_in_a_row) == (7, 2)
+    assert (loading._guard.skipped, loading._guard.skipped_in_a_row) == ({NOT_FINITE: 7}, 2)
     assert STATE_KEY in state
 
 

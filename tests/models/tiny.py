@@ -27,6 +27,31 @@ class TinyRecurrentNet(nn.Module):
         return self.body(features).view(b, t, 3, h * SCALE, w * SCALE)
 
 
+class TinyFlowNet(nn.Module):
+    """A network that tells its flows; its flow network is a convolution."""
+
+    def __init__(self, spynet_path=None):
+        super().__init__()
+        self.spynet = nn.Conv2d(3, 2, 1)
+        self.body = nn.Sequential(nn.Conv2d(5, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+        self.flow_observer = None
+        if spynet_path:
+            self.spynet.load_state_dict(torch.load(spynet_path, weights_only=True))
+
+    def estimate_flows(self, x, flow_network=None):
+        flow_network = flow_network or self.spynet
+        flows = flow_network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return flows[:, :-1], -flows[:, 1:]
+
+    def forward(self, x, flows=None):
+        flows = flows or self.estimate_flows(x)
+        if torch.is_grad_enabled() and self.flow_observer is not None:
+            self.flow_observer(x, *flows)
+        flow = torch.cat((flows[0], torch.zeros_like(x[:, :1, :2])), 1)
+        output = self.body(torch.cat((x, flow), 2).flatten(0, 1))
+        return output.unflatten(0, x.shape[:2])
+
+
 class FlowlessNet(nn.Module):
     def __init__(self):
         super().__init__()
@@ -36,7 +61,7 @@ class FlowlessNet(nn.Module):
         return self.conv(x.flatten(0, 1)).view_as(x)
 
 
-for network in (TinyRecurrentNet, FlowlessNet):
+for network in (TinyRecurrentNet, TinyFlowNet, FlowlessNet):
     if network.__name__ not in ARCH_REGISTRY:
         ARCH_REGISTRY.register(network)
 

@@ -110,9 +110,9 @@ class TrainingLoop:
     def _tell_and_save(self) -> None:
         model, iteration = self.parts.model, self.at.iteration
         if iteration % self._options.print_freq == 0:
-            numbers = {**model.get_current_log(), 'grad_norm': training_state.gradient_norm(model)}
+            numbers = {**model.get_current_log(), **training_state.gradient_norms(model)}
             self.parts.progress.tell(self.at, model.get_current_learning_rate(), numbers)
-        if iteration % self._options.save_checkpoint_freq == 0:
+        if iteration % self._options.save_checkpoint_freq == 0 or self._asks_for_checkpoint():
             self._save_is_due = True
         if not self._is_between_steps():
             # The gradients added up so far are in no checkpoint; the next step comes soon.
@@ -168,7 +168,9 @@ class TrainingLoop:
         if not metrics or best is None:
             return
         if records is not None:
-            records.write('validation', self.at.iteration, dataset=name, **scores_of(model.metric_results, metrics))
+            flows = getattr(model, 'flow_results', {}).get(name, {})
+            scores = scores_of(model.metric_results, metrics)
+            records.write('validation', self.at.iteration, dataset=name, **scores, **flows)
         wanted = self._options.save_best
         if is_first and wanted is not None and self._rank == 0 and best[wanted]['iter'] == self.at.iteration:
             self.parts.store.save_networks(training_state.network_files(model, 'best'))
@@ -176,7 +178,9 @@ class TrainingLoop:
 
     def _roll_back(self, error: TrainingDiverged) -> None:
         if self._options.on_divergence != 'rollback':
-            raise UserError(str(error)) from error
+            # the weights are those of the last good step
+            self._save()
+            raise UserError(f'{error} Its weights at the last good step are saved.') from error
         diverged, times = self.at.iteration, self.at.rollbacks + 1
         found = choose_good_state(self.parts.store, self._rank)
         if found is None or times > _MAX_ROLLBACKS:
@@ -191,6 +195,10 @@ class TrainingLoop:
             get_root_logger().warning(
                 f'Diverged at iteration {diverged}: back to {found.path}, and on with other data (rollback {times}).'
             )
+
+    def _asks_for_checkpoint(self) -> bool:
+        model = self.parts.model
+        return hasattr(model, 'checkpoint_is_due') and model.checkpoint_is_due(self.at.iteration)
 
     def _is_between_steps(self) -> bool:
         at, options = self.at.iteration, self._options

@@ -94,13 +94,13 @@ def network_files(model: BaseModel, iteration: int | str) -> dict[str, dict]:
     return files
 
 
-def gradient_norm(model: BaseModel) -> float | None:
-    """The norm of the gradient of the step just taken, before clipping; None where there was none."""
-    if hasattr(model, 'gradient_norm'):
-        return model.gradient_norm
+def gradient_norms(model: BaseModel) -> dict[str, float]:
+    """Norms of the gradient of the step just taken, before clipping, by name; none where there was no step."""
+    if hasattr(model, 'gradient_norms'):
+        return model.gradient_norms
     parameters = model.net_g.parameters() if hasattr(model, 'net_g') else []
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients).item() if gradients else None
+    return {'grad_norm': torch.nn.utils.get_total_norm(gradients).item()} if gradients else {}
 
 
 def _restore_networks(model: BaseModel, saved: Mapping, ignored: Collection[str]) -> list[str]:
@@ -111,6 +111,9 @@ def _restore_networks(model: BaseModel, saved: Mapping, ignored: Collection[str]
         if f'network_{name.removeprefix("net_").removesuffix("_ema")}' in ignored:
             continue
         source = name if name in saved else name.removesuffix('_ema')
+        if source not in saved:
+            notes.append(f'The state has no {name}, so it stays as it was made.')
+            continue
         if source != name:
             notes.append(f'The state has no {name}, so it starts from {source}.')
         network.load_state_dict(saved[source])
