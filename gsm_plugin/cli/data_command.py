@@ -125,13 +125,21 @@ def _add_meta(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--leave-out', nargs='+', default=(), metavar='CLIP', help='clips not to list; REDS4 and official name several'
     )
+    parser.add_argument(
+        '--only', nargs='+', default=(), metavar='CLIP', help='clips to list alone, such as those for validation'
+    )
 
 
 def _meta(arguments: argparse.Namespace) -> None:
     from gsm_plugin.data.tools.meta_info import write_meta_info
 
     lines = write_meta_info(
-        arguments.folder, arguments.out, arguments.list, arguments.leave_out, workers=arguments.workers
+        arguments.folder,
+        arguments.out,
+        arguments.list,
+        arguments.leave_out,
+        arguments.only,
+        workers=arguments.workers,
     )
     print(f'{arguments.out}: {lines} lines')
 

@@ -254,8 +254,14 @@ def test_a_clip_that_is_trained_and_validated_on_is_named(tmp_path, monkeypatch)
     train = common | roots | {'phase': 'train', 'num_frame': 1, 'gt_size': 16}
     val = common | {key: root.replace(str(tmp_path), f'{tmp_path}/test') for key, root in roots.items()}
     sets = {'datasets': {'train': train, 'val': val | {'phase': 'val'}}}
-    with pytest.raises(UserError, match=r'clip 001 is in datasets:train and in datasets:val .* --leave-out 001 writes'):
+    expected = (
+        'clip 001 is in datasets:train and in datasets:val, so the same would be trained and validated on; '
+        'give the training set the meta_info_file that '
+        f'basicsr data meta {tmp_path}/GT train.txt --leave-out 001 writes.'
+    )
+    with pytest.raises(UserError) as error:
         check_datasets(sets)
+    assert str(error.value) == expected
     (tmp_path / 'list.txt').write_text('000\n002\n')
     train['meta_info_file'] = str(tmp_path / 'list.txt')
     check_datasets(sets)

@@ -18,6 +18,7 @@ def write_meta_info(
     out: Path,
     clip_list: Path | None = None,
     leave_out: Collection[str] = (),
+    only: Collection[str] = (),
     workers: int | None = None,
 ) -> int:
     """Writes the list of clips of a folder, or of its images where it holds images itself.
@@ -30,6 +31,7 @@ def write_meta_info(
         clip_list: File that names the clips to list, such as Vimeo-90K's own lists; None takes all.
         leave_out: Names of clips that are not to be listed, or `REDS4` and `official` for those that BasicSR holds
             out of REDS.
+        only: Names of the clips that are to be listed, in this way too; empty for all.
         workers: Number of threads that read headers.
 
     Returns:
@@ -46,9 +48,11 @@ def write_meta_info(
             raise UserError(
                 f'{folder} has images ({clips["."].images[0]}) beside folders of images ({other}); move the images.'
             )
+        if leave_out or only:
+            raise UserError(f'{folder} is no folder of clips but of images, of which none can be left out by name.')
         paths = {name: folder / name for name in clips['.'].images}
     else:
-        clips = _without(clips, leave_out, folder)
+        clips = _choose(clips, leave_out, only, folder)
         paths = {f'{clip} {len(content.images)}': folder / clip / content.images[0] for clip, content in clips.items()}
         _refuse_spaces(clips, folder)
     headers = map_in_order(read_header, paths.values(), workers or default_workers())
@@ -58,15 +62,23 @@ def write_meta_info(
     return len(lines)
 
 
-def _without(clips: dict[str, ClipFolder], leave_out: Collection[str], folder: Path) -> dict[str, ClipFolder]:
-    for name in leave_out:
-        if name not in clips and name not in REDS_HELD_OUT:
-            raise UserError(f'{folder} has no clip {name} to leave out; name one that it has, REDS4 or official.')
-    names = {clip for name in leave_out for clip in REDS_HELD_OUT.get(name, (name,))}
-    left = {clip: content for clip, content in clips.items() if clip not in names}
+def _choose(
+    clips: dict[str, ClipFolder], leave_out: Collection[str], only: Collection[str], folder: Path
+) -> dict[str, ClipFolder]:
+    for names, flag in ((leave_out, 'leave out'), (only, 'list')):
+        for name in names:
+            if name not in clips and name not in REDS_HELD_OUT:
+                raise UserError(f'{folder} has no clip {name} to {flag}; name one that it has, REDS4 or official.')
+    unwanted = _spelled_out(leave_out)
+    wanted = _spelled_out(only) if only else set(clips)
+    left = {clip: content for clip, content in clips.items() if clip in wanted - unwanted}
     if not left:
-        raise UserError(f'{folder} has no clips but those to leave out; leave out fewer.')
+        raise UserError(f'{folder} has no clips but those to leave out; leave out fewer, or list others.')
     return left
+
+
+def _spelled_out(names: Collection[str]) -> set[str]:
+    return {clip for name in names for clip in REDS_HELD_OUT.get(name, (name,))}
 
 
 def _refuse_spaces(clips: Collection[str], folder: Path) -> None:

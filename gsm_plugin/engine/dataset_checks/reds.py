@@ -17,7 +17,7 @@ def check(section: dict) -> None:
         UserError: See `dataset_checks.check_datasets`.
         KeyError: An option is missing.
     """
-    clips = _clips(section, held_out=False)
+    clips = clip_counts(section)
     if section['io_backend']['type'] == 'lmdb':
         wanted = [f'{clip}/{frame:08d}' for clip, count in clips.items() for frame in range(count)]
         check_lmdbs(section['dataroot_lq'], section['dataroot_gt'], wanted, section.get('scale'))
@@ -41,7 +41,9 @@ def check_recurrent(section: dict) -> None:
         UserError: See `dataset_checks.check_datasets`.
         KeyError: An option is missing.
     """
-    for clip, count in _clips(section, held_out=section['test_mode']).items():
+    if 'test_mode' not in section:
+        raise KeyError('test_mode')
+    for clip, count in clip_counts(section).items():
         if count < _LENGTH:
             raise UserError(
                 f'clip {clip} has {count} frames in {section["meta_info_file"]}, but REDSRecurrentDataset reads '
@@ -53,8 +55,15 @@ def check_recurrent(section: dict) -> None:
     check(section)
 
 
-def _clips(section: dict, held_out: bool) -> dict[str, int]:
+def clip_counts(section: dict) -> dict[str, int]:
+    """Number of frames of each clip that the set reads: those that val_partition holds out in test_mode, or the others.
+
+    Raises:
+        UserError: The list or val_partition is wrong, or no clip is left.
+        KeyError: An option is missing.
+    """
     path, partition = section['meta_info_file'], section['val_partition']
+    held_out = bool(section.get('test_mode'))
     if partition not in REDS_HELD_OUT:
         raise UserError(f'val_partition is {partition!r}; set REDS4 or official.')
     lines = read_lines(path, '000 100 (720,1280,3)')
