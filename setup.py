@@ -63,6 +63,8 @@ if __name__ == '__main__':
             'torch>=2.6',
             'torchvision>=0.21',
             'numpy',
+            # Compiles the scan for a CPU; it lags behind new Pythons, on which PyTorch's operators do that.
+            'numba>=0.60; python_version < "3.16"',
             'opencv-python',
             # Brings FFmpeg along; 15 is the first that copies attachments and sets chapters.
             'av>=15',

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ('basicsr', 'cv2', 'triton')
+HEAVY = ('basicsr', 'cv2', 'triton', 'numba')
 
 
 def modules_after(statement):

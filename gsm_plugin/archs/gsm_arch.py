@@ -53,7 +53,7 @@ class GSMamba(nn.Module):
         scatter: all carries the result back to every frame of a window, anchor updates the anchor alone.
         flow_composition: reference chains flows as published, exact on the grids they belong to.
         ssm_init: reference draws the step sizes of the scan as published, mamba as Mamba does.
-        scan_backend: auto, triton, mamba_ssm, torch or naive.
+        scan_backend: auto, triton, mamba_ssm, numba, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
         attention_backend: auto, triton, torch or naive.
         cuda_graphs: Run everything, in training but the flow network, as CUDA graphs: faster where frames are so small

@@ -10,9 +10,9 @@ from gsm_plugin.cli import ailments
 
 _PACKAGES = (
     *('basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'triton', 'mamba_ssm', 'causal_conv1d'),
-    *('einops', 'lmdb', 'pyyaml', 'pillow'),
+    *('numba', 'einops', 'lmdb', 'pyyaml', 'pillow'),
 )
-_OPTIONAL = ('triton', 'mamba_ssm', 'causal_conv1d')
+_OPTIONAL = ('triton', 'mamba_ssm', 'causal_conv1d', 'numba')
 
 
 def examine(say: Callable[[str], None] = print) -> int:

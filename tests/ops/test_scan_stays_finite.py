@@ -22,6 +22,7 @@ cases = {
     'backend': st.sampled_from(['torch', 'naive']),
 }
 LARGEST = {'powers': [40] * 5, 'decay': -6, 'length': 40, 'seed': 0, 'backend': 'torch'}
+BY_NUMBA = {'backend': 'numba'}
 
 
 def random_of_size(power, shape, dtype, generator):
@@ -55,9 +56,11 @@ def test_the_selective_scan_is_finite(dtype, powers, decay, length, seed, backen
 
 
 @QUICK
-@given(**cases, weight=st.sampled_from([0.01, 1.0, 100.0]))
+@given(**cases | {'backend': st.sampled_from(['numba', 'torch', 'naive'])}, weight=st.sampled_from([0.01, 1.0, 100.0]))
 @example(dtype=torch.bfloat16, **LARGEST, weight=1000.0)
 @example(dtype=torch.float16, **LARGEST, weight=1000.0)
+@example(dtype=torch.bfloat16, **LARGEST | BY_NUMBA, weight=1000.0)
+@example(dtype=torch.float16, **LARGEST | BY_NUMBA, weight=1000.0)
 def test_the_bidirectional_scan_is_finite(dtype, powers, decay, length, seed, backend, weight):
     generator = torch.Generator().manual_seed(seed)
     x, z = (random_of_size(power, (B, length, D), dtype, generator) for power in powers[:2])

@@ -13,6 +13,7 @@ from gsm_plugin.ops.bidirectional_scan.composed import (
     why_no_mamba_ssm,
 )
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.numba_support import why_no_numba
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'bidirectional_scan'
@@ -23,6 +24,12 @@ def _triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], kept: torch.dt
     from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
 
     return bidirectional_scan_triton(x, z, parameters, kept)
+
+
+def _numba(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+    from gsm_plugin.ops.bidirectional_scan.numba_impl import bidirectional_scan_numba
+
+    return bidirectional_scan_numba(x, z, parameters)
 
 
 def _of_one_type(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -42,6 +49,13 @@ declare(
             _of_one_type(bidirectional_scan_mamba_ssm),
             why_no_mamba_ssm,
             'a scan in one kernel',
+            _UP_TO_FLOAT32,
+        ),
+        Backend(
+            'numba',
+            _of_one_type(_numba),
+            why_no_numba,
+            'loops compiled for this CPU, with a barrier a scan',
             _UP_TO_FLOAT32,
         ),
         Backend('torch', _of_one_type(bidirectional_scan_torch), anywhere, 'one call per step, states are not kept'),
@@ -84,7 +98,7 @@ def bidirectional_scan(
         x: Input, (b, l, d), channels-last; the last stride is 1.
         z: Gate, (b, l, d), likewise.
         parameters: See `ScanParameters`.
-        backend: auto, triton, mamba_ssm, torch or naive.
+        backend: auto, triton, mamba_ssm, numba, torch or naive.
         kept: Type in which triton keeps what it computes for every step, and its gradients; None for x's. Half
             precision then rounds neither x nor z nor what is returned.
 

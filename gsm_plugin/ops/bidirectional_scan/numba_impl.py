@@ -1,0 +1,172 @@
+"""The bidirectional scan on a CPU: convolution and scan by kernels of Numba, products of matrices by PyTorch.
+
+The work of a kernel is cut into pieces that depend on sizes alone: the result is the same for any number of threads.
+"""
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gsm_plugin.ops.bidirectional_scan import numba_kernels as kernels
+from gsm_plugin.ops.half_precision import round_to, saturate
+from gsm_plugin.ops.numba_support import share
+
+# Of the convolution, in a piece.
+_TOKENS = 1024
+
+
+def bidirectional_scan_numba(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+    """Computes `bidirectional_scan`, arguments and result as described there; half precision in float32."""
+    dtype = x.dtype
+    with torch.autocast(x.device.type, enabled=False):
+        x_, z_ = (saturate(value.float(), dtype) for value in (x, z))
+        conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = (parameter.float() for parameter in parameters)
+        u = saturate(_Convolution.apply(x_, conv_weight, conv_bias), dtype)
+        dt, BC = saturate(_by_direction(u, x_proj), dtype).split([dt_proj.shape[2], 2 * A.shape[2]], -1)
+        # as `saturate` clips
+        limit = np.float32(torch.finfo(torch.float16).max if dtype.itemsize == 2 else np.inf)
+        s = _Scan.apply(u, dt, dt_proj, dt_bias, A, BC, D, limit, torch.is_grad_enabled())
+        return round_to(_Gate.apply(s, z_), dtype)
+
+
+def _by_direction(x: Tensor, weights: Tensor) -> Tensor:
+    """Products of matrices: x (2, b, l, c), weights (2, m, c) -> (2, b, l, m)."""
+    return torch.bmm(x.flatten(1, 2), weights.mT).view(*x.shape[:3], -1)
+
+
+class _Convolution(torch.autograd.Function):
+    """silu(conv(x)): x (b, l, d), weight (2, d, width), bias (2, d) -> (2, b, l, d)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x, taps, bias = x.contiguous(), weight.mT.contiguous(), bias.contiguous()
+        ctx.save_for_backward(x, taps, bias)
+        u = x.new_empty(2, *x.shape)
+        x, taps, bias, of_u = _arrays(x, taps, bias, u)
+        share(
+            partial(kernels.convolve, x[row], taps[i], bias[i], start, stop, bool(i), of_u[i, row])
+            for row, start, stop in _token_pieces(x.shape)
+            for i in range(2)
+        )
+        return u
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, taps, bias = ctx.saved_tensors
+        pieces = _token_pieces(x.shape)
+        grad_u = grad_u.contiguous()
+        grad_c, grad_x = torch.empty_like(grad_u), torch.zeros_like(x)
+        # a sum over tokens, of which every piece has its part
+        grad_taps = taps.new_zeros(len(pieces), *taps.shape)
+        x, taps, bias, of_u, of_c, of_x, of_taps = _arrays(x, taps, bias, grad_u, grad_c, grad_x, grad_taps)
+
+        def add(number: int, row: int, start: int, stop: int) -> None:
+            for i in range(2):
+                tokens = start, stop, bool(i)
+                kernels.convolve_bwd(x[row], taps[i], of_c[i, row], *tokens, of_x[row], of_taps[number, i])
+
+        share(
+            partial(
+                kernels.convolve_bwd_silu, x[row], taps[i], bias[i], of_u[i, row], start, stop, bool(i), of_c[i, row]
+            )
+            for row, start, stop in pieces
+            for i in range(2)
+        )
+        share(partial(add, number, *piece) for number, piece in enumerate(pieces))
+        return grad_x, grad_taps.sum(0).mT, grad_c.sum((1, 2))
+
+
+class _Scan(torch.autograd.Function):
+    """u (2, b, l, d), dt (2, b, l, r), BC (2, b, l, 2 n), others as in `ScanParameters` -> (2, b, l, d)."""
+
+    @staticmethod
+    def forward(ctx, u, dt, dt_proj, dt_bias, A, BC, D, limit: np.float32, has_gradients: bool) -> Tensor:
+        inputs = [tensor.contiguous() for tensor in (u, dt, dt_proj, dt_bias, A, BC, D)]
+        blocks = -(-u.shape[2] // kernels.STEPS) if has_gradients else 0
+        s, entries = torch.empty_like(inputs[0]), u.new_empty(*u.shape[:2], blocks, A.shape[2], u.shape[3])
+        ctx.save_for_backward(*inputs, entries)
+        ctx.limit = limit
+        *inputs, of_s, entries = _arrays(*inputs, s, entries)
+        share(
+            partial(kernels.scan, *_own(inputs, i, row), limit, first, bool(i), of_s[i, row], entries[i, row])
+            for i, row, first in _channel_pieces(u.shape)
+        )
+        return s
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_s: Tensor) -> tuple[Tensor | None, ...]:
+        u, dt, dt_proj, _, A, BC, D, _ = ctx.saved_tensors
+        b, pieces = u.shape[1], _channel_pieces(u.shape)
+        # sums over sequences or over channels, of which every piece has its part
+        parts = b, b, -(-u.shape[3] // kernels.CHANNELS)
+        sums = [total.new_empty(count, *total.shape) for total, count in zip((A, D, BC), parts, strict=True)]
+        grad_u, grad_raw = torch.empty_like(u), torch.empty_like(u)
+        grad_s = grad_s if grad_s[0].is_contiguous() else grad_s.contiguous()
+        *inputs, entries, of_s, of_u, of_raw = _arrays(*ctx.saved_tensors, grad_s, grad_u, grad_raw)
+        of_A, of_D, of_BC = _arrays(*sums)
+        share(
+            partial(
+                kernels.scan_bwd,
+                *(*_own(inputs, i, row), ctx.limit, entries[i, row], of_s[i, row], first, bool(i)),
+                *(of_u[i, row], of_raw[i, row], of_A[row, i], of_D[row, i], of_BC[first // kernels.CHANNELS, i, row]),
+            )
+            for i, row, first in pieces
+        )
+        grad_A, grad_D, grad_BC = (part.sum(0) for part in sums)
+        grad_dt = torch.bmm(grad_raw.flatten(1, 2), dt_proj).view(dt.shape)
+        grad_dt_proj = torch.bmm(grad_raw.flatten(1, 2).mT, dt.flatten(1, 2))
+        return grad_u, grad_dt, grad_dt_proj, grad_raw.sum((1, 2)), grad_A, grad_BC, grad_D, None, None
+
+
+class _Gate(torch.autograd.Function):
+    """(s[0] + s[1]) silu(z): s (2, b, l, d), z (b, l, d) -> (b, l, d)."""
+
+    @staticmethod
+    def forward(ctx, s: Tensor, z: Tensor) -> Tensor:
+        z = z.contiguous()
+        ctx.save_for_backward(s, z)
+        y = torch.empty_like(z)
+        s, z, of_y = _arrays(s, z, y)
+        share(
+            partial(kernels.gate, s[0, row], s[1, row], z[row], start, stop, of_y[row])
+            for row, start, stop in _token_pieces(z.shape)
+        )
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_y: Tensor) -> tuple[Tensor, Tensor]:
+        s, z = ctx.saved_tensors
+        grad_s, grad_z = torch.empty_like(z), torch.empty_like(z)
+        s, z, of_y, of_s, of_z = _arrays(s, z, grad_y.contiguous(), grad_s, grad_z)
+        share(
+            partial(kernels.gate_bwd, s[0, row], s[1, row], z[row], of_y[row], start, stop, of_s[row], of_z[row])
+            for row, start, stop in _token_pieces(z.shape)
+        )
+        return grad_s.expand(s.shape), grad_z
+
+
+def _own(inputs: list[np.ndarray], direction: int, row: int) -> list[np.ndarray]:
+    """Of what `_Scan` gets, what belongs to a direction and, where there is one for each sequence, to a sequence."""
+    return [array[direction, row] if array.ndim == 4 else array[direction] for array in inputs]
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def _token_pieces(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Sequence, first token and the one behind the last of every piece of (b, l, d)."""
+    b, length, _ = shape
+    return [(row, start, min(start + _TOKENS, length)) for row in range(b) for start in range(0, length, _TOKENS)]
+
+
+def _channel_pieces(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Direction, sequence and first channel of every piece of (2, b, l, d)."""
+    return list(product(range(shape[0]), range(shape[1]), range(0, shape[3], kernels.CHANNELS)))
