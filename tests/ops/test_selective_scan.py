@@ -52,6 +52,15 @@ def test_blocks_of_channels_change_nothing(monkeypatch):
     assert_same_function(selective_scan_torch, selective_scan_naive, inputs(65, channels=5))
 
 
+# blocks of 90 steps: with a rest, without one, and with as many chunks as steps
+@pytest.mark.parametrize('least, call, length', [(2, 7 * 24, 200), (2, 9 * 24, 180), (1, 24, 91), (99, 2**15, 91)])
+def test_chunks_in_lockstep_change_nothing(monkeypatch, least, call, length):
+    monkeypatch.setattr(torch_impl, '_BLOCK_ELEMENTS', 90 * 24)
+    monkeypatch.setattr(torch_impl, '_CALL_ELEMENTS', call)
+    monkeypatch.setattr(torch_impl, '_LEAST_CHUNKS', least)
+    assert_same_function(selective_scan_torch, selective_scan_naive, inputs(length))
+
+
 def test_matches_naive_on_non_contiguous_input():
     def transposed(function):
         return lambda u, *rest: function(u.transpose(0, 2).contiguous().transpose(0, 2), *rest)

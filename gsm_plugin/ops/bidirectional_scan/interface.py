@@ -58,7 +58,9 @@ declare(
             'loops compiled for this CPU, with a barrier a scan',
             _UP_TO_FLOAT32,
         ),
-        Backend('torch', _of_one_type(bidirectional_scan_torch), anywhere, 'one call per step, states are not kept'),
+        Backend(
+            'torch', _of_one_type(bidirectional_scan_torch), anywhere, 'a call for many steps, states are not kept'
+        ),
         Backend('naive', _of_one_type(bidirectional_scan_naive), anywhere, 'the definition'),
     ),
 )

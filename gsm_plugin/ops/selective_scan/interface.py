@@ -14,7 +14,7 @@ OP = 'selective_scan'
 declare(
     OP,
     (
-        Backend('torch', selective_scan_torch, anywhere, 'one call per step, states are not kept'),
+        Backend('torch', selective_scan_torch, anywhere, 'a call for many steps, states are not kept'),
         Backend('naive', selective_scan_naive, anywhere, 'the definition'),
     ),
 )

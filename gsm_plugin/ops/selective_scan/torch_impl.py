@@ -1,19 +1,24 @@
-"""The selective scan in plain PyTorch: one operator call per step, the backward pass computes the states again."""
+"""The selective scan in plain PyTorch: chunks in lockstep, the backward pass computes the states again."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements of one (steps, batch, state, channels) temporary: the three of the backward pass stay in the cache.
-_BLOCK_ELEMENTS = 2**18
+# Elements of one (steps, batch, state, channels) temporary: the four of the backward pass stay in the last cache.
+_BLOCK_ELEMENTS = 2**19
+# Chunks go in lockstep until a call has so many elements. With less than so many chunks, what it takes to join them
+# costs more than the calls that are spared.
+_CALL_ELEMENTS, _LEAST_CHUNKS = 2**15, 8
 
 
 def selective_scan_torch(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
     """Computes what `selective_scan_naive` does, with the same arguments.
 
-    Everything but the recurrence itself is computed for blocks of steps at once. Memory on top of inputs and gradients
+    Everything but the recurrence itself is computed for blocks of steps at once, and the recurrence for several chunks
+    of a block at once. Memory on top of inputs and gradients
     is a few blocks and one state per block, and that only while a pass runs: nothing of the size of the states is kept
     for the backward pass.
     """
@@ -66,7 +71,7 @@ class _Scan:
         self._state = self.x.new_zeros(batch, *self.A.shape)
         size = min(length, max(1, _BLOCK_ELEMENTS // self._state.numel()))
         self._blocks = [slice(start, min(start + size, length)) for start in range(0, length, size)]
-        self._decay, self._h = (self.x.new_empty(size, *self._state.shape) for _ in range(2))
+        self._decay, self._h, self._products = (self.x.new_empty(size, *self._state.shape) for _ in range(3))
 
     def forward(self) -> Iterator[tuple[slice, Tensor]]:
         """Yields the states of each block; they are overwritten by the next."""
@@ -85,10 +90,10 @@ class _Scan:
         for steps, entry in zip(reversed(self._blocks), reversed(entries), strict=True):
             decay, h = self._states(steps, entry)
             grad = torch.mul(grad_y[steps], self.C[steps], out=grad_h[: len(h)])
-            later = grad[-1].add_(carried)
-            for decay_t, grad_t in zip(reversed(decay[1:].unbind()), reversed(grad[:-1].unbind()), strict=True):
-                later = grad_t.addcmul_(decay_t, later)
-            carried = decay[0] * later
+            grad[-1] += carried
+            if len(grad) > 1:
+                recur(decay[1:], grad[:-1], grad[-1], self._products, backwards=True)
+            carried = decay[0] * grad[0]
             yield steps, entry, decay, h, grad
 
     def _states(self, steps: slice, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +101,58 @@ class _Scan:
         count = steps.stop - steps.start
         decay = torch.mul(self.delta[steps], self.A, out=self._decay[:count]).exp_()
         h = torch.mul(self.x[steps], self.B[steps], out=self._h[:count])
-        for decay_t, h_t in zip(decay.unbind(), h.unbind(), strict=True):
-            state = h_t.addcmul_(decay_t, state)
+        recur(decay, h, state, self._products)
         return decay, h
+
+
+def recur(decay: Tensor, values: Tensor, state: Tensor, products: Tensor, backwards: bool = False) -> None:
+    """Replaces values by `h_t = decay_t h_{t-1} + values_t`, or backwards by `h_t = decay_t h_{t+1} + values_t`.
+
+    Where a step is so small that calls cost more than arithmetic, chunks of steps start from nothing, in lockstep, and
+    keep products of their decays; with these, what enters each chunk is added to all of its steps at once.
+
+    Args:
+        decay: (steps, ...).
+        values: The same, contiguous from one step to the next.
+        state: What enters the first step, or backwards the last, (...).
+        products: Memory for as many elements as decay has.
+        backwards: Whether time runs from the last step to the first.
+    """
+    steps = len(values)
+    chunks = min(_CALL_ELEMENTS // max(1, state.numel()), math.isqrt(steps))
+    if chunks < _LEAST_CHUNKS:
+        _step_by_step(decay, values, state, backwards)
+        return
+    size, rest = divmod(steps, chunks)
+    # time enters at the steps that are left over
+    early = slice(steps - rest, steps) if backwards else slice(0, rest)
+    late = slice(0, steps - rest) if backwards else slice(rest, steps)
+    state = _step_by_step(decay[early], values[early], state, backwards)
+    in_chunks = [x.unflatten(0, (chunks, size)) for x in (decay[late], values[late], products[: size * chunks])]
+    _in_lockstep(*in_chunks, state, backwards)
+
+
+def _step_by_step(decay: Tensor, values: Tensor, state: Tensor, backwards: bool) -> Tensor:
+    pairs = list(zip(decay.unbind(), values.unbind(), strict=True))
+    for decay_t, value_t in reversed(pairs) if backwards else pairs:
+        state = value_t.addcmul_(decay_t, state)
+    return state
+
+
+def _in_lockstep(decay: Tensor, values: Tensor, products: Tensor, state: Tensor, backwards: bool) -> None:
+    """`recur` for (chunks, steps, ...); `products` is overwritten."""
+    order = -1 if backwards else 1
+    (first_decay, h, product), *later = list(zip(*(x.unbind(1) for x in (decay, values, products)), strict=True))[
+        ::order
+    ]
+    product.copy_(first_decay)
+    for decay_t, value_t, product_t in later:
+        h = value_t.addcmul_(decay_t, h)
+        product = torch.mul(product, decay_t, out=product_t)
+    # h and product are those of each chunk's last step
+    for chunk in range(len(values))[::order]:
+        values[chunk].addcmul_(products[chunk], state)
+        state = h[chunk]
 
 
 def _time_first(x: Tensor) -> Tensor:
