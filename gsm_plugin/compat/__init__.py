@@ -39,7 +39,7 @@ _MENDS = {
     'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
     'basicsr.data.data_util': (one_decoder.mend_sequences, text_lists.mend),
     'basicsr.data.degradations': (jpeg_quality.mend,),
-    'basicsr.metrics.psnr_ssim': (finite_psnr.mend,),
+    'basicsr.metrics': (finite_psnr.mend,),
     'basicsr.models.base_model': (ddp_on_cpu.mend,),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),

@@ -11,13 +11,13 @@ LARGEST_PSNR = 100.0
 """What PSNR counts at most, in dB."""
 
 
-def mend(psnr_ssim: ModuleType) -> None:
-    """Bounds `calculate_psnr`, also under its name in the registry of metrics."""
-    original = psnr_ssim.calculate_psnr
+def mend(metrics: ModuleType) -> None:
+    """Bounds it in `calculate_metric`, by which all models score; `calculate_psnr` itself stays as it is."""
+    original = metrics.calculate_metric
 
     @functools.wraps(original)
-    def calculate_psnr(*arguments, **named):
-        return min(original(*arguments, **named), LARGEST_PSNR)
+    def calculate_metric(data, opt):
+        value = original(data, opt)
+        return min(value, LARGEST_PSNR) if opt['type'] == 'calculate_psnr' else value
 
-    psnr_ssim.calculate_psnr = calculate_psnr
-    psnr_ssim.METRIC_REGISTRY._obj_map['calculate_psnr'] = calculate_psnr
+    metrics.calculate_metric = calculate_metric

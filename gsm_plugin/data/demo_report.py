@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
-from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
+from basicsr.metrics import calculate_metric
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import read_image, to_8_bit
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 METRIC_DIGITS = {'PSNR': 2, 'SSIM': 4}
-_METRICS = {'PSNR': calculate_psnr, 'SSIM': calculate_ssim}
+_METRICS = {'PSNR': 'calculate_psnr', 'SSIM': 'calculate_ssim'}
 _FOOTNOTE = (
     'PSNR of the whole frame (RGB, no border cut away). Magnified: the textured part where GSM gains most over bicubic.'
 )
@@ -85,8 +85,8 @@ def _score_clip(results: DemoResults, clip: str, bar: tqdm) -> ClipScore:
     for frame in range(len(results.frames[clip])):
         images = results.read(clip, frame)
         for kind, lists in values.items():
-            for metric, calculate in _METRICS.items():
-                lists[metric].append(float(calculate(images[kind], images['gt'], crop_border=0)))
+            for metric in _METRICS:
+                lists[metric].append(_score(metric, images[kind], images['gt']))
         bar.update()
     means = {kind: {metric: fmean(lists[metric]) for metric in lists} for kind, lists in values.items()}
     return ClipScore(clip, baseline=means['bicubic'], output=means['output'])
@@ -108,7 +108,11 @@ def _strip(results: DemoResults, clip: str) -> 'Image.Image':
 
 
 def _psnr(image: np.ndarray, gt: np.ndarray) -> str:
-    return f'{calculate_psnr(image, gt, crop_border=0):.2f} dB'
+    return f'{_score("PSNR", image, gt):.2f} dB'
+
+
+def _score(metric: str, image: np.ndarray, gt: np.ndarray) -> float:
+    return float(calculate_metric({'img': image, 'img2': gt}, {'type': _METRICS[metric], 'crop_border': 0}))
 
 
 def _size(image: np.ndarray) -> str:
