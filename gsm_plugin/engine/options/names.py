@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator
 
 import basicsr
-import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -15,10 +14,9 @@ from basicsr.utils.registry import (
 )
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.optimizers_by_name import CANNOT_SERVE, optimizers, schedulers
 from gsm_plugin.engine.options.data_sections import data_sections
 from gsm_plugin.engine.options.nearest import nearest
-
-_SCHEDULERS = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
 
 
 def find(registry: Registry, name: str) -> Callable:
@@ -29,14 +27,6 @@ def find(registry: Registry, name: str) -> Callable:
 def is_known(registry: Registry, name: str) -> bool:
     """Whether `find` finds something."""
     return name in registry or f'{name}_basicsr' in registry
-
-
-def optimizers(model: type) -> dict[str, type]:
-    """The optimisers that a model class can make: BasicSR's base class makes Adam alone."""
-    if model.get_optimizer is BaseModel.get_optimizer:
-        return {'Adam': torch.optim.Adam}
-    every = {name: value for name, value in vars(torch.optim).items() if isinstance(value, type)}
-    return {name: value for name, value in every.items() if issubclass(value, torch.optim.Optimizer)}
 
 
 def check_names(options: dict) -> None:
@@ -52,6 +42,9 @@ def check_names(options: dict) -> None:
         if not isinstance(name, str):
             what = 'is missing' if name is None else f'is {name!r}'
             raise UserError(f'{path} {what}; it names a {kind}: {", ".join(sorted(known))}.')
+        if name not in known and name in CANNOT_SERVE:
+            known_ones = ', '.join(sorted(known))
+            raise UserError(f'{path} is {name}, which {CANNOT_SERVE[name]}; take one of {known_ones}.')
         if name not in known:
             raise UserError(
                 f'{path}: no {kind} is called {name!r}; did you mean {nearest(name, known)}? '
@@ -70,9 +63,9 @@ def _names(options: dict) -> Iterator[tuple[str, object, str, Collection[str]]]:
     for key, section in (options.get('train') or {}).items():
         path = f'train:{key}'
         if key.startswith('optim_'):
-            yield f'{path}:type', _type(section, path), 'optimiser of this model', optimizers(model)
+            yield f'{path}:type', _type(section, path), 'optimiser', optimizers()
         elif key == 'scheduler' and model.setup_schedulers is BaseModel.setup_schedulers:
-            yield f'{path}:type', _type(section, path), 'scheduler', _SCHEDULERS
+            yield f'{path}:type', _type(section, path), 'scheduler', schedulers()
         elif key.endswith('_opt') and section is not None:
             yield f'{path}:type', _type(section, path), 'loss', _known(LOSS_REGISTRY)
     for key, section in ((options.get('val') or {}).get('metrics') or {}).items():

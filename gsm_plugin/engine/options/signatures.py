@@ -5,12 +5,12 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 
-from basicsr.models import lr_scheduler
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.names import find, is_known, optimizers
+from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
+from gsm_plugin.engine.options.names import find, is_known
 from gsm_plugin.engine.options.source_scan import ANY, Path
 
 _NOT_FROM_OPTIONS = frozenset({'self', 'img', 'img2'})
@@ -41,7 +41,11 @@ def constructed_sections(options: dict) -> Iterator[tuple[Path, list[inspect.Par
 
 def parameters(function: Callable) -> list[inspect.Parameter]:
     """The parameters of a class or function that options can set."""
-    every = inspect.signature(function).parameters.values()
+    try:
+        every = inspect.signature(function, eval_str=True).parameters.values()
+    except NameError:
+        # annotations of names that are there for type checkers alone
+        every = inspect.signature(function).parameters.values()
     return [one for one in every if one.kind is not one.VAR_POSITIONAL and one.name not in _NOT_FROM_OPTIONS]
 
 
@@ -68,10 +72,9 @@ def check_arguments(options: dict) -> None:
 
 def _train_function(key: str, name: str, model: type) -> tuple[Callable | None, int]:
     if key.startswith('optim_'):
-        return optimizers(model)[name], 1
+        return optimizers()[name], 1
     if key == 'scheduler' and model.setup_schedulers is BaseModel.setup_schedulers:
-        # MultiStepLR is BasicSR's other name for it.
-        return getattr(lr_scheduler, 'MultiStepRestartLR' if name == 'MultiStepLR' else name), 1
+        return schedulers()[name], 1
     return (find(LOSS_REGISTRY, name), 0) if is_known(LOSS_REGISTRY, name) else (None, 0)
 
 

@@ -76,6 +76,9 @@ def _check_parts(options: dict) -> None:
     for key in ('optim_g', 'scheduler'):
         if not train.get(key):
             raise UserError(f'train:{key} is missing; give it a type and its arguments.')
+    for key, section in train.items():
+        if key.startswith('optim_') and section.get('lr') is None:
+            raise UserError(f'train:{key} lacks lr, the learning rate; set it.')
     if not (train.get('pixel_opt') or train.get('perceptual_opt')):
         raise UserError('train has neither pixel_opt nor perceptual_opt; a training needs a loss.')
 
@@ -86,6 +89,13 @@ def _check_schedule(train: dict) -> None:
     if scheduler.get('type') == 'CosineAnnealingRestartLR' and isinstance(scheduler.get('periods'), list):
         _check_as_many('restart_weights', 'periods', scheduler)
         _check_lengths(scheduler['periods'], total)
+    if scheduler.get('type') == 'OneCycleLR':
+        steps = scheduler.get('total_steps') or scheduler.get('epochs', 0) * scheduler.get('steps_per_epoch', 0)
+        if 0 < steps < total:
+            raise UserError(
+                f'train:scheduler: OneCycleLR ends after {steps} steps, before the {total} of train:total_iter; set '
+                f'total_steps: {total}.'
+            )
     if scheduler.get('type') in ('MultiStepLR', 'MultiStepRestartLR') and isinstance(scheduler.get('restarts'), list):
         _check_as_many('restart_weights', 'restarts', scheduler)
 

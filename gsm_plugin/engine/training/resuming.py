@@ -8,9 +8,10 @@ from torch import distributed
 
 from gsm_plugin.compat.resume_anywhere import check_networks
 from gsm_plugin.engine.checkpoints.store import CheckpointStore, FoundState
+from gsm_plugin.engine.training.schedule import is_of_the_schedule
 from gsm_plugin.engine.training.state import is_complete
 
-_KEPT_BY_THE_STATE = ('train:optim', 'train:scheduler')
+_KEPT_BY_THE_STATE = 'train:optim'
 _SET_BY_THE_RUN = ('rank', 'dist', 'auto_resume', 'root_path', 'path:', 'world_size')
 
 
@@ -81,6 +82,7 @@ def describe_changes(before: Mapping, now: Mapping) -> Iterator[str]:
         was, new = before['options'].get(key), now['options'].get(key)
         if was != new:
             kept = '; the state keeps what it was' if key.startswith(_KEPT_BY_THE_STATE) else ''
+            kept = '; the learning rate follows it from here on' if is_of_the_schedule(key) else kept
             yield f'{key} was {was!r} and is {new!r}{kept}.'
 
 

@@ -26,6 +26,7 @@ from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.engine.training.progress import Progress
 from gsm_plugin.engine.training.resuming import choose_state, describe_changes, flat_options, prepare_model_options
 from gsm_plugin.engine.training.scalar_loggers import logs_scalars, open_tensorboard, start_wandb
+from gsm_plugin.engine.training.schedule import Schedule, check_types
 from gsm_plugin.engine.training.state import position_of, restore
 from gsm_plugin.engine.training.stopping import StopReason, StopRequests
 
@@ -158,9 +159,14 @@ def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseMo
     logger, state = get_root_logger(), found.content
     for sentence in found.skipped:
         logger.warning(sentence)
+    before = state.get('run', {}).get('options', {})
+    check_types(before, run['options'])
     prepare_model_options(options, found)
     model = build_model(options)
+    schedule = Schedule(model)
     notes = restore(model, state, options['path'].get('ignore_resume_networks') or ())
+    if schedule.differs(before, run['options'], state):
+        schedule.follow()
     logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {state["iter"]}.')
     for note in [*notes, *describe_changes(state.get('run', {}), run)]:
         logger.warning(note)

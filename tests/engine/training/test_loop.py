@@ -191,9 +191,11 @@ def test_another_size_of_batch_goes_on_where_it_was_and_is_told(project, options
 
 def test_changes_that_the_state_overrides_are_told(project, options, capfd):
     runs.train(project, options)
-    runs.train(project, options, auto_resume=True, train__total_iter=9, train__optim_g__lr=1)
-    assert 'train:optim_g:lr was 0.0002 and is 1; the state keeps what it was.' in capfd.readouterr().err
-    assert runs.records_of(project, 'train')[-1]['lrs'][0] < 1e-3
+    runs.train(project, options, auto_resume=True, train__total_iter=9, train__optim_g__betas=[0.5, 0.6])
+    assert (
+        'train:optim_g:betas was [0.9, 0.99] and is [0.5, 0.6]; the state keeps what it was.' in capfd.readouterr().err
+    )
+    assert tuple(runs.state_of(project, 9)['optimizers'][0]['param_groups'][0]['betas']) == (0.9, 0.99)
 
 
 def test_a_seed_that_was_drawn_is_kept(project, options):
