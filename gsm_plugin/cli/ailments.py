@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -9,11 +10,28 @@ from importlib.machinery import PathFinder
 
 _NEEDED = ('torch', 'torchvision', 'numpy', 'cv2', 'einops', 'lmdb', 'yaml', 'PIL')
 _HOST_VERSION = '1.4.2'
+# Of Debian and Ubuntu: libraries that bare containers lack, and what has them.
+_SYSTEM_PACKAGES = {
+    'libGL.so': 'libgl1',
+    'libgthread': 'libglib2.0-0',
+    'libglib': 'libglib2.0-0',
+    'libSM.so': 'libsm6',
+    'libICE.so': 'libice6',
+    'libXext.so': 'libxext6',
+    'libXrender.so': 'libxrender1',
+    'libX11.so': 'libx11-6',
+    'libxcb.so': 'libxcb1',
+    'libgomp.so': 'libgomp1',
+}
+_HEADLESS = (
+    'run pip uninstall -y opencv-python opencv-contrib-python, then pip install --force-reinstall '
+    'opencv-python-headless, which needs no screen'
+)
 
 
 def find_all() -> Iterator[str]:
     """One sentence for everything that is wrong."""
-    broken = [sentence for name in _NEEDED if (sentence := _why_broken(name))]
+    broken = list(why_broken())
     yield from broken
     if not broken:
         yield from _host_ailments()
@@ -33,12 +51,27 @@ def unused_copy_here() -> str | None:
     return place if os.path.isfile(place) and place not in basicsr_copies() else None
 
 
-def _why_broken(name: str) -> str | None:
-    try:
-        importlib.import_module(name)
-    except Exception as error:
-        return f'{name} cannot be imported ({type(error).__name__}: {error}); install gsm_plugin again with pip.'
-    return None
+def why_broken() -> Iterator[str]:
+    """One sentence for every needed package that cannot be imported."""
+    for name in _NEEDED:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            yield f'{name} cannot be imported ({type(error).__name__}: {error}); {_cure(name, str(error))}.'
+
+
+def _cure(name: str, text: str) -> str:
+    for library, package in _SYSTEM_PACKAGES.items():
+        if library in text:
+            system = f'run apt-get install {package}'
+            return f'{system}, or {_HEADLESS}' if name == 'cv2' else system
+    if name == 'cv2' and 'cannot open shared object file' in text:
+        return _HEADLESS
+    if 'cannot open shared object file' in text:
+        return 'install the library of the system that it names, or install gsm_plugin again with pip'
+    if name == 'cv2' and re.search('numpy|_ARRAY_API', text):
+        return 'run pip install --upgrade --force-reinstall opencv-python-headless numpy'
+    return 'install gsm_plugin again with pip'
 
 
 def _host_ailments() -> Iterator[str]:

@@ -7,6 +7,7 @@ from importlib import metadata
 
 import gsm_plugin
 from gsm_plugin.cli import ailments
+from gsm_plugin.engine.machine_faults import describe_shared_memory
 
 _PACKAGES = (
     *('basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'triton', 'mamba_ssm', 'causal_conv1d'),
@@ -79,6 +80,7 @@ def _devices() -> Iterator[str]:
         memory = torch.cuda.get_device_properties(number).total_memory / 2**30
         major, minor = torch.cuda.get_device_capability(number)
         yield f'cuda:{number} {torch.cuda.get_device_name(number)}, sm_{major}{minor}, {memory:.1f} GiB'
+    yield f'shared memory: {describe_shared_memory()}'
     yield f'cpu with {torch.get_num_threads()} threads' + ('' if torch.cuda.is_available() else ', no GPU is usable')
 
 

@@ -8,6 +8,7 @@ from gsm_plugin.cli import compare, data_command, infer, leaderboard, weights
 from gsm_plugin.cli.plot import add_plot
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
+from gsm_plugin.engine.machine_faults import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end_program(f'basicsr: {error}', status=2)
     except KeyboardInterrupt:
         end_program('basicsr: stopped.', status=130)
+    except (OSError, RuntimeError, ImportError) as error:
+        sentence = _broken_package() if isinstance(error, ImportError) else explain(error)
+        if sentence is None:
+            raise
+        end_program(f'basicsr: {sentence}', status=2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     for module in (data_command, weights, compare, leaderboard, infer):
         module.add_parser(commands)
     return parser
+
+
+def _broken_package() -> str | None:
+    """The first package that is needed and cannot be imported; None where the fault is another one."""
+    from gsm_plugin.cli.ailments import why_broken
+
+    broken = next(why_broken(), None)
+    return broken and f'{broken} (basicsr doctor looks for more.)'
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -4,12 +4,15 @@ PyTorch refuses it where deterministic algorithms are asked for, so SPyNet could
 """
 
 import functools
+import warnings
 from types import ModuleType
 
 
 def mend(arch_util: ModuleType) -> None:
     """Gathers pixels by index instead, where deterministic algorithms are asked for on a GPU."""
     original = arch_util.flow_warp
+    # BasicSR's makes its grid without the argument that PyTorch will ask for one day; nobody here can add it.
+    warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release', category=UserWarning)
 
     @functools.wraps(original)
     def flow_warp(x, flow, interp_mode='bilinear', padding_mode='zeros', align_corners=True):

@@ -2,19 +2,57 @@
 
 import argparse
 import os
+import re
 import socket
 import sys
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
+
+from gsm_plugin.engine.options.nearest import nearest, similarity
+
+_ALIKE = 0.6
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence; the usage is a matter of --help."""
+    """Says what is wrong in one sentence, with the nearest right word; the usage is a matter of --help."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+        """Remembers the words, for the hint."""
+        self._words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
-        print(f'{self.prog}: {message}; see {self.prog} --help.', file=sys.stderr)
+        print(f'{self.prog}: {message}{self._hint()}; see {self.prog} --help.', file=sys.stderr)
         raise SystemExit(2)
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            message = f'{value!r} is not known; did you mean {nearest(str(value), known)}? Known: {", ".join(known)}'
+            raise argparse.ArgumentError(action, message)
+
+    def _hint(self) -> str:
+        """Names the flag that is nearest to the first one that is not known."""
+        parser = self
+        for word in self._words:
+            parser = _commands_of(parser).get(word, parser)
+            flag = word.partition('=')[0]
+            flags = parser._option_string_actions
+            if re.fullmatch('--?[a-zA-Z].*', flag) and not any(known.startswith(flag) for known in flags):
+                bare = {known.lstrip('-').replace('-', '_'): known for known in flags if known not in ('-h', '--help')}
+                wanted = flag.lstrip('-').replace('-', '_')
+                if bare and similarity(wanted, closest := nearest(wanted, bare)) > _ALIKE:
+                    return f'; did you mean {bare[closest]} for {flag}?'
+        return ''
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    groups = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return groups[0] if groups else {}
 
 
 def end_program(sentence: str, status: int) -> NoReturn:
@@ -58,6 +96,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--auto_resume', action='store_true', help='continue from the newest state of the experiment')
     parser.add_argument(
         '--debug', action='store_true', help='log every iteration, validate and save every 8, under a name of its own'
+    )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='log all layers of the networks, and the backend of each op and why',
     )
     parser.add_argument(
         '--local_rank',

@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gsm_plugin.engine.run_folders import make_folders, set_aside
 from gsm_plugin.engine.run_log import waiting_log
+from gsm_plugin.ops.dispatch import summarize_backends
 
 
 def run_test(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = ()) -> None:
@@ -37,6 +38,7 @@ def run_test(options: dict, arguments: argparse.Namespace, notes: Sequence[str] 
             logger.warning(note)
         loaders = [_open_set(options, options['datasets'][key]) for key in sorted(options['datasets'])]
         model = build_model(options)
+        logger.info(summarize_backends(model.device.type))
         _prepare_folders(options)
         open_log(Path(options['path']['log'], f'test_{options["name"]}_{get_time_str()}.log'))
     with logging_redirect_tqdm([logger]):

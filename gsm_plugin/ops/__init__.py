@@ -4,7 +4,7 @@ from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters, bidirect
 from gsm_plugin.ops.colour_convolution.interface import colour_convolution
 from gsm_plugin.ops.convolution import convolve_3x3
 from gsm_plugin.ops.depthwise_conv.interface import depthwise_conv_gelu
-from gsm_plugin.ops.dispatch import describe_backends
+from gsm_plugin.ops.dispatch import describe_backends, summarize_backends
 from gsm_plugin.ops.encoded_query.interface import encoded_query
 from gsm_plugin.ops.flow import compose_reaching_flows, compose_window_flows
 from gsm_plugin.ops.flow_warp.interface import flow_warp
@@ -49,6 +49,7 @@ __all__ = [
     'scatter_norm',
     'selective_scan',
     'shuffle_leaky_relu',
+    'summarize_backends',
     'surrounding_pixels',
     'window_attention',
 ]

@@ -86,10 +86,22 @@ def describe_backends(device_type: str) -> list[tuple[str, str, str]]:
     return [(op, *_first_that_runs(op, device_type)[1:]) for op in _OPS]
 
 
+def summarize_backends(device_type: str) -> str:
+    """What `auto` chooses on a device, in one line."""
+    ops: dict[str, list[str]] = {}
+    for op, backend, _ in describe_backends(device_type):
+        ops.setdefault(backend, []).append(op)
+    most = max(ops, key=lambda backend: len(ops[backend]))
+    parts = [f'{backend} for {", ".join(names)}' for backend, names in ops.items() if backend != most]
+    return f'Backends on {device_type}: {"; ".join([*parts, f"{most} for {len(ops[most])} ops"])}.'
+
+
 @cache
 def _choose_automatically(op: str, device_type: str, dtype: torch.dtype | None, not_triton: str | None) -> Backend:
     backend, name, reason = _first_that_runs(op, device_type, dtype, not_triton)
-    _logger.info(f'{op} on {device_type}: backend {name} ({reason}).')
+    # what `summarize_backends` says is no news
+    is_expected = name == _first_that_runs(op, device_type)[1]
+    _logger.log(logging.DEBUG if is_expected else logging.INFO, f'{op} on {device_type}: backend {name} ({reason}).')
     return backend
 
 

@@ -22,12 +22,22 @@ def test_auto_takes_the_first_that_runs():
 
 
 def test_auto_says_once_which_and_why(caplog):
-    with caplog.at_level(logging.INFO, 'basicsr.gsm_plugin'):
+    with caplog.at_level(logging.DEBUG, 'basicsr.gsm_plugin'):
         choose_backend('op', 'auto', 'cpu')
         choose_backend('op', 'auto', 'cpu')
     assert [record.getMessage() for record in caplog.records] == [
         'op on cpu: backend torch (not fast: it needs a GPU; plain operators).'
     ]
+
+
+def test_what_auto_takes_as_expected_is_no_news_beside_the_summary(caplog):
+    with caplog.at_level(logging.INFO, 'basicsr.gsm_plugin'):
+        choose_backend('op', 'auto', 'cpu')
+    assert caplog.records == []
+    assert dispatch.summarize_backends('cpu') == 'Backends on cpu: torch for 1 ops.'
+    declare('other', [Backend('fast', len, dispatch.anywhere, 'made up')])
+    declare('third', [Backend('torch', len, dispatch.anywhere, 'made up')])
+    assert dispatch.summarize_backends('cpu') == 'Backends on cpu: fast for other; torch for 2 ops.'
 
 
 def test_a_named_backend_is_taken_or_refused_with_the_reason():

@@ -1,7 +1,6 @@
 """Puts a training together from BasicSR's builders and ours, and runs it."""
 
 import argparse
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.checkpoints.store import CheckpointStore, FoundState
 from gsm_plugin.engine.determinism import choose_algorithms
+from gsm_plugin.engine.machine_faults import is_full
 from gsm_plugin.engine.run_folders import make_folders, set_aside
 from gsm_plugin.engine.run_log import waiting_log
 from gsm_plugin.engine.training.data_order import Position, TrainingData
@@ -29,6 +29,7 @@ from gsm_plugin.engine.training.scalar_loggers import logs_scalars, open_tensorb
 from gsm_plugin.engine.training.schedule import Schedule, check_types
 from gsm_plugin.engine.training.state import position_of, restore
 from gsm_plugin.engine.training.stopping import StopReason, StopRequests
+from gsm_plugin.ops.dispatch import summarize_backends
 
 _FOLDERS = ('models', 'training_states', 'log', 'visualization')
 
@@ -54,7 +55,7 @@ def train(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = (
         try:
             reason = _train(options, arguments, chosen, stop, notes)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_full(error):
                 raise
             raise UserError(
                 f'The disk is full ({error.filename or "while writing logs"}); make room, then continue with '
@@ -106,6 +107,7 @@ def _assemble(
     data, val_loaders = _open_data(options)
     run |= _describe(options, data)
     model = _open_model(options, found, run)
+    get_root_logger().info(summarize_backends(model.device.type))
     run['wandb_id'] = start_wandb(options, before)
     _prepare_folders(options, arguments, store, found)
     open_log(Path(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log'))
