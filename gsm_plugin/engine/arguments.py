@@ -32,7 +32,7 @@ class OneLineParser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             known = list(map(str, action.choices))
-            message = f'{value!r} is not known; did you mean {nearest(str(value), known)}? Known: {", ".join(known)}'
+            message = f'invalid choice: {value!r}; did you mean {nearest(str(value), known)}? Known: {", ".join(known)}'
             raise argparse.ArgumentError(action, message)
 
     def _hint(self) -> str:

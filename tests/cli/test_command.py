@@ -149,3 +149,59 @@ def test_the_package_is_the_command_and_works_from_any_folder(tmp_path):
     assert done.returncode == 2
     assert done.stderr == 'basicsr: The option file nowhere.yml does not exist; -opt names a YAML file.\n'
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    'words, expected',
+    [
+        (['train', '--opt', 'a.yml'], 'did you mean -opt for --opt?'),
+        (['test', '--opt=a.yml'], 'did you mean -opt for --opt?'),
+        (['train', '-opt', 'a.yml', '--auto-resume'], 'did you mean --auto_resume for --auto-resume?'),
+        (['train', '-opt', 'a.yml', '--force-yml', 'a=1'], 'did you mean --force_yml for --force-yml?'),
+        (['compare', 'x', '--network', 'bicubic', '--chanel', 'y'], 'did you mean --channel for --chanel?'),
+        (['data', 'degrade', 'x', 'y', '--kind', 'bi', '--with_gt'], 'did you mean --with-gt for --with_gt?'),
+        (['trian', '-opt', 'a.yml'], "invalid choice: 'trian'; did you mean train? Known: train, test, "),
+        (['data', 'form-video', 'x'], "invalid choice: 'form-video'; did you mean from-video? Known: check, lmdb, "),
+        (['train', '-opt', 'a.yml', '--launcher', 'pytorhc'], "invalid choice: 'pytorhc'; did you mean pytorch?"),
+    ],
+)
+def test_a_wrong_word_is_answered_by_the_nearest_right_one(capsys, words, expected):
+    assert call(*words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+
+
+@pytest.mark.parametrize('words', [['train', '-opt'], ['train', '-opt', 'a.yml', '--zzzz'], ['weights', 'get']])
+def test_without_anything_alike_there_is_no_hint(capsys, words):
+    assert call(*words) == 2
+    assert 'did you mean' not in capsys.readouterr().err
+
+
+def test_a_fault_of_the_machine_is_one_sentence(monkeypatch, capsys):
+    def fail(*_, **__):
+        raise PermissionError(13, 'Permission denied', '/data/out')
+
+    monkeypatch.setattr(command, '_run', fail)
+    assert call('train', '-opt', 'a.yml') == 2
+    assert capsys.readouterr().err.startswith('basicsr: /data/out cannot be written or read (Permission denied)')
+
+
+def test_a_package_that_cannot_be_loaded_is_one_sentence_with_its_cure(tmp_path):
+    (tmp_path / 'cv2.py').write_text('raise ImportError("libGL.so.1: cannot open shared object file")')
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])}
+    words = [sys.executable, '-m', 'gsm_plugin', 'train', '-opt', 'a.yml']
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith('basicsr: cv2 cannot be imported (ImportError: libGL.so.1: ')
+    assert 'run apt-get install libgl1, or run pip uninstall' in line
+    assert 'basicsr doctor' in line
+
+
+def test_a_bug_in_an_import_keeps_its_traceback(monkeypatch):
+    def fail(*_, **__):
+        raise ImportError("cannot import name 'x' from 'gsm_plugin'")
+
+    monkeypatch.setattr(command, '_run', fail)
+    with pytest.raises(ImportError):
+        command.main(['train', '-opt', 'a.yml'])

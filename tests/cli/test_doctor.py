@@ -74,6 +74,48 @@ def test_a_package_that_cannot_be_imported_is_named(monkeypatch):
     assert [sentence for sentence in ailments.find_all() if sentence.startswith('einops cannot be imported')]
 
 
+@pytest.mark.parametrize(
+    'package, error, cure',
+    [
+        (
+            'cv2',
+            'libGL.so.1: cannot open shared object file',
+            'run apt-get install libgl1, or run pip uninstall -y',
+        ),
+        (
+            'cv2',
+            'libgthread-2.0.so.0: cannot open shared object file',
+            'run apt-get install libglib2.0-0, or run',
+        ),
+        (
+            'cv2',
+            'libfoo.so: cannot open shared object file',
+            'run pip uninstall -y opencv-python',
+        ),
+        (
+            'cv2',
+            'numpy.core.multiarray failed to import',
+            'run pip install --upgrade --force-reinstall open',
+        ),
+        ('torch', 'libgomp.so.1: cannot open shared object file', 'run apt-get install libgomp1.'),
+        (
+            'torch',
+            'libcudart.so: cannot open shared object file',
+            'install the library of the system that',
+        ),
+        ('lmdb', 'No module named lmdb', 'install gsm_plugin again with pip.'),
+    ],
+)
+def test_the_cure_is_one_that_helps_in_this_case(monkeypatch, package, error, cure):
+    def import_module(name):
+        if name == package:
+            raise ImportError(error)
+
+    monkeypatch.setattr(ailments.importlib, 'import_module', import_module)
+    (sentence,) = ailments.why_broken()
+    assert f'(ImportError: {error}); {cure}' in sentence
+
+
 def test_another_version_of_basicsr_is_named(monkeypatch):
     monkeypatch.setattr(ailments.metadata, 'version', lambda name: '1.3.5')
     assert any('basicsr is 1.3.5, but the mends are for 1.4.2' in sentence for sentence in ailments._host_ailments())
