@@ -3,6 +3,7 @@
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.options.data_sections import data_sections
 from gsm_plugin.engine.options.names import find
 from gsm_plugin.engine.options.reading import look_up
 from gsm_plugin.engine.options.signatures import parameters
@@ -76,7 +77,7 @@ def _check_windows(options: dict, network: dict) -> None:
             f'val:window is {window}, but {network["type"]} takes whole clips; leave it out, since it is for networks '
             f'that take num_frame frames and give the centre one, such as EDVR.'
         )
-    shown = {f'datasets:{key}:num_frame': section.get('num_frame') for key, section in options['datasets'].items()}
+    shown = {f'{path}:num_frame': section.get('num_frame') for path, section in data_sections(options)}
     for path, frames in {**shown, 'val:window': window}.items():
         if None not in (sees, frames) and frames not in (-1, sees):
             raise UserError(f'{path} is {frames}, but network_g:num_frame is {sees}; set both to the same.')
@@ -84,10 +85,10 @@ def _check_windows(options: dict, network: dict) -> None:
 
 def _check_crop(options: dict) -> None:
     scale = options.get('scale')
-    for key, section in options['datasets'].items():
+    for path, section in data_sections(options):
         size = section.get('gt_size')
         if size is not None and scale is not None and size % scale:
-            raise UserError(f'datasets:{key}:gt_size is {size}, no multiple of scale {scale}; set one.')
+            raise UserError(f'{path}:gt_size is {size}, no multiple of scale {scale}; set one.')
 
 
 def _check_set_names(options: dict) -> None:
