@@ -86,8 +86,8 @@ def test_a_key_that_is_read_may_be_added(project, options, forced):
         ('datasets:val:type=VideoTest', 'no data set is called'),
         ('train:pixel_opt:type=L1', "no loss is called 'L1'; did you mean L1Loss"),
         ('val:metrics:psnr:type=psnr', "no metric is called 'psnr'; did you mean calculate_psnr"),
-        ('train:optim_g:type=AdamW', 'did you mean Adam'),
-        ('train:scheduler:type=Cosine', 'did you mean CosineAnnealingRestartLR'),
+        ('train:optim_g:type=AdamX', 'did you mean Adam'),
+        ('train:scheduler:type=CosineRestart', 'did you mean CosineAnnealingRestartLR'),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(project, options, forced, expected):
