@@ -33,7 +33,10 @@ def _add_places(command: argparse.ArgumentParser) -> None:
 def _add_network(command: argparse.ArgumentParser) -> None:
     weights = command.add_mutually_exclusive_group()
     weights.add_argument(
-        '-n', '--name', metavar='NAME', help='name in basicsr weights list (default: the first of ours that is here)'
+        '-n',
+        '--name',
+        metavar='NAME',
+        help='name in basicsr weights list (default: gsm-reds or basicvsr-reds, whichever is here)',
     )
     weights.add_argument('-w', '--weights', type=Path, metavar='FILE', help='file of weights')
     command.add_argument(
@@ -44,6 +47,13 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         '--precision', default='auto', metavar='NAME', help='auto, fp32, tf32, bf16, fp16 (default: auto)'
     )
     command.add_argument('-s', '--outscale', type=float, metavar='X', help="enlargement (default: the network's own)")
+    command.add_argument('-t', '--tile', type=int, default=0, metavar='N', help='side of tiles (default: 0, no tiles)')
+    command.add_argument(
+        '--tile_pad', '--tile-pad', type=int, default=25, metavar='N', help='pixels seen around a tile (default: 25)'
+    )
+    command.add_argument(
+        '--self-ensemble', action='store_true', help='average the outputs for eight flips and rotations; 8 times slower'
+    )
 
 
 def _add_part(command: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
+from gsm_plugin.inference.video.manifest import file_fingerprint
 from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.places import Naming, check_targets, list_inputs
 from gsm_plugin.inference.video.progress import Bar, JsonLines
@@ -30,8 +31,10 @@ def infer(arguments: argparse.Namespace) -> int:
     sources = list_inputs(arguments.input)
     # Flags are checked before weights are loaded, and weights before films are read.
     _request(arguments, sources[0], arguments.output)
-    networks = _networks(arguments)
-    requests = _requests(arguments, sources, networks[0].scale)
+    weights = _weights(arguments)
+    networks = _networks(arguments, weights)
+    identity = f'{file_fingerprint(weights)} {_tile(arguments)} {arguments.self_ensemble}'
+    requests = _requests(arguments, sources, networks[0].scale, identity)
     progress = JsonLines if arguments.json else Bar
     outcomes = run_requests(requests, networks, progress, arguments.dry_run)
     return _conclude(outcomes, arguments.json)
@@ -52,14 +55,14 @@ def _conclude(outcomes: list[Outcome], as_json: bool) -> int:
     return 1 if failed else 0
 
 
-def _requests(arguments: argparse.Namespace, sources: list[Path], scale: int) -> list[Request]:
+def _requests(arguments: argparse.Namespace, sources: list[Path], scale: int, identity: str) -> list[Request]:
     naming = Naming(arguments.output, arguments.suffix, arguments.ext is not None, arguments.outscale or scale)
     targets = [naming.target(source, len(sources) > 1) for source in sources]
     check_targets(targets, arguments.output, len(sources))
-    return [_request(arguments, source, target) for source, target in zip(sources, targets, strict=True)]
+    return [_request(arguments, source, target, identity) for source, target in zip(sources, targets, strict=True)]
 
 
-def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Request:
+def _request(arguments: argparse.Namespace, source: Path, target: Path, identity: str = '') -> Request:
     start, end = read_range(arguments.start, arguments.end, arguments.preview)
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
@@ -89,6 +92,7 @@ def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Reque
         beside=arguments.compare,
         restart=arguments.restart,
         overwrite=arguments.overwrite,
+        network=identity,
     )
 
 
@@ -104,26 +108,42 @@ def _rate(text: str | None) -> Fraction | None:
     return rate.limit_denominator(100000)
 
 
-def _networks(arguments: argparse.Namespace) -> list[Network]:
+def _networks(arguments: argparse.Namespace, weights: Path) -> list[Network]:
     import gsm_plugin
 
     gsm_plugin.register()
     from gsm_plugin.inference.restorer import Restorer
 
     devices = arguments.devices.split(',') if arguments.devices else [arguments.device]
-    weights = arguments.weights or arguments.name or _present()
-    return [Restorer.load(weights, device=device, precision=arguments.precision) for device in devices]
+    tile, overlap = _tile(arguments)
+    how = {'precision': arguments.precision, 'tile': tile, 'self_ensemble': arguments.self_ensemble}
+    if tile is not None:
+        how['tile_overlap'] = overlap
+    return [Restorer.load(weights, device=device, **how) for device in devices]
 
 
-def _present() -> str:
-    """The first of our own choice that is on the disk."""
-    from gsm_plugin.cli.weights import DEFAULT_FOLDER
-    from gsm_plugin.data.known_weights import find_weights
+def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
+    """Real-ESRGAN's size of a tile without what is seen around it, as frames, rows and columns of all that is seen."""
+    if arguments.tile < 0 or arguments.tile_pad < 0:
+        raise UserError(f'-t {arguments.tile} --tile_pad {arguments.tile_pad}: give whole numbers from 0 up.')
+    if arguments.tile == 0:
+        return None, (0, 0, 0)
+    side, overlap = arguments.tile + 2 * arguments.tile_pad, 2 * arguments.tile_pad
+    return (arguments.window, side, side), (0, overlap, overlap)
+
+
+def _weights(arguments: argparse.Namespace) -> Path:
+    """The file that is meant: named, or the first of our own choice that is on the disk."""
+    from gsm_plugin.inference.loading import FOLDER, find_file
+
+    if arguments.weights or arguments.name:
+        return find_file(arguments.weights or arguments.name, FOLDER)[1]
+    from gsm_plugin.weights.known_files import find_weights
 
     for name in _OWN_CHOICE:
-        if (DEFAULT_FOLDER / find_weights(name).file).is_file():
-            return name
+        path = FOLDER / find_weights(name).file
+        if path.is_file():
+            return path
     raise UserError(
-        'no weights are named, and none are in experiments/pretrained_models; run basicsr weights get basicvsr-reds, '
-        'or give -w FILE.'
+        f'no weights are named, and none are in {FOLDER}; run basicsr weights get basicvsr-reds, or give -w FILE.'
     )

@@ -89,12 +89,13 @@ def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
     plan(request, facts, treatment, None)
     found = survey(reading, request.cuts, watcher.reading)
     if isinstance(reading, Reading):
-        reading = replace(reading, carefully=found.carefully)
+        # What is damaged has to be decoded as it was the first time.
+        reading = replace(reading, carefully=bool(found.faults))
     segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames))
     treatment, output, notes = plan(request, facts, treatment, found)
     if facts.transparent:
         notes = (*notes, 'opacity is not enlarged; it stays behind')
-    notes = (*(f'passed over: {fault}' for fault in found.faults), *notes)
+    notes = (*found.faults, *notes)
     settings = _settings(request, facts, found, network, output)
     return Job(request, reading, found, segments, treatment, output, settings, notes)
 
@@ -179,7 +180,7 @@ def _settings(
     fixed = {
         'input': film_fingerprint(request.source),
         'network': network.name,
-        'weights': getattr(network, 'fingerprint', ''),
+        'weights': request.network,
         'precision': str(network.precision),
         'device': str(network.device).partition(':')[0],
         'output': output.describe(),

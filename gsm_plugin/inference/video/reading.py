@@ -14,10 +14,6 @@ from gsm_plugin.inference.video.opening import opened, planar_format, reason, vi
 _RUN_UP = 2.0
 
 
-class DoubtfulError(Exception):
-    """Decoding by several threads lost something; one thread tells what and where."""
-
-
 @dataclass(frozen=True)
 class Reading:
     """How a film is read.
@@ -46,7 +42,6 @@ class Reading:
 
         Raises:
             UserError: A frame cannot be decoded and is not to be left out, or the frames change their size or format.
-            DoubtfulError: Something was lost that reading carefully finds.
         """
         facts, last = self.facts, None
         first, stop = self._range()
@@ -94,14 +89,10 @@ class Reading:
             for frame in frames:
                 number, last = number + 1, frame
                 yield frame
-        if number < taken and not self.carefully:
-            raise DoubtfulError
         if self.end is None and self.start <= _RUN_UP and _is_cut_off(stream, taken, last):
             self._hear(f'of {stream.frames} frames that its header promises, {number} are there', on_fault)
 
     def _hear(self, fault: str, on_fault: Callable[[str], None]) -> None:
-        if not self.carefully:
-            raise DoubtfulError
         if not self.salvage:
             raise UserError(
                 f'{self.facts.path} is damaged or cut off: {fault}; get it again, or give --salvage to take the '

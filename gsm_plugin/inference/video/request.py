@@ -35,6 +35,7 @@ class Request:
         beside: Whether the input stands beside the output.
         restart: Whether what an interrupted run left is thrown away.
         overwrite: Whether an output that is there is replaced.
+        network: Fingerprint of the weights, and how they are used.
     """
 
     source: Path
@@ -55,6 +56,7 @@ class Request:
     beside: bool = False
     restart: bool = False
     overwrite: bool = False
+    network: str = ''
 
     @property
     def makes_film(self) -> bool:

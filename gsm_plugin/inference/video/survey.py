@@ -1,19 +1,22 @@
 """The first reading of a film: how many frames it has and when, where its scenes are, what is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
+from av.logging import Capture
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.colour import to_rgb
 from gsm_plugin.inference.video.facts import Picture
 from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.layout import Layout
-from gsm_plugin.inference.video.reading import DoubtfulError, Reading
+from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.scenes import DEFAULT_THRESHOLD, DETECTOR, CutFinder, between, read_cuts
 
 _WIDTH = 256
@@ -50,15 +53,13 @@ class Survey:
         stamps: Time stamps of the frames.
         last_duration: Duration of the last frame.
         scenes: First frame of each scene and the frame after its last.
-        faults: A sentence for everything that could not be decoded.
-        carefully: Whether the film had to be read carefully; see `Reading`.
+        faults: A sentence for what could not be decoded, and for what FFmpeg complained of.
     """
 
     stamps: tuple[int, ...]
     last_duration: int
     scenes: tuple[tuple[int, int], ...]
     faults: tuple[str, ...] = ()
-    carefully: bool = False
 
     def durations(self) -> dict[int, int]:
         """Duration of each frame by its time stamp: until the next one."""
@@ -77,32 +78,41 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     Raises:
         UserError: It has no frame in the wanted part, or reading fails.
     """
-    if isinstance(reading, Reading) and reading.salvage:
+    if isinstance(reading, Reading):
         reading = replace(reading, carefully=True)
-    try:
-        return _survey(reading, cuts, on_frame)
-    except DoubtfulError:
-        return _survey(replace(reading, carefully=True), cuts, on_frame)
-
-
-def _survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int], None] | None) -> Survey:
     facts, finder = reading.facts, CutFinder(cuts.threshold)
     stamps, faults, last = [], [], None
     search = not cuts.never and cuts.listed is None
-    for picture in reading.pictures(faults.append):
-        stamps.append(picture.pts)
-        last = picture
-        if search:
-            finder.add(_small(picture, facts.layout))
-        if on_frame is not None:
-            on_frame(len(stamps))
+    with _complaints() as complaints:
+        for picture in reading.pictures(faults.append):
+            stamps.append(picture.pts)
+            last = picture
+            if search:
+                finder.add(_small(picture, facts.layout))
+            if on_frame is not None:
+                on_frame(len(stamps))
     if last is None:
         part = f' from {reading.start:g} s on' if reading.start else ''
         raise UserError(f'{facts.path} has no frames{part}; correct the wanted part, or get it again.')
+    faults += complaints
     usual = max(1, round(1 / (facts.rate * facts.time_base)))
     scenes = finder.scenes() if search else between(_listed(reading, cuts, stamps), len(stamps))
-    carefully = isinstance(reading, Reading) and reading.carefully
-    return Survey(tuple(stamps), last.duration or usual, tuple(scenes), tuple(faults), carefully)
+    return Survey(tuple(stamps), last.duration or usual, tuple(scenes), tuple(faults))
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What FFmpeg complains of in this thread, such as damage that it conceals; filled at the end."""
+    said: list[str] = []
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with Capture() as lines:
+            yield said
+    finally:
+        av.logging.set_level(None)
+    texts = [f'{name}: {text.strip()}' for _, name, text in lines]
+    more = f' ({len(texts)} such messages)' if len(texts) > 1 else ''
+    said += [f'FFmpeg complains, so look at the output: {text}{more}' for text in texts[:1]]
 
 
 def _listed(reading: Reading | FolderReading, cuts: Cuts, stamps: list[int]) -> list[int]:

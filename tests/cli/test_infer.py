@@ -1,0 +1,197 @@
+import json
+import shutil
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from gsm_plugin.cli.main import main
+from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video.opening import learn
+from tests.inference.video.films import Nearest, make_film, read_film, scene
+
+QUICK = ['--preset', 'ultrafast']
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A file that stands for weights of a network that repeats pixels."""
+    monkeypatch.setattr(Restorer, 'load', classmethod(lambda cls, *arguments, **how: Nearest(2)))
+    path = tmp_path / 'weights.pth'
+    path.write_bytes(b'weights')
+    return ['-w', str(path)]
+
+
+@pytest.fixture
+def films(tmp_path):
+    folder = tmp_path / 'films'
+    folder.mkdir()
+    for name, seed in (('a', 1), ('b', 2)):
+        make_film(folder / f'{name}.mp4', scene(6, seed=seed), codec='libx264')
+    return folder
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as ended:
+        main(['infer', *map(str, words)])
+    return ended.value.code
+
+
+def test_a_film_becomes_a_larger_film(films, weights, tmp_path, capsys):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, *QUICK) == 0
+    facts = learn(tmp_path / 'out.mp4')
+    assert (facts.height, facts.width) == (96, 128)
+    said = capsys.readouterr().out
+    assert 'nearest, x2, fp32' in said
+    assert 'AdaptiveDetector of PySceneDetect, threshold 3' in said
+    assert '6 frames' in said
+    assert 'peak: host' in said
+
+
+def test_a_broken_film_stops_no_other_and_the_status_says_so(films, weights, tmp_path, capsys):
+    (films / 'broken.mp4').write_bytes((films / 'a.mp4').read_bytes()[:200])
+    assert run('-i', films / '*.mp4', '-o', tmp_path / 'out', *weights, *QUICK) == 1
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['a_x2.mp4', 'b_x2.mp4']
+    rows = capsys.readouterr().out.splitlines()[-3:]
+    assert [row.split()[1] for row in rows] == ['done', 'done', 'failed']
+    assert 'no film that can be read' in rows[2]
+    assert run('-i', films / 'a.mp4', films / 'b.mp4', '-o', tmp_path / 'out', '--overwrite', *weights, *QUICK) == 0
+
+
+def test_a_folder_of_films_and_real_esrgans_letters(films, weights, tmp_path):
+    letters = ['--suffix', 'large', '-s', '3', '-t', '0', '--tile_pad', '10']
+    assert run('-i', films, '-o', tmp_path / 'out', *letters, *weights, *QUICK) == 0
+    assert learn(tmp_path / 'out' / 'b_large.mp4').width == 192
+
+
+def test_fps_makes_a_film_of_images_and_another_speed_of_a_film(films, weights, tmp_path):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'images', '--ext', 'png', *weights) == 0
+    assert run('-i', tmp_path / 'images', '-o', tmp_path / 'film.mp4', '--fps', '30000/1001', *weights, *QUICK) == 0
+    assert float(learn(tmp_path / 'film.mp4').rate) == pytest.approx(30000 / 1001)
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'slow.mp4', '--fps', '5', *weights, *QUICK) == 0
+    pictures, facts = read_film(tmp_path / 'slow.mp4'), learn(tmp_path / 'slow.mp4')
+    assert [picture.pts * facts.time_base for picture in pictures] == [Fraction(i, 5) for i in range(6)]
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(films, weights, tmp_path, capsys):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--dry-run', *weights) == 0
+    assert 'windows: 1' in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['films', 'weights.pth']
+
+
+def test_lines_of_json_tell_progress(films, weights, tmp_path, capsys):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--json', *weights, *QUICK) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    last = [line for line in lines if line['event'] == 'progress'][-1]
+    assert last['frames'] == last['total'] == 6
+    assert last['host_mib'] > 0
+
+
+def test_a_preview_takes_a_part(films, weights, tmp_path):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--preview', '0.08s@0.04', *weights, *QUICK) == 0
+    assert len(read_film(tmp_path / 'out.mp4')) == 2
+
+
+@pytest.mark.parametrize(
+    'words, sentence',
+    [
+        (['-i', 'missing.mp4'], 'missing.mp4 is missing'),
+        (['--fps', 'fast'], "--fps is 'fast'"),
+        (['--start', '5', '--end', '2'], '--end 2 is not after'),
+        (['--start', '99'], 'is after the end'),
+        (['--preview', 'all'], "--preview is 'all'"),
+        (['-s', '99'], '-s is 99'),
+        (['--codec', 'h265'], 'no encoder h265'),
+        (['--encoder-option', 'speed=9'], 'no option speed'),
+        (['--encoder-option', 'speed'], 'write NAME=VALUE'),
+        (['--preset', 'sluggish'], 'does not encode'),
+        (['--pix-fmt', 'nv21'], 'pixel format nv21'),
+        (['--cuts', 'missing.txt'], 'list of cuts missing.txt'),
+        (['--window', '0'], '--window is 0'),
+        (['-o', 'out.xyz'], 'ends in .xyz'),
+        (['-o', 'out.png'], 'is the name of an image'),
+        (['-o', 'out.webm', '--codec', 'libx264'], '.webm cannot hold'),
+        (['-t', '-1'], '-t -1'),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence_and_writes_nothing(
+    films, weights, tmp_path, capsys, monkeypatch, words, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    flags = [] if '-i' in words else ['-i', films / 'a.mp4']
+    places = [] if '-o' in words else ['-o', 'out.mp4']
+    assert run(*flags, *places, *weights, *words) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith('basicsr: ')
+    assert sentence in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['films', 'weights.pth']
+
+
+def odd_films(folder, good):
+    """Files that a tool for films meets, and what is said of them."""
+    content = good.read_bytes()
+    (folder / 'empty.mp4').write_bytes(b'')
+    (folder / 'text.mp4').write_text('This is no film.')
+    (folder / 'head.mp4').write_bytes(content[:300])
+    with av.open(str(folder / 'sound.mp4'), 'w') as target:
+        sound = target.add_stream('aac', rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), 'fltp', 'stereo')
+        frame.sample_rate = 44100
+        target.mux(sound.encode(frame))
+        target.mux(sound.encode(None))
+    make_film(folder / 'cut.mkv', scene(40))
+    whole = (folder / 'cut.mkv').read_bytes()
+    place = len(whole) // 2
+    (folder / 'hole.mkv').write_bytes(whole[:place] + bytes(4000) + whole[place + 4000 :])
+    make_film(folder / 'long.mp4', scene(40), codec='libx264', container_options={'movflags': '+faststart'})
+    content = (folder / 'long.mp4').read_bytes()
+    (folder / 'short.mp4').write_bytes(content[: len(content) * 3 // 4])
+    parts = [make_film(folder / f'{n}.ts', scene(5, 48, 64 * n), codec='libx264') for n in (1, 2)]
+    (folder / 'sizes.ts').write_bytes(b''.join(part.read_bytes() for part in parts))
+    return {
+        'empty.mp4': 'no film that can be read',
+        'text.mp4': 'no film that can be read',
+        'head.mp4': 'no film that can be read',
+        'sound.mp4': 'no video stream (audio)',
+        'short.mp4': 'damaged or cut off: after',
+        'sizes.ts': 'changes its size',
+    }
+
+
+def test_odd_films_are_refused_in_one_sentence(films, weights, tmp_path, capsys):
+    folder = tmp_path / 'odd'
+    folder.mkdir()
+    for name, sentence in odd_films(folder, films / 'a.mp4').items():
+        assert run('-i', folder / name, '-o', tmp_path / 'out.mp4', *weights) == 2, name
+        assert sentence in capsys.readouterr().err, name
+        assert not list(tmp_path.glob('out.mp4*'))
+    assert run('-i', folder / 'short.mp4', '-o', tmp_path / 'out.mp4', '--salvage', *weights, *QUICK) == 0
+    assert 10 < len(read_film(tmp_path / 'out.mp4')) < 40
+    capsys.readouterr()
+    assert run('-i', folder / 'hole.mkv', '-o', tmp_path / 'hole.mp4', *weights, *QUICK) == 0
+    assert 'FFmpeg complains' in capsys.readouterr().out
+
+
+def test_odd_folders_of_images_are_refused_in_one_sentence(films, weights, tmp_path, capsys):
+    import cv2
+
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    assert run('-i', folder, '-o', tmp_path / 'out', *weights) == 2
+    assert 'neither images nor films' in capsys.readouterr().err
+    cv2.imwrite(str(folder / '1.png'), np.zeros((20, 30, 3), np.uint8))
+    for name, image, sentence in (
+        ('2.png', np.zeros((20, 31, 3), np.uint8), 'images of one size'),
+        ('2.png', np.zeros((20, 30, 3), np.uint16), 'images of one depth'),
+        ('1.jpg', np.zeros((20, 30, 3), np.uint8), 'more than one image called 1'),
+    ):
+        cv2.imwrite(str(folder / name), image)
+        assert run('-i', folder, '-o', tmp_path / 'out', *weights) == 2
+        assert sentence in capsys.readouterr().err
+        (folder / name).unlink()
+    (folder / '2.png').write_bytes((folder / '1.png').read_bytes()[:40])
+    assert run('-i', folder, '-o', tmp_path / 'out', *weights) == 2
+    assert '2.png is damaged' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+    shutil.rmtree(folder)
