@@ -1,23 +1,29 @@
 """Gather-Scatter Mamba and what a video super-resolution user needs around it, as a guest of BasicSR."""
 
-import importlib
 import os
 import sys
 from types import ModuleType
 
 from gsm_plugin import compat
+from gsm_plugin.compat.lazy import lazily
 
 __version__ = '0.1.0'
 
 compat.install()
 
-_LAZY = {
-    'BiMamba': 'gsm_plugin.layers.bimamba',
-    'GSMamba': 'gsm_plugin.archs.gsm_arch',
-    'GatherScatterBlock': 'gsm_plugin.layers.gather_scatter',
-    'Restorer': 'gsm_plugin.inference.restorer',
-    'VRT': 'gsm_plugin.archs.vrt_arch',
-}
+__getattr__, __dir__ = lazily(
+    globals(),
+    {
+        'BiMamba': 'gsm_plugin.layers.bimamba',
+        'GSMamba': 'gsm_plugin.archs.gsm_arch',
+        'GatherScatterBlock': 'gsm_plugin.layers.gather_scatter',
+        'Restorer': 'gsm_plugin.inference.restorer',
+        'VRT': 'gsm_plugin.archs.vrt_arch',
+        'bidirectional_scan': 'gsm_plugin.ops',
+        'flow_warp': 'gsm_plugin.ops',
+        'selective_scan': 'gsm_plugin.ops',
+    },
+)
 
 
 def register() -> None:
@@ -65,19 +71,6 @@ def _run_script(root: str | None, is_train: bool) -> None:
     from gsm_plugin.engine.pipelines import run_script
 
     run_script(os.getcwd() if root is None else root, is_train)
-
-
-def __getattr__(name: str) -> object:
-    """What is imported when it is first asked for, so that `import gsm_plugin` stays light."""
-    if name not in _LAZY:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
 
 
 class _Package(ModuleType):

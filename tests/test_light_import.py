@@ -27,3 +27,22 @@ def test_the_ops_pull_pytorch_alone():
     modules = modules_after('import gsm_plugin.ops')
     assert 'torch' in modules
     assert not modules & set(HEAVY)
+
+
+def test_the_restorer_pulls_no_basicsr_before_it_loads():
+    modules = modules_after('from gsm_plugin import Restorer')
+    assert 'torch' in modules
+    assert not modules & set(HEAVY)
+
+
+def test_what_packages_offer_is_there():
+    modules_after(
+        'import gsm_plugin\n'
+        'from gsm_plugin import archs, layers, ops\n'
+        'for package in (gsm_plugin, archs, layers):\n'
+        '    assert all(getattr(package, name) is not None for name in dir(package))\n'
+        'assert gsm_plugin.GSMamba is archs.GSMamba and gsm_plugin.BiMamba is layers.BiMamba\n'
+        'assert gsm_plugin.GatherScatterBlock is layers.GatherScatterBlock\n'
+        'for name in ("bidirectional_scan", "flow_warp", "selective_scan"):\n'
+        '    assert getattr(gsm_plugin, name) is getattr(ops, name)'
+    )

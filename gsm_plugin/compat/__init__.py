@@ -11,6 +11,7 @@ from gsm_plugin.compat import (
     distutils_version,
     finite_images,
     finite_psnr,
+    flow_warp_grid,
     joining_processes,
     jpeg_quality,
     one_decoder,
@@ -36,7 +37,7 @@ _STAND_INS = {
 }
 
 _MENDS = {
-    'basicsr.archs.arch_util': (repeatable_flow_warp.mend,),
+    'basicsr.archs.arch_util': (flow_warp_grid.mend, repeatable_flow_warp.mend),
     'basicsr.data': (bad_samples.mend_builder,),
     'basicsr.archs.basicvsrpp_arch': (basicvsrpp_anywhere.mend,),
     'basicsr.data.data_util': (one_decoder.mend_sequences, text_lists.mend),
