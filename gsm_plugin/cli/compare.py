@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument(
         '--degradation', default='bi', metavar='KIND', help='bi, bd, or bd-duf: how LQ frames are made (default: bi)'
     )
-    command.add_argument('--scale', type=int, default=4, help='enlargement of the networks (default: 4)')
+    command.add_argument('--scale', type=int, metavar='N', help='enlargement (default: that of the networks)')
     command.add_argument('--frames', type=int, metavar='N', help='take the first N frames of each clip')
     command.add_argument(
         '--shrink', type=int, default=1, metavar='N', help='first make the ground truth N times smaller, by area'
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
     from gsm_plugin.compat import UserError
 
-    for name in ('frames', 'shrink'):
+    for name in ('scale', 'frames', 'shrink'):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f'--{name} is {value}; give a whole number from 1 up.')

@@ -175,9 +175,13 @@ def _from_video(arguments: argparse.Namespace) -> None:
         print(f'{clip.name}: frames {clip.start} to {clip.stop - 1} of {clip.video}')
     for video, (decoded, announced) in made.cut_videos.items():
         print(f'{video} announces {announced} frames but has {decoded} that can be decoded; get it again if it is cut.')
+    for sentence in made.losses:
+        print(sentence)
     held_out = [clip.name for clip in made.clips if clip.name in REDS_HELD_OUT['REDS4']]
     if held_out:
         print(f'With val_partition: REDS4, the REDS sets of BasicSR do not train on {" ".join(held_out)}.')
+    if made.left_out:
+        raise SystemExit(1)
 
 
 def _add_degrade(actions: argparse._SubParsersAction) -> None:
@@ -198,4 +202,5 @@ def _degrade(arguments: argparse.Namespace) -> None:
     from gsm_plugin.data.tools.degrading import degrade_clips
 
     place, how = (arguments.source, arguments.out), (arguments.kind, arguments.scale, arguments.with_gt)
-    print(f'{arguments.out}: {degrade_clips(*place, *how, workers=arguments.workers)} frames')
+    count = degrade_clips(*place, *how, workers=arguments.workers)
+    print(f'{arguments.out}: {count} frames')

@@ -1,18 +1,19 @@
 """Compares networks on any clips, without a protocol: degrade, run, score, time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.data.degradations import check_degradation
 from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
-from gsm_plugin.engine.scoring.choices import parse_choices
+from gsm_plugin.engine.scoring.choices import Choice, fit_to_scale, parse_choices
 from gsm_plugin.engine.scoring.clips import ReducedClipSet, Reduction, names_of
 from gsm_plugin.engine.scoring.measures import open_measures
 from gsm_plugin.engine.scoring.running import Task
 from gsm_plugin.evaluation.leaderboard_table import comparison_cells, measures_of, to_markdown
 from gsm_plugin.evaluation.measures import describe
-from gsm_plugin.evaluation.records import as_read
+from gsm_plugin.evaluation.records import as_read, read_record
 from gsm_plugin.evaluation.report.charts import Point
 from gsm_plugin.evaluation.report.page import Page, render
 
@@ -53,14 +54,18 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     Raises:
         UserError: A name, file or value is wrong; nothing has been run then.
     """
-    reduction = wanted.reduction
-    check_degradation(reduction.degradation, reduction.scale)
-    choices = parse_choices(wanted.networks, 'REDS BI' if reduction.degradation == 'bi' else 'Vimeo-90K BD')
+    # all of them are defined for 4
+    check_degradation(wanted.reduction.degradation, wanted.reduction.scale or 4)
+    choices = parse_choices(wanted.networks, 'REDS BI' if wanted.reduction.degradation == 'bi' else 'Vimeo-90K BD')
+    choices, scale = fit_to_scale(choices, wanted.reduction.scale, f'--scale is {wanted.reduction.scale}')
+    reduction = replace(wanted.reduction, scale=scale)
+    check_degradation(reduction.degradation, scale)
     clips = ReducedClipSet(wanted.place, reduction)
     names = names_of(clips, wanted.clips)
     common = {'crop_border': 0, 'test_y_channel': wanted.channel == 'y'}
     metrics = {name: {'type': f'calculate_{name}', **common} for name in ('psnr', 'ssim')}
     protocol = {
+        'place': str(wanted.place.expanduser().resolve()),
         'degradation': reduction.degradation,
         'scale': reduction.scale,
         'frames': reduction.frames,
@@ -68,7 +73,8 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
         'channel': wanted.channel,
     }
     task = Task(clips, names, metrics, open_measures(wanted.metrics, clips, names), as_read(protocol))
-    records, pictures = run_networks(task, choices, reduction.scale, wanted.out, say)
+    _refuse_other_results(wanted.out, task, choices)
+    records, pictures = run_networks(task, choices, scale, wanted.out, say)
     # The files keep clips of earlier comparisons.
     records = [record.only(names) for record in records]
     header, cells = comparison_cells(records)
@@ -78,7 +84,7 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     points = [Point(record.network, record.speed()[0], record.mean('psnr'), measured=True) for record in records]
     page = Page(
         f'Comparison on {wanted.place.resolve().name}',
-        ' '.join(filter(None, [_describe(wanted), describe(measures_of(records)), *notes])),
+        ' '.join(filter(None, [_describe(wanted.channel, reduction), describe(measures_of(records)), *notes])),
         header,
         cells,
         points,
@@ -91,9 +97,24 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     return table
 
 
-def _describe(wanted: Comparison) -> str:
-    reduction = wanted.reduction
-    channel = {'rgb': 'RGB', 'y': 'the Y channel'}[wanted.channel]
+def _refuse_other_results(out: Path, task: Task, choices: Sequence[Choice]) -> None:
+    """Refuses a folder whose results would be lost: of other clips, of another reduction, or of other weights."""
+    for path in sorted(out.glob('*.json')):
+        found = read_record(path)
+        different = [key for key in task.protocol if found.protocol.get(key) != task.protocol[key]]
+        own = [choice for choice in choices if choice.label == path.stem]
+        if different:
+            key = different[0]
+            what = f'another comparison ({key} is {found.protocol.get(key)} there, and {task.protocol[key]} here)'
+        elif own and own[0].settings() != found.settings:
+            what = f'a comparison of {path.stem} with other weights or settings'
+        else:
+            continue
+        raise UserError(f'{out} has the results of {what}; name another folder by --out, or remove that one.')
+
+
+def _describe(channel: str, reduction: Reduction) -> str:
+    channel = {'rgb': 'RGB', 'y': 'the Y channel'}[channel]
     shrunk = f', made {reduction.shrink} times smaller by area before' if reduction.shrink > 1 else ''
     return (
         f'PSNR and SSIM on {channel} of 8-bit frames, no border cut, every frame; mean over frames, then over clips. '

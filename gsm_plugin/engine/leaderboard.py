@@ -7,7 +7,7 @@ from pathlib import Path
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.leaderboard_data import open_leaderboard
 from gsm_plugin.engine.scoring.board import galleries_of, run_networks, write_text
-from gsm_plugin.engine.scoring.choices import Choice, parse_choices
+from gsm_plugin.engine.scoring.choices import Choice, fit_to_scale, parse_choices
 from gsm_plugin.engine.scoring.clips import names_of
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.engine.scoring.measures import open_measures
@@ -102,6 +102,7 @@ def _run(
     protocol = wanted.protocol
     training = 'REDS BI' if protocol.trained_on == 'REDS' else f'Vimeo-90K {wanted.degradation.upper()}'
     choices = parse_choices(wanted.networks, training, protocol.name)
+    choices, _ = fit_to_scale(choices, _SCALE, f'leaderboards are of scale {_SCALE}')
     if protocol.flip_seq:
         choices = [_flipped(choice) for choice in choices]
     clips = open_leaderboard(protocol, wanted.degradation, wanted.datasets, wanted.partial)

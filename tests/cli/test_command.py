@@ -205,3 +205,17 @@ def test_a_bug_in_an_import_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(command, '_run', fail)
     with pytest.raises(ImportError):
         command.main(['train', '-opt', 'a.yml'])
+
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [({}, '1000'), ({'GOMP_SPINCOUNT': '5'}, '5'), ({'OMP_WAIT_POLICY': 'active'}, None)],
+)
+def test_threads_sleep_while_they_wait_unless_the_user_wants_it_otherwise(given, expected, seen, monkeypatch):
+    for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    command.main(['test', '-opt', 'a.yml'])
+    assert os.environ.get('GOMP_SPINCOUNT') == expected

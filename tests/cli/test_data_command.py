@@ -85,6 +85,26 @@ def test_clips_come_out_of_videos(clips, capsys):
     assert sorted(path.name for path in (clips / 'clips').iterdir()) == ['000', '001']
 
 
+def test_a_video_of_which_nothing_is_taken_is_named_and_the_status_says_so(clips, capsys):
+    write_video(clips / 'long.avi', [9, 3], (50, 66))
+    write_video(clips / 'short.avi', [4, 5])
+    assert call('from-video', 'short.avi', 'long.avi', '--out', 'clips2', '--min-frames', 6) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        '000: frames 0 to 8 of long.avi',
+        'short.avi is left out: the longest of its 2 shots has 5 frames, less than the 6 of --min-frames.',
+        '3 of 12 frames of long.avi are in no clip: what is left of a shot is below 6 frames.',
+        'Frames of long.avi are cut from 50x66 to 48x64 pixels (--multiple 4).',
+        'With val_partition: REDS4, the REDS sets of BasicSR do not train on 000.',
+    ]
+    assert len(list((clips / 'clips2' / '000').iterdir())) == 9
+
+
+def test_how_many_frames_are_cut_is_told(clips, capsys):
+    write_video(clips / 'odd.avi', [5], (50, 66))
+    assert call('degrade', 'odd.avi', 'x', '--kind', 'bi', '--with-gt') == 0
+    assert '5 of 5 frames were cut from 50x66 to 48x64 pixels, for the scale.' in capsys.readouterr().out
+
+
 def test_frames_are_degraded(clips, capsys):
     assert call('degrade', 'GT', 'BDx4', '--kind', 'bd') == 0
     assert capsys.readouterr().out == 'BDx4: 6 frames\n'

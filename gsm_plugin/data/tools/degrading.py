@@ -1,5 +1,6 @@
 """LQ copies of clips by a named degradation."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import read_file
 from gsm_plugin.data.degradations import check_degradation, degrade
+from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.tools.clip_folders import find_clips
 from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
@@ -20,6 +22,8 @@ from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed,
 
 # Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8 or uint16, BGR.
 Frame = tuple[str, Callable[[], np.ndarray]]
+# Height and width of a frame, before and after it was cut.
+Cut = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,21 @@ class _Job:
     with_gt: bool
     part: Path
 
-    def run(self, frame: Frame) -> None:
-        """Writes the files of a frame that are not there yet."""
+    def run(self, frame: Frame) -> Cut | None:
+        """Writes the files of a frame that are not there yet; what was cut off them, if anything."""
         name, read = frame
         targets = {kind: self.part / kind / name for kind in ('GT', 'LQ')}
         if not self.with_gt:
             targets = {'LQ': self.part / name}
         if all(path.is_file() for path in targets.values()):
-            return
-        gt = self._fit(read(), name)
+            return None
+        image = read()
+        gt = self._fit(image, name)
         images = {'GT': gt, 'LQ': degrade(gt, self.kind, self.scale)}
         for kind, path in targets.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, encode_png(images[kind]))
+        return (image.shape[:2], gt.shape[:2]) if gt.shape != image.shape else None
 
     def _fit(self, image: np.ndarray, name: str) -> np.ndarray:
         fitting = crop_to_multiple(image, self.scale)
@@ -56,7 +62,13 @@ class _Job:
 
 
 def degrade_clips(
-    source: Path, out: Path, kind: str, scale: int = 4, with_gt: bool = False, workers: int | None = None
+    source: Path,
+    out: Path,
+    kind: str,
+    scale: int = 4,
+    with_gt: bool = False,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> int:
     """Makes LQ frames out of GT frames, under the same names, as PNG.
 
@@ -71,6 +83,7 @@ def degrade_clips(
         with_gt: Write `out/GT`, cut on the right and below to a multiple of the scale, beside `out/LQ`. Without it,
             frames that would have to be cut are refused, since LQ would not fit them.
         workers: Number of threads.
+        say: Takes a sentence for what was cut off frames, and for frames of a video that cannot be decoded.
 
     Returns:
         Number of frames.
@@ -88,9 +101,14 @@ def degrade_clips(
     frames = _video_frames(source) if source.is_file() else _folder_frames(files)
     part = part_to_resume(out, fingerprint(f'{kind} {scale} {with_gt}', files))
     done = map_in_order(_Job(kind, scale, with_gt, part).run, frames, workers or default_workers())
-    count = sum(1 for _ in tqdm(done, out.name, total, unit='frame'))
+    cuts = list(tqdm(done, out.name, total, unit='frame'))
     publish_resumed(out)
-    return count
+    for (before, after), count in Counter(filter(None, cuts)).items():
+        sizes = f'from {size_text(before)} to {size_text(after)} pixels'
+        say(f'{count} of {len(cuts)} frames were cut {sizes}, for the scale.')
+    if source.is_file() and total is not None and len(cuts) < total:
+        say(f'{source} announces {total} frames but has {len(cuts)} that can be decoded; get it again if it is cut.')
+    return len(cuts)
 
 
 def _list_images(folder: Path) -> dict[str, Path]:

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.tools.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.shots import cut_shots, find_shots
@@ -39,10 +40,14 @@ class MadeClips:
     Attributes:
         clips: The clips, in order.
         cut_videos: Videos of which fewer frames could be decoded than their header promises: the two numbers.
+        losses: A sentence for every video that is not in the clips with all of its frames and pixels.
+        left_out: Videos of which nothing is in the clips.
     """
 
     clips: list[MadeClip]
     cut_videos: dict[Path, tuple[int, int]]
+    losses: list[str]
+    left_out: list[Path]
 
 
 def make_clips(
@@ -77,15 +82,19 @@ def make_clips(
     if not 1 <= min_frames <= max_frames:
         raise UserError(f'clips of {min_frames} to {max_frames} frames cannot be; take 1 <= min <= max.')
     clips: list[MadeClip] = []
-    cut_videos = {}
+    cut_videos, losses, left_out = {}, [], []
     for video in dict.fromkeys(videos):
         announced = announced_frames(video)
-        shots = find_shots(tqdm(decode_video(video), f'cuts of {video.name}', announced, unit='frame'), threshold)
+        sizes: set[tuple[int, int]] = set()
+        frames = _noting_sizes(decode_video(video), sizes)
+        shots = find_shots(tqdm(frames, f'cuts of {video.name}', announced, unit='frame'), threshold)
         decoded = shots[-1][1] if shots else 0
         if announced is not None and decoded < announced:
             cut_videos[video] = decoded, announced
-        for start, stop in cut_shots(shots, min_frames, max_frames):
-            clips.append(MadeClip(f'{first_number + len(clips):03d}', video, start, stop))
+        kept = cut_shots(shots, min_frames, max_frames)
+        clips += [MadeClip(f'{first_number + len(clips) + i:03d}', video, *span) for i, span in enumerate(kept)]
+        left_out += [] if kept else [video]
+        losses += _describe_losses(video, shots, kept, min_frames, [] if not kept else sorted(sizes), multiple)
     if not clips:
         raise UserError(
             f'no shot of {", ".join(map(str, videos))} has {min_frames} frames; '
@@ -96,7 +105,38 @@ def make_clips(
         written = map_in_order(lambda item: _write(part, *item), frames, workers or default_workers())
         for _ in tqdm(written, out.name, sum(clip.stop - clip.start for clip in clips), unit='frame'):
             pass
-    return MadeClips(clips, cut_videos)
+    return MadeClips(clips, cut_videos, losses, left_out)
+
+
+def _noting_sizes(frames: Iterator[np.ndarray], sizes: set[tuple[int, int]]) -> Iterator[np.ndarray]:
+    for frame in frames:
+        sizes.add(frame.shape[:2])
+        yield frame
+
+
+def _describe_losses(
+    video: Path,
+    shots: list[tuple[int, int]],
+    kept: list[tuple[int, int]],
+    min_frames: int,
+    sizes: list[tuple[int, int]],
+    multiple: int,
+) -> Iterator[str]:
+    every, used = (sum(stop - start for start, stop in spans) for spans in (shots, kept))
+    if not kept:
+        longest = max((stop - start for start, stop in shots), default=0)
+        yield (
+            f'{video} is left out: the longest of its {len(shots)} shots has {longest} frames, less than the '
+            f'{min_frames} of --min-frames.'
+        )
+    elif used < every:
+        lost = f'{every - used} of {every} frames of {video} are in no clip'
+        yield f'{lost}: what is left of a shot is below {min_frames} frames.'
+    for height, width in sizes:
+        if height % multiple or width % multiple:
+            fitting = size_text((height - height % multiple, width - width % multiple))
+            sizes = f'from {size_text((height, width))} to {fitting} pixels'
+            yield f'Frames of {video} are cut {sizes} (--multiple {multiple}).'
 
 
 def _frames_of(clips: list[MadeClip], multiple: int) -> Iterator[tuple[str, int, np.ndarray]]:

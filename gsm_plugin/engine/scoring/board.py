@@ -3,17 +3,21 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.engine.scoring.choices import Choice, build
 from gsm_plugin.engine.scoring.pictures import Pictures, profile_of
-from gsm_plugin.engine.scoring.running import Task, run_task
+from gsm_plugin.engine.scoring.running import Task, least_frames, run_task
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.whole_files import write_whole
 
 _PICTURED_CLIPS = 4
+# Side of the frames by which it is seen what a network enlarges by; BasicVSR needs as many.
+_PROBE = 64
 
 
 def run_networks(
@@ -34,7 +38,10 @@ def run_networks(
     Raises:
         UserError: A network cannot be built, or a clip cannot be read.
     """
-    models = [_on_cpu(build(choice, scale, task.metrics)) for choice in choices]
+    for choice in choices:
+        if choice.has_random_weights():
+            say(f'{choice.label} has random weights: its option file names none (path:pretrain_network_g).')
+    models = [_on_cpu(_build_checked(task, choice, scale)) for choice in choices]
     pictures = Pictures(out / 'pictures', task.names[:_PICTURED_CLIPS])
     total = len(choices) * sum(task.clips.lengths[name] for name in task.names)
     records = []
@@ -48,6 +55,24 @@ def run_networks(
                 say(f'{choice.label}: results of {reused} of {len(task.names)} clips are those of {out}.')
             records.append(record)
     return records, pictures
+
+
+def _build_checked(task: Task, choice: Choice, scale: int) -> GSMModel:
+    """Builds a network, and refuses one that would fail on the first of the clips."""
+    model = build(choice, scale, task.metrics)
+    least = least_frames(choice, model)
+    for name in () if task.center_frame_only else task.names:
+        frames = task.clips.lengths[name]
+        if frames < least:
+            raise UserError(f'{choice.label} needs {least} frames, but clip {name} has {frames}; leave it out.')
+    if choice.enlarges_by() is None and choice.network_g['type'] != 'Bicubic':
+        side = model.restore(torch.rand(1, max(least, 2), 3, _PROBE, _PROBE)).shape[-1]
+        if side != scale * _PROBE:
+            raise UserError(
+                f'{choice.label} makes {side} pixels of {_PROBE}, but the scale is {scale}; take its own scale, or '
+                f'another network.'
+            )
+    return model
 
 
 def _on_cpu(model: GSMModel) -> GSMModel:

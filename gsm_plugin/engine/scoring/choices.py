@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.engine.options.names import is_known
 from gsm_plugin.engine.options.nearest import nearest
 from gsm_plugin.engine.options.reading import read_options
+from gsm_plugin.engine.options.together import enlargement
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.evaluation.records import as_read
 from gsm_plugin.models.gsm_model import GSMModel
@@ -36,6 +37,8 @@ class Choice:
         weights: File of weights; None for a network without any.
         param_key: Which weights of the file; None takes the averaged ones, or those that are there.
         lengths: See `KnownNetwork`.
+        file: The option file that it comes from; None for a known network.
+        scale: The enlargement that the option file states, if any.
     """
 
     label: str
@@ -44,6 +47,21 @@ class Choice:
     weights: Path | None
     param_key: str | None
     lengths: tuple[int, ...]
+    file: str | None = None
+    scale: int | None = None
+
+    def enlarges_by(self) -> int | None:
+        """The enlargement, as far as the network's arguments or the option file tell; None for what fits any."""
+        if self.label == 'bicubic' and self.file is None:
+            return None
+        kind = self.network_g.get('type')
+        known = isinstance(kind, str) and is_known(ARCH_REGISTRY, kind)
+        factor = enlargement(self.network_g)[0] if known else None
+        return self.scale if factor is None else factor
+
+    def has_random_weights(self) -> bool:
+        """Whether there are weights that come from no file."""
+        return self.weights is None and self.network_g.get('type') != 'Bicubic'
 
     def least_frames(self) -> int:
         """The shortest clip that the network takes."""
@@ -84,6 +102,39 @@ def parse_choices(texts: Sequence[str], training: str, protocol: str | None = No
     return choices
 
 
+def fit_to_scale(choices: Sequence[Choice], scale: int | None, where: str) -> tuple[list[Choice], int]:
+    """Makes sure that networks enlarge alike, and lets the known bicubic do so too.
+
+    Args:
+        choices: The networks.
+        scale: What they are to enlarge by; None takes what the first one says, and 4 where none says anything.
+        where: What states that scale, for the text.
+
+    Returns:
+        The choices and the scale.
+
+    Raises:
+        UserError: Two of them differ, or one differs from `scale`.
+    """
+    for choice in choices:
+        factor = choice.enlarges_by()
+        if scale is None and factor is not None:
+            scale, where = factor, f'{choice.label} by {factor}'
+        elif factor not in (None, scale):
+            raise UserError(
+                f'{choice.label} enlarges by {factor}, but {where}; compare networks of one scale, or name an option '
+                f'file of a network for it by LABEL=OPTIONS.yml.'
+            )
+    scale = scale or 4
+    fitted = [
+        replace(choice, network_g={**choice.network_g, 'upscale': scale})
+        if choice.label == 'bicubic' and choice.file is None
+        else choice
+        for choice in choices
+    ]
+    return fitted, scale
+
+
 def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
     """Builds a network with its weights, as `basicsr test` does.
 
@@ -114,12 +165,24 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
         # It would print every layer of each network.
         logger.setLevel(logging.ERROR)
         return GSMModel(opt)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(_in_words_of_the_command(choice, str(error))) from error
     except (TypeError, ValueError) as error:
         raise UserError(f'{choice.label}: {str(error).rstrip(".")}; correct network_g.') from error
     finally:
         logger.setLevel(level)
+
+
+def _in_words_of_the_command(choice: Choice, text: str) -> str:
+    """What is wrong with a network, without advice on keys of an option file where there is none."""
+    if choice.file is not None:
+        return f'{choice.file}: {text}'
+    if choice.weights is None:
+        return f'{choice.label}: {text}'
+    return (
+        f'{choice.label}={choice.weights}: {text.partition("; ")[0].rstrip(".")}; {choice.label} is the network as it '
+        f'was published, so give weights of it, or the option file of yours by LABEL=OPTIONS.yml.'
+    )
 
 
 def _choice(word: str, training: str, protocol: str | None) -> Choice:
@@ -152,7 +215,9 @@ def _from_options(label: str, file: str) -> Choice:
     known = {entry.options['type']: entry for entry in KNOWN_NETWORKS.values()}.get(network_g.get('type'))
     lengths = (run['window'],) if 'window' in run else known.lengths if known else (2, 3)
     file_of_weights = None if weights is None else Path(weights).expanduser()
-    return Choice(label, dict(network_g), run, file_of_weights, path.get('param_key_g'), lengths)
+    scale = options.get('scale')
+    scale = scale if type(scale) is int else None
+    return Choice(label, dict(network_g), run, file_of_weights, path.get('param_key_g'), lengths, file, scale)
 
 
 def _default_weights(label: str, training: str) -> Path | None:

@@ -73,13 +73,13 @@ class Reduction:
 
     Attributes:
         degradation: A key of `DEGRADATIONS`.
-        scale: Factor between both.
+        scale: Factor between both; None until the networks have been looked at.
         frames: The first so many of each clip are taken; None takes all.
         shrink: Whole factor by which the ground truth itself is made smaller before, by area.
     """
 
     degradation: str
-    scale: int = 4
+    scale: int | None = 4
     frames: int | None = None
     shrink: int = 1
 

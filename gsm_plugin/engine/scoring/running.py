@@ -151,7 +151,7 @@ def _warm_up(model: GSMModel, clip: Clip) -> None:
 
 
 def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[ClipResult, list[np.ndarray]]:
-    least = max(choice.least_frames(), getattr(model.get_bare_model(model.net_g), 'least_frames', 1))
+    least = least_frames(choice, model)
     if len(clip.lq) < least:
         raise UserError(
             f'{choice.label} needs {least} frames, but clip {clip.folder} has {len(clip.lq)}; leave it out.'
@@ -171,6 +171,11 @@ def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[Cli
     values |= task.perceptual.score(images, gts, task.metrics['psnr']['crop_border'], model.device)
     result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, data='')
     return result, images
+
+
+def least_frames(choice: Choice, model: GSMModel) -> int:
+    """The shortest clip that a network takes."""
+    return max(choice.least_frames(), getattr(model.get_bare_model(model.net_g), 'least_frames', 1))
 
 
 def gt_images(clip: Clip) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from gsm_plugin.cli import main as command
 from gsm_plugin.data.bicubic import resize_bicubic
@@ -134,7 +135,8 @@ def test_videos_and_smaller_ground_truth(tmp_path, capsys):
     record = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())
     assert record['lq_size'] == [12, 16]
     assert len(record['clips']['film']['frames']) == 3
-    assert record['protocol'] == {'degradation': 'bi', 'scale': 4, 'frames': 3, 'shrink': 2, 'channel': 'y'}
+    reduction = {'degradation': 'bi', 'scale': 4, 'frames': 3, 'shrink': 2}
+    assert record['protocol'] == {'place': str(video), **reduction, 'channel': 'y'}
 
 
 def test_cost_and_provenance_are_in_the_record(tmp_path):
@@ -163,14 +165,71 @@ def test_a_clip_whose_files_have_changed_is_run_again(tmp_path):
     assert values[0][1] != values[1][1]
 
 
-def test_the_table_is_of_this_comparison_alone(tmp_path):
+def test_the_table_is_of_the_wanted_clips_alone(tmp_path):
     for name in ('first', 'second'):
-        place = write_frames(tmp_path / name, moving_frames(2))
-        run(place, tmp_path / 'out', '--networks', 'bicubic')
+        write_frames(tmp_path / 'clips' / name, moving_frames(2))
+    for name in ('first', 'second'):
+        run(tmp_path / 'clips', tmp_path / 'out', '--networks', 'bicubic', '--clips', name)
     header = (tmp_path / 'out' / 'table.md').read_text().splitlines()[0]
     assert 'second' in header
     assert 'first' not in header
     assert set(json.loads((tmp_path / 'out' / 'bicubic.json').read_text())['clips']) == {'first', 'second'}
+
+
+def test_results_of_another_comparison_are_never_overwritten(tmp_path, capsys):
+    _, file = write_network(tmp_path)
+    place, out = write_frames(tmp_path / 'a', moving_frames(2)), tmp_path / 'out'
+    run(place, out, '--networks', f'bicubic,tiny={file}')
+    before = {path: path.read_bytes() for path in out.rglob('*') if path.is_file()}
+    other = write_frames(tmp_path / 'b', moving_frames(2, seed=1))
+    capsys.readouterr()
+    assert f'(place is {place} there, and {other} here)' in refusal(capsys, other, out, '--networks', 'bicubic')
+    # Another network would lose the table alone.
+    write_network(tmp_path, 1, 'new')
+    found = refusal(capsys, other, out, '--networks', f'new={tmp_path / "new.yml"}')
+    assert 'has the results of another comparison' in found
+    assert 'channel is rgb there, and y here' in refusal(capsys, place, out, '--networks', 'bicubic', '--channel', 'y')
+    write_network(tmp_path, 2)
+    found = refusal(capsys, place, out, '--networks', f'tiny={file}')
+    assert 'of a comparison of tiny with other weights or settings; name another folder by --out' in found
+    assert {path: path.read_bytes() for path in out.rglob('*') if path.is_file()} == before
+
+
+def write_gsm(folder, name, **changes):
+    sizes = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2, 'upscale': 2}
+    options = {'scale': 2, 'network_g': {'type': 'GSMamba', **sizes}, **changes}
+    (folder / f'{name}.yml').write_text(yaml.safe_dump(options))
+    return f'{name}={folder / name}.yml'
+
+
+def test_the_scale_is_that_of_the_option_file_and_bicubic_follows(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    run(place, tmp_path / 'out', '--networks', 'bicubic', write_gsm(tmp_path, 'half'))
+    records = [json.loads((tmp_path / 'out' / f'{name}.json').read_text()) for name in ('bicubic', 'half')]
+    assert [record['protocol']['scale'] for record in records] == [2, 2]
+    assert records[0]['settings']['network_g']['upscale'] == 2
+    out = capsys.readouterr().out
+    assert 'half has random weights: its option file names none' in out
+    assert 'half (random weights)' in (tmp_path / 'out' / 'page.html').read_text()
+    assert 'bicubic (no weights)' in (tmp_path / 'out' / 'page.html').read_text()
+
+
+@pytest.mark.parametrize('scale', [2, 3])
+def test_bicubic_alone_takes_any_scale(tmp_path, scale):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    run(place, tmp_path / 'out', '--networks', 'bicubic', '--scale', str(scale))
+    record = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())
+    assert (record['protocol']['scale'], record['lq_size']) == (scale, [48 // scale, 64 // scale])
+
+
+def test_networks_of_two_scales_are_refused_before_anything_is_run(tmp_path, capsys):
+    place, half = write_frames(tmp_path / 'clip', moving_frames(2)), write_gsm(tmp_path, 'half')
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', 'bicubic', half, '--scale', '4')
+    assert 'half enlarges by 2, but --scale is 4; compare networks of one scale' in found
+    _, file = write_network(tmp_path)
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,{half},tiny={file}')
+    assert 'tiny makes 256 pixels of 64, but the scale is 2; take its own scale' in found
+    assert not (tmp_path / 'out').exists()
 
 
 def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
@@ -225,10 +284,9 @@ def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
 def test_a_network_of_another_scale_is_one_sentence(tmp_path, capsys):
     place = write_frames(tmp_path / 'clip', moving_frames(1))
     _, file = write_network(tmp_path)
-    with pytest.raises(SystemExit):
-        run(place, tmp_path / 'out', '--networks', f'tiny={file}', '--scale', '2')
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert 'tiny makes 96x128 pixels of clip clip, whose ground truth has 48x64; take its own scale' in error
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,tiny={file}', '--scale', '2')
+    assert 'tiny makes 256 pixels of 64, but the scale is 2; take its own scale' in found
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_clip_that_is_too_short_for_a_network_is_one_sentence(tmp_path, capsys):
@@ -245,6 +303,9 @@ def test_weights_that_do_not_fit_end_it_before_anything_is_run(tmp_path, capsys)
     write_network(tmp_path)
     found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,basicvsr={tmp_path / "tiny.pth"}')
     assert 'do not fit BasicVSR' in found
+    assert 'or the option file of yours by LABEL=OPTIONS.yml.' in found
+    assert 'network_g' not in found
+    assert 'path:' not in found.replace(str(tmp_path), '')
     assert not (tmp_path / 'out').exists()
 
 
