@@ -81,6 +81,12 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument('--salvage', action='store_true', help='leave out what cannot be decoded')
     command.add_argument('--compare', action='store_true', help='put the input, enlarged by bicubic, beside the output')
     command.add_argument('--dry-run', action='store_true', help='print the plan and stop')
+    command.add_argument(
+        '--page', type=Path, metavar='FILE.html', help='write a page with a slider between before and after'
+    )
+    command.add_argument(
+        '--report', type=Path, metavar='FILE.json', help='write versions, input, plan, times and log, for an issue'
+    )
     command.add_argument('--json', action='store_true', help='print lines of JSON')
 
 

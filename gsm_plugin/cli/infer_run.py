@@ -1,6 +1,7 @@
 """Turns the flags of `basicsr infer` into requests, and serves them."""
 
 import argparse
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gsm_plugin.inference.video.manifest import file_fingerprint
 from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.places import Naming, check_targets, list_inputs
 from gsm_plugin.inference.video.progress import Bar, JsonLines
+from gsm_plugin.inference.video.report import write_report
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.survey import Cuts
 from gsm_plugin.inference.video.timing import read_range
@@ -34,9 +36,14 @@ def infer(arguments: argparse.Namespace) -> int:
     weights = _weights(arguments)
     networks = _networks(arguments, weights)
     identity = f'{file_fingerprint(weights)} {_tile(arguments)} {arguments.self_ensemble}'
-    requests = _requests(arguments, sources, networks[0].scale, identity)
+    known = {'network': identity, 'trained_on': _training(weights)}
+    if arguments.page is not None and len(sources) > 1:
+        raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
+    requests = [replace(request, **known) for request in _requests(arguments, sources, networks[0].scale)]
     progress = JsonLines if arguments.json else Bar
     outcomes = run_requests(requests, networks, progress, arguments.dry_run)
+    if arguments.report is not None:
+        write_report(arguments.report, [outcome.report for outcome in outcomes])
     return _conclude(outcomes, arguments.json)
 
 
@@ -55,14 +62,14 @@ def _conclude(outcomes: list[Outcome], as_json: bool) -> int:
     return 1 if failed else 0
 
 
-def _requests(arguments: argparse.Namespace, sources: list[Path], scale: int, identity: str) -> list[Request]:
+def _requests(arguments: argparse.Namespace, sources: list[Path], scale: int) -> list[Request]:
     naming = Naming(arguments.output, arguments.suffix, arguments.ext is not None, arguments.outscale or scale)
     targets = [naming.target(source, len(sources) > 1) for source in sources]
     check_targets(targets, arguments.output, len(sources))
-    return [_request(arguments, source, target, identity) for source, target in zip(sources, targets, strict=True)]
+    return [_request(arguments, source, target) for source, target in zip(sources, targets, strict=True)]
 
 
-def _request(arguments: argparse.Namespace, source: Path, target: Path, identity: str = '') -> Request:
+def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Request:
     start, end = read_range(arguments.start, arguments.end, arguments.preview)
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
@@ -92,7 +99,7 @@ def _request(arguments: argparse.Namespace, source: Path, target: Path, identity
         beside=arguments.compare,
         restart=arguments.restart,
         overwrite=arguments.overwrite,
-        network=identity,
+        page=arguments.page,
     )
 
 
@@ -130,6 +137,13 @@ def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, t
         return None, (0, 0, 0)
     side, overlap = arguments.tile + 2 * arguments.tile_pad, 2 * arguments.tile_pad
     return (arguments.window, side, side), (0, overlap, overlap)
+
+
+def _training(weights: Path) -> str:
+    """What the weights were trained on, where they are known by the name of their file."""
+    from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
+
+    return next((known.trained_on for known in KNOWN_WEIGHTS.values() if Path(known.file).name == weights.name), '')
 
 
 def _weights(arguments: argparse.Namespace) -> Path:

@@ -195,3 +195,24 @@ def test_odd_folders_of_images_are_refused_in_one_sentence(films, weights, tmp_p
     assert '2.png is damaged' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
     shutil.rmtree(folder)
+
+
+def test_a_report_has_what_an_issue_needs(films, weights, tmp_path, capsys):
+    (films / 'empty.mp4').write_bytes(b'')
+    places = ['-o', tmp_path / 'out', '--report', tmp_path / 'report.json']
+    assert run('-i', films, *places, *weights, *QUICK) == 1
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert report['machine']['av'] == av.__version__
+    first, _, broken = report['runs']
+    assert first['frames'] == 6
+    assert first['back_projection_db']['0'] > 25
+    assert first['probe']['codec'] == 'h264'
+    assert first['settings']['window'] == '32'
+    assert 'no film that can be read' in broken['error']
+    assert 'dB from the input, by scene' in capsys.readouterr().out
+
+
+def test_a_page_shows_before_and_after(films, weights, tmp_path):
+    places = ['-o', tmp_path / 'out.mp4', '--page', tmp_path / 'page.html']
+    assert run('-i', films / 'a.mp4', *places, *weights, *QUICK) == 0
+    assert (tmp_path / 'page.html').read_text().count('<figure') == 3

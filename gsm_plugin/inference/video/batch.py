@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video.fidelity import BackProjection
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
 from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.progress import Progress, peak_memory_text
+from gsm_plugin.inference.video.report import report_of
 from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
 from gsm_plugin.inference.video.timing import show_time
 
 
@@ -20,18 +23,17 @@ class Outcome:
         request: The request.
         state: done, planned, or failed.
         text: Frames and speed, or the sentence that says what was wrong.
+        report: See `report_of`.
     """
 
     request: Request
     state: str
     text: str
+    report: dict
 
 
 def run_requests(
-    requests: Sequence[Request],
-    networks: Sequence[Network],
-    progress: Callable[[], Progress],
-    dry: bool = False,
+    requests: Sequence[Request], networks: Sequence[Network], progress: Callable[[], Progress], dry: bool = False
 ) -> list[Outcome]:
     """Serves requests in order.
 
@@ -41,34 +43,58 @@ def run_requests(
         progress: Makes what tells how a job goes on.
         dry: Whether plans are printed and nothing more is done.
     """
-    outcomes = []
-    for request in requests:
-        try:
-            outcomes.append(_serve(request, networks, progress, dry))
-        except UserError as error:
-            outcomes.append(Outcome(request, 'failed', str(error)))
-    return outcomes
+    return [_serve(request, networks, progress(), dry) for request in requests]
 
 
-def _serve(request: Request, networks: Sequence[Network], progress: Callable[[], Progress], dry: bool) -> Outcome:
-    watcher = progress()
+def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry: bool) -> Outcome:
+    job = checked = None
     try:
         job = plan_job(request, networks[0], watcher)
         watcher.end()
         for line in describe(job, networks):
             watcher.say(line)
-        frames = len(job.survey.stamps)
-        if dry:
-            return Outcome(request, 'planned', f'{frames} frames')
-        began = time.perf_counter()
-        before = _run(job, networks, watcher)
-        seconds = time.perf_counter() - began
-        text = f'{frames} frames, {(frames - before) / seconds:.2f} fps, {show_time(seconds)}'
-        watcher.end()
-        watcher.say(f'{request.target}: {text} ({watcher.stage_text()}); peak: {peak_memory_text()}')
-        return Outcome(request, 'done', text)
+        state, text = 'planned', f'{len(job.survey.stamps)} frames'
+        if not dry:
+            checked = BackProjection()
+            state, text = 'done', _carry_out(job, networks, watcher, checked)
+        return Outcome(request, state, text, report_of(request, job, watcher, checked, None))
+    except UserError as error:
+        return Outcome(request, 'failed', str(error), report_of(request, job, watcher, checked, str(error)))
     finally:
         watcher.end()
+
+
+def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked: BackProjection) -> str:
+    """Runs a job with its checks; returns frames and speed in words."""
+    samples = Samples(sample_numbers(job.segments) if job.request.page else frozenset())
+    watcher.listeners = [checked.add, samples.add]
+    began, frames = time.perf_counter(), len(job.survey.stamps)
+    before = _run(job, networks, watcher)
+    seconds = time.perf_counter() - began
+    watcher.end()
+    text = f'{frames} frames, {(frames - before) / seconds:.2f} fps, {show_time(seconds)}'
+    watcher.say(f'{job.request.target}: {text} ({watcher.stage_text()}); peak: {peak_memory_text()}')
+    values = checked.by_scene().values()
+    if values:
+        watcher.say(
+            f'made small again, the output is {min(values):.1f} to {max(values):.1f} dB from the input, by scene'
+        )
+    for warning in checked.warnings():
+        watcher.say(f'warning: {warning}')
+    if job.request.page:
+        _write_page(job, networks[0], samples, watcher)
+    return text
+
+
+def _write_page(job: Job, network: Network, samples: Samples, watcher: Progress) -> None:
+    kept, facts = samples.kept(), job.facts
+    captions = []
+    for sample in kept:
+        second = float((job.survey.stamps[sample.number] - job.survey.stamps[0]) * facts.time_base)
+        captions.append(f'frame {sample.number}, {show_time(second)}')
+    title = f'{facts.path.name}: {facts.width}x{facts.height}, and x{network.scale} by {network.name}'
+    write_page(job.request.page, title, kept, captions)
+    watcher.say(f'{job.request.page}: {len(kept)} frames before and after')
 
 
 def _run(job: Job, networks: Sequence[Network], watcher: Progress) -> int:

@@ -46,6 +46,7 @@ class Facts:
         duration: Seconds, as the header says; None where it does not.
         names: Names of the images; empty for films.
         transparent: Whether there is a plane of opacity, which is not read.
+        bit_rate: Bits a second, as far as the file tells.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Facts:
     duration: float | None = None
     names: tuple[str, ...] = field(default=(), repr=False)
     transparent: bool = False
+    bit_rate: int | None = None
 
     @property
     def is_film(self) -> bool:
@@ -75,3 +77,8 @@ class Facts:
     def is_hdr(self) -> bool:
         """Whether its transfer function is PQ or HLG."""
         return self.transfer in (16, 18)
+
+    @property
+    def bits_per_pixel(self) -> float | None:
+        """Bits for each pixel of each frame, as far as the file tells."""
+        return self.bit_rate / float(self.rate * self.width * self.height) if self.bit_rate else None

@@ -10,6 +10,7 @@ import torch
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.fidelity import compression_warning
 from gsm_plugin.inference.video.images import FolderReading, learn_folder
 from gsm_plugin.inference.video.manifest import film_fingerprint, opened_workplace
 from gsm_plugin.inference.video.opening import learn
@@ -40,8 +41,8 @@ class Watcher(Protocol):
     def stage(self, name: str, seconds: float) -> None:
         """A stage worked so long."""
 
-    def window(self, segment: Segment, seen: torch.Tensor, treated: torch.Tensor) -> None:
-        """What the network saw and what is written of it."""
+    def window(self, segment: Segment, number: int, seen: torch.Tensor, output: torch.Tensor) -> None:
+        """What the network saw and what it gave, from a frame on."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
     if facts.transparent:
         notes = (*notes, 'opacity is not enlarged; it stays behind')
     notes = (*found.faults, *notes)
+    warning = compression_warning(facts.codec, facts.bits_per_pixel, request.trained_on)
+    notes = (*notes, *filter(None, [warning]))
     settings = _settings(request, facts, found, network, output)
     return Job(request, reading, found, segments, treatment, output, settings, notes)
 

@@ -109,6 +109,7 @@ def learn(path: Path, deinterlace: bool = False) -> Facts:
             float((stream.start_time or 0) * stream.time_base),
             float(container.duration / av.time_base) if container.duration else None,
             transparent=frame.format.name.startswith(_TRANSPARENT),
+            bit_rate=context.bit_rate or container.bit_rate or None,
         )
 
 

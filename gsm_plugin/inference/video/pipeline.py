@@ -65,7 +65,7 @@ class Work:
         sink: Where the output goes.
         treat: What happens between network and output.
         on_frames: Called with a number of frames that are written.
-        on_window: Called with segment, what the network saw and what is written of it.
+        on_window: Called with segment, number of the first frame, what the network saw and what it gave.
         on_stage: Called with the name of a stage and the seconds that it worked.
     """
 
@@ -74,7 +74,7 @@ class Work:
     sink: Sink
     treat: Treatment
     on_frames: Callable[[int], None]
-    on_window: Callable[[Segment, Tensor, Tensor], None]
+    on_window: Callable[[Segment, int, Tensor, Tensor], None]
     on_stage: Callable[[str, float], None]
 
 
@@ -180,7 +180,7 @@ def _restore(
         began = time.perf_counter()
         part = slice(start, start + _CHUNK)
         treated = work.treat(seen[part], output[part])
-        work.on_window(segment, seen[part], treated)
+        work.on_window(segment, window.keep_start + start, seen[part], output[part])
         codes = [plane.cpu().numpy() for plane in from_rgb(treated, work.layout)]
         done += time.perf_counter() - began
         for place in range(len(treated)):

@@ -17,22 +17,25 @@ from gsm_plugin.inference.video.windows import Segment
 _SECONDS_BETWEEN = 1.0
 _MEBI = 2**20
 
-OnWindow = Callable[[Segment, Tensor, Tensor], None]
-
 
 class Progress:
     """Counts frames and the time of stages; subclasses show them.
 
-    Args:
-        on_window: See `Work.on_window`.
+    Attributes:
+        stages: Seconds of each stage.
+        lines: What was said.
+        frames: Frames that are written.
+        total: Frames that are wanted.
+        before: Frames that an interrupted run had written.
+        listeners: Called with what the network saw and gave; see `Work.on_window`.
     """
 
-    def __init__(self, on_window: OnWindow | None = None):
+    def __init__(self):
         self.stages: dict[str, float] = {}
         self.lines: list[str] = []
         self.frames, self.total, self.before = 0, 0, 0
-        self._lock, self._on_window = threading.Lock(), on_window
-        self._began, self._ended = time.perf_counter(), None
+        self.listeners: list[Callable[[Segment, int, Tensor, Tensor], None]] = []
+        self._lock, self._began = threading.Lock(), time.perf_counter()
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -62,10 +65,10 @@ class Progress:
         with self._lock:
             self.stages[name] = self.stages.get(name, 0) + seconds
 
-    def window(self, segment: Segment, seen: Tensor, treated: Tensor) -> None:
-        """What the network saw and what is written of it."""
-        if self._on_window is not None:
-            self._on_window(segment, seen, treated)
+    def window(self, segment: Segment, number: int, seen: Tensor, output: Tensor) -> None:
+        """What the network saw and what it gave, from a frame on."""
+        for listener in self.listeners:
+            listener(segment, number, seen, output)
 
     @property
     def speed(self) -> float:
@@ -92,8 +95,8 @@ class Progress:
 class Bar(Progress):
     """A bar with frames a second and time left, on the screen."""
 
-    def __init__(self, on_window: OnWindow | None = None, file: TextIO | None = None):
-        super().__init__(on_window)
+    def __init__(self, file: TextIO | None = None):
+        super().__init__()
         self._file = file or sys.stderr
         self._bar: tqdm | None = None
 
@@ -128,8 +131,8 @@ class Bar(Progress):
 class JsonLines(Progress):
     """A line of JSON a second, and one for everything that is said."""
 
-    def __init__(self, on_window: OnWindow | None = None, file: TextIO | None = None):
-        super().__init__(on_window)
+    def __init__(self, file: TextIO | None = None):
+        super().__init__()
         self._file, self._last = file or sys.stdout, -_SECONDS_BETWEEN
 
     def show_line(self, text: str) -> None:

@@ -36,6 +36,8 @@ class Request:
         restart: Whether what an interrupted run left is thrown away.
         overwrite: Whether an output that is there is replaced.
         network: Fingerprint of the weights, and how they are used.
+        trained_on: What is known of their training.
+        page: Page with a slider between before and after; None for none.
     """
 
     source: Path
@@ -57,6 +59,8 @@ class Request:
     restart: bool = False
     overwrite: bool = False
     network: str = ''
+    trained_on: str = ''
+    page: Path | None = None
 
     @property
     def makes_film(self) -> bool:

@@ -51,7 +51,7 @@ class Quiet:
     def stage(self, name, seconds):
         pass
 
-    def window(self, segment, seen, treated):
+    def window(self, segment, number, seen, output):
         pass
 
 

@@ -1,0 +1,101 @@
+"""A check against invention: the result made small again, against the input; and pairs of pictures to look at."""
+
+import math
+import threading
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.inference.video.treatment import resized
+from gsm_plugin.inference.video.windows import Segment
+
+# Below the median of the scenes by so much, or below so much at all, a scene is worth a look.
+_FALL, _LEAST = 6.0, 25.0
+
+_CLEAN_BITS = 1.0
+_LOSSLESS = (
+    'ffv1',
+    'huffyuv',
+    'ffvhuff',
+    'utvideo',
+    'rawvideo',
+    'png',
+    'qtrle',
+    'magicyuv',
+    'v210',
+    'tif',
+    'tiff',
+    'bmp',
+)
+
+
+@dataclass
+class _Sum:
+    squares: float = 0.0
+    count: int = 0
+
+    @property
+    def decibel(self) -> float:
+        """PSNR over all that was added."""
+        mean = self.squares / max(1, self.count)
+        return math.inf if mean == 0 else -10 * math.log10(mean)
+
+
+@dataclass
+class BackProjection:
+    """Collects, scene by scene, how far the output made small again is from the input; several threads may add."""
+
+    _sums: dict[int, _Sum] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, segment: Segment, number: int, seen: Tensor, output: Tensor) -> None:
+        """Takes frames.
+
+        Args:
+            segment: Where they are from.
+            number: Number of the first one in the film.
+            seen: (t, 3, h, w), what the network saw.
+            output: (t, 3, H, W), what it gave.
+        """
+        small = resized(output, *seen.shape[-2:])
+        squares = torch.mean((small.clamp(0, 1) - seen.clamp(0, 1)) ** 2, dim=(1, 2, 3)).double()
+        total = float(squares.sum())
+        with self._lock:
+            held = self._sums.setdefault(segment.scene, _Sum())
+            held.squares += total
+            held.count += len(squares)
+
+    def by_scene(self) -> dict[int, float]:
+        """PSNR in decibel of each scene of which frames were added."""
+        return {scene: held.decibel for scene, held in sorted(self._sums.items())}
+
+    def warnings(self) -> list[str]:
+        """A sentence for every scene in which the result falls off."""
+        values = self.by_scene()
+        if not values:
+            return []
+        median = sorted(values.values())[len(values) // 2]
+        low = {scene: value for scene, value in values.items() if value < max(_LEAST, min(median, 60.0) - _FALL)}
+        return [
+            f'scene {scene}: made small again, the output is only {value:.1f} dB from the input (median of the scenes: '
+            f'{median:.1f} dB); look whether the network invents something there'
+            for scene, value in low.items()
+        ]
+
+
+def compression_warning(codec: str, bits_per_pixel: float | None, trained_on: str) -> str | None:
+    """A sentence where the input looks compressed and the weights were trained on clean frames; None where not.
+
+    Args:
+        codec: Name of the input's codec.
+        bits_per_pixel: Bits of the input for each pixel of each frame; None where that is not known.
+        trained_on: What is known of the training of the weights; empty for nothing, which is no reason to warn.
+    """
+    compressed = codec not in _LOSSLESS and bits_per_pixel is not None and bits_per_pixel < _CLEAN_BITS
+    if not compressed or not trained_on or 'compress' in trained_on.lower():
+        return None
+    return (
+        f'the input is compressed ({codec}, {bits_per_pixel:.2f} bits a pixel), but the weights were trained on '
+        f'{trained_on}, frames without such traces; they may take the traces of compression for detail'
+    )

@@ -1,0 +1,67 @@
+import math
+
+import pytest
+import torch
+
+from gsm_plugin.inference.video.fidelity import BackProjection, compression_warning
+from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
+from gsm_plugin.inference.video.windows import Segment, Window, plan_segments
+
+
+def segment(scene, start=0, stop=4):
+    return Segment(scene, scene, (Window(start, stop, start, stop),))
+
+
+def test_what_adds_nothing_is_close_to_the_input_and_what_invents_is_not():
+    torch.manual_seed(0)
+    checked, seen = BackProjection(), torch.rand(4, 3, 16, 16)
+    true = seen.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    smooth = torch.nn.functional.avg_pool2d(true, 5, 1, 2)
+    for scene in range(3):
+        checked.add(segment(scene), 0, smooth * 0 + 0.5, torch.full_like(true, 0.5))
+    checked.add(segment(3), 0, seen, true.flip(-1))
+    values = checked.by_scene()
+    assert values[0] == math.inf
+    assert values[3] < 10
+    (warning,) = checked.warnings()
+    assert warning.startswith('scene 3')
+
+
+def test_an_error_of_a_known_size_has_its_decibel():
+    checked, seen = BackProjection(), torch.full((2, 3, 8, 8), 0.5)
+    checked.add(segment(0), 0, seen, torch.full((2, 3, 16, 16), 0.51))
+    assert checked.by_scene()[0] == pytest.approx(40, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    'codec, bits, training, warns',
+    [
+        ('h264', 0.1, 'REDS BI', True),
+        ('h264', 0.1, 'REDS BI, compressed', False),
+        ('h264', 3.0, 'REDS BI', False),
+        ('ffv1', 0.1, 'REDS BI', False),
+        ('h264', None, 'REDS BI', False),
+        ('h264', 0.1, '', False),
+    ],
+)
+def test_compressed_input_to_weights_of_clean_frames_is_warned_of(codec, bits, training, warns):
+    warning = compression_warning(codec, bits, training)
+    assert (warning is not None) == warns
+    assert not warns or ('h264' in warning and 'REDS BI' in warning)
+
+
+def test_the_page_holds_its_pictures_and_needs_nothing_else(tmp_path):
+    segments = plan_segments([(0, 10), (10, 30)], 32, 8, 100)
+    samples = Samples(sample_numbers(segments))
+    assert samples.numbers == {4, 19}
+    for part in segments:
+        count = part.stop - part.start
+        samples.add(part, part.start, torch.rand(count, 3, 8, 12), torch.rand(count, 3, 16, 24))
+    kept = samples.kept()
+    assert [sample.number for sample in kept] == [4, 19]
+    write_page(tmp_path / 'page.html', 'A <film>', kept, ['one', 'two'])
+    page = (tmp_path / 'page.html').read_text()
+    assert page.count('data:image/jpeg;base64,') == 4
+    assert page.count('type="range"') == 2
+    assert 'A &lt;film&gt;' in page
+    assert 'http' not in page
