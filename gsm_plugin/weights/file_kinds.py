@@ -1,5 +1,6 @@
 """Says what a file is that was given for weights and holds none that can be read: from its first bytes."""
 
+import codecs
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,6 +29,11 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b'\xff\xd8\xff', 'a JPEG image', _NOT_WEIGHTS),
     (b'%PDF', 'a PDF document', _NOT_WEIGHTS),
 )
+# What a file in a ZIP archive ends with, what that is, and the cure.
+_INSIDE_ARCHIVES = (
+    ('archive_format', 'a program that torch.export saved', _EXPORT),
+    ('.npy', 'a collection of arrays of NumPy', 'save weights as a dictionary of tensors by torch.save'),
+)
 _LOADED_BY_PICKLE = 'a Python pickle that torch.save did not write'
 _AGAIN = 'get it again, whole'
 
@@ -43,7 +49,7 @@ def describe_file(path: Path) -> str:
     if not head:
         return f'empty; {_AGAIN}'
     for beginning, what, cure in _BEGINNINGS:
-        if head.startswith(beginning):
+        if head.removeprefix(codecs.BOM_UTF8).startswith(beginning):
             return f'{what}; {cure}'
     return _archive(path, head, size) or _text(head) or _binary(head, size)
 
@@ -98,6 +104,9 @@ def _archive(path: Path, head: bytes, size: int) -> str | None:
         )
     if not names or any(name.endswith('data.pkl') for name in names):
         return f'damaged; {_AGAIN}'
+    for ending, what, cure in _INSIDE_ARCHIVES:
+        if any(name.endswith(ending) for name in names):
+            return f'{what}; {cure}'
     return f'a ZIP archive of other files ({names[0]}{" and others" if len(names) > 1 else ""}); {_UNPACK}'
 
 
@@ -127,6 +136,8 @@ def _text(head: bytes) -> str | None:
         return 'a web page, as sites send it in the place of a file; open its address in a browser and get the file'
     if lower.startswith('<'):
         return f'a text in XML, such as the answer of a server that has no such file; {_NOT_WEIGHTS}'
+    if '"weight_map"' in text:
+        return 'the index of weights in several files; join those, and give the file that comes out'
     kind = 'JSON' if text.startswith(('{', '[')) else 'words'
     return f'a text ({kind}, which begins with {text[:40]!r}); {_NOT_WEIGHTS}'
 

@@ -1,7 +1,8 @@
 """Reads a file of weights in whichever of the usual layouts it is, without running anything that is in it."""
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from gsm_plugin.weights.file_kinds import damaged_part, describe_file, is_safete
 KNOWN_KEYS = ('params', 'params_ema', 'state_dict', 'model_state_dict', 'model', 'net_g', 'net', 'network', 'generator')
 """Where files keep weights: BasicSR's two, that of Lightning and mmagic, and what people call it in own scripts."""
 TOP_LEVEL = 'top level'
-_DEPTH = 2
+_DEPTH = 3
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ def read_weights(path: str | Path, key: str | None = 'params') -> Weights:
     path = Path(path)
     if not path.exists():
         raise UserError(f'The file of weights {path} does not exist; correct the path.')
-    if path.is_file() and is_safetensors(path):
-        return _read_safetensors(path)
+    try:
+        if path.is_file() and is_safetensors(path):
+            return _read_safetensors(path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read ({error.strerror}); correct its permissions or its disk.') from error
     content, objects = _load(path)
     weights = _choose(content, path, key, objects)
     if objects:
@@ -89,10 +93,14 @@ def _load(path: Path) -> tuple[object, list[str]]:
     if damage := damaged_part(path):
         raise UserError(f'{path} is damaged ({damage}); get it again, whole.')
     objects = _python_objects(path)
-    blanks = [(_blank(name), name) for name in objects]
     try:
-        with safe_globals(blanks):
-            return torch.load(path, map_location='cpu', weights_only=True), objects
+        try:
+            return _load_with(path, objects, _blank), objects
+        except pickle.UnpicklingError as error:
+            if 'SETITEM' not in str(error):
+                raise
+            # Some of the objects are filled as dictionaries are.
+            return _load_with(path, objects, _blank_dictionary), objects
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and (objects or 'GLOBAL' in str(error)):
             found = f' ({first(objects)})' if objects else ''
@@ -113,6 +121,11 @@ def _python_objects(path: Path) -> list[str]:
         return []
 
 
+def _load_with(path: Path, objects: Sequence[str], blank: Callable[[str], type]) -> object:
+    with safe_globals([(blank(name), name) for name in objects]):
+        return torch.load(path, map_location='cpu', weights_only=True)
+
+
 def _blank(name: str) -> type:
     """A class that stands for another one and does nothing: what the file says about its objects is thrown away."""
 
@@ -123,13 +136,18 @@ def _blank(name: str) -> type:
     return type(name.rpartition('.')[2], (), {'__new__': make, '__slots__': (), **nothing})
 
 
+def _blank_dictionary(name: str) -> type:
+    """A class likewise, whose objects are plain dictionaries, which PyTorch lets a file fill."""
+    return type(name.rpartition('.')[2], (), {'__new__': lambda cls, *_, **__: OrderedDict()})
+
+
 def _choose(content: object, path: Path, key: str | None, objects: Sequence[str]) -> Weights:
     places = dict(_places(content)) if isinstance(content, Mapping) else {}
     wanted = TOP_LEVEL if key is None else key
     if not places or _is_state(content):
         raise UserError(f'{path} {_what_it_has(content, key, objects)}.')
     if wanted in places:
-        return _weights(places, wanted)
+        return _weights(path, places, wanted)
     if key is not None and key not in KNOWN_KEYS:
         raise UserError(
             f'{path} has no weights under {key!r}, but {first(list(places))}; set path: param_key_g to one that it has.'
@@ -140,11 +158,20 @@ def _choose(content: object, path: Path, key: str | None, objects: Sequence[str]
     taken = known[0] if known else next(iter(places))
     asked = 'its top level' if key is None else key
     note = f'{path} has no weights under {asked}, so those of {taken} are taken.'
-    return _weights(places, taken, note)
+    return _weights(path, places, taken, note)
 
 
-def _weights(places: Mapping[str, Mapping], taken: str, *notes: str) -> Weights:
+def _weights(path: Path, places: Mapping[str, Mapping], taken: str, *notes: str) -> Weights:
     tensors = {name: value for name, value in places[taken].items() if isinstance(value, Tensor)}
+    for name, value in tensors.items():
+        if value.is_meta:
+            raise UserError(
+                f'{path} holds sizes of weights without values ({name} is on the device meta); take another.'
+            )
+        if value.is_quantized:
+            raise UserError(f'{path} holds quantised weights ({name}); give those that they were made from.')
+        if value.layout is not torch.strided:
+            tensors[name] = value.to_dense()
     others = [str(name) for name in places[taken] if name not in tensors]
     if others:
         notes = (*notes, f'Of {taken}, {len(others)} that are no tensors are left: {first(others)}.')

@@ -1,10 +1,12 @@
 """One reader for every layout; and what is no file of weights is named for what it is."""
 
 import argparse
+import collections
 import datetime
 import io
 import json
 import os
+import pathlib
 import pickle
 import re
 import tarfile
@@ -96,6 +98,10 @@ class Settings:
         vars(self).update(values)
 
 
+class Named(dict):
+    pass
+
+
 class Runs:
     """Runs a program when it is unpickled."""
 
@@ -112,6 +118,8 @@ OBJECTS = {
     'a number of NumPy': (np.float64(3.5), 'scalar'),
     'a date': (datetime.datetime(2026, 1, 2), 'datetime.datetime'),
     'a program': (Runs(eval, '1 / 0'), 'eval'),
+    'a dictionary of another class': (collections.defaultdict(list, {'a': [1]}), 'collections.defaultdict'),
+    'a dictionary of a class': (Named(a=1, b=argparse.Namespace(c=2)), 'Named'),
 }
 
 
@@ -168,6 +176,29 @@ def optimizer_state():
     return optimizer.state_dict()
 
 
+def test_what_no_network_can_take_is_named(tmp_path):
+    with pytest.raises(UserError, match=r'without values \(a\.weight is on the device meta\)'):
+        read_weights(saved({name: value.to('meta') for name, value in WEIGHTS.items()}, tmp_path))
+    quantised = torch.quantize_per_tensor(WEIGHTS['a.weight'], 0.1, 0, torch.qint8)
+    with pytest.raises(UserError, match=r'holds quantised weights \(a\.weight\)'):
+        read_weights(saved({'params': {'a.weight': quantised}}, tmp_path))
+
+
+def test_sparse_weights_are_read_as_dense_ones(tmp_path):
+    read = read_weights(saved({'params': {**WEIGHTS, 'a.weight': WEIGHTS['a.weight'].to_sparse()}}, tmp_path))
+    assert_same(read.tensors, WEIGHTS)
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, 'Permission denied')
+
+    path = saved(WEIGHTS, tmp_path)
+    monkeypatch.setattr(pathlib.Path, 'open', refuse)
+    with pytest.raises(UserError, match=r'file\.pth cannot be read \(Permission denied\); correct its permissions'):
+        read_weights(path)
+
+
 STATES = {
     'an optimiser': (optimizer_state, 'is the state of an optimiser, not weights'),
     'BasicSR': (lambda: {'epoch': 1, 'iter': 2, 'optimizers': [], 'schedulers': []}, 'is a training state'),
@@ -213,10 +244,24 @@ def of_tar():
     return file.getvalue()
 
 
+def of_numpy():
+    file = io.BytesIO()
+    np.savez(file, a=np.ones(2))
+    return file.getvalue()
+
+
+INDEX = {'metadata': {}, 'weight_map': {'a.weight': 'model-00001-of-00002.safetensors'}}
 POINTER = b'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 5770000\n'
 ONNX = b'\x08\x07\x12\x07pytorch\x1a\x052.1.0:\xd3\x02\n\x1b\n\x05input\x12\x06/Relu'
 FILES = {
     'a Git LFS pointer': (POINTER, r'a pointer of Git LFS.*git lfs pull\.'),
+    'a pointer with a mark': (b'\xef\xbb\xbf' + POINTER, r'a pointer of Git LFS'),
+    'an index': (json.dumps(INDEX).encode(), 'the index of weights in several files; join those'),
+    'arrays': (of_numpy(), 'a collection of arrays of NumPy'),
+    'an exported program': (
+        of_zip(**{'e/archive_format': b'pt2', 'e/models/model.json': b'{}'}),
+        r'torch\.export saved',
+    ),
     'a web page': (b'\n<!DOCTYPE html>\n<html><title>Sign in</title>', r'a web page.*in a browser'),
     'a page in capitals': ('\ufeff<HTML><BODY>Quota exceeded'.encode(), 'a web page'),
     'an answer of a store': (b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>', 'a text in XML'),
