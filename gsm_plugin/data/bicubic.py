@@ -24,6 +24,8 @@ def resize_bicubic(image: np.ndarray, factor: float) -> np.ndarray:
 def shrink_bicubic(image: np.ndarray, scale: int) -> np.ndarray:
     """What `resize_bicubic` computes, as two products with matrices: fast enough for training sets.
 
+    Sums are taken in another order, so that one in a thousand values, between two levels, rounds the other way.
+
     Args:
         image: (h, w, 3), uint8 or float32, both sides multiples of scale.
         scale: Whole factor to shrink by.

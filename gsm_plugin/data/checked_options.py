@@ -20,6 +20,13 @@ class CheckedOptions:
     def __init__(self, opt: dict, title: str, meanings: dict[str, str], prefix: str = ''):
         self._opt, self._title, self._meanings, self._prefix = opt, title, meanings, prefix
 
+    def section(self, key: str) -> 'CheckedOptions':
+        """A section of it, which may be left out."""
+        value = self._get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(key, 'a section')
+        return CheckedOptions(value, self._title, self._meanings, f'{self._prefix}{key}:')
+
     def whole(self, key: str, default: object = _REQUIRED, low: int = 1) -> int:
         """A whole number from `low` up."""
         value = self._get(key, default)

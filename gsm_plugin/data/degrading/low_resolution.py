@@ -8,8 +8,13 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.data.bicubic import shrink_bicubic
 from gsm_plugin.data.checked_options import CheckedOptions
 from gsm_plugin.data.degradations import DEGRADATIONS, check_degradation, degrade
+from gsm_plugin.data.degrading import real
 
-OPTION_KEYS = {'degradation:kind': 'How LQ is made: bi (MATLAB bicubic), bd or bd-duf; see docs/data.md.'}
+OPTION_KEYS = {
+    'degradation:kind': 'How LQ is made: bi (MATLAB bicubic), bd, bd-duf, or real, which the other keys are for; see '
+    'docs/data.md.',
+    **real.OPTION_KEYS,
+}
 
 
 class Recipe(Protocol):
@@ -88,4 +93,9 @@ def low_resolution(opt: dict, title: str) -> LowResolution:
     if not isinstance(section, dict):
         raise UserError(f'{title}: degradation is {section!r}; write a section, such as {{kind: bi}}.')
     checked = CheckedOptions(section, title, OPTION_KEYS, 'degradation:')
-    return FrameByFrame(checked.word('kind', None, tuple(DEGRADATIONS)), opt['scale'])
+    kind = checked.word('kind', None, (*DEGRADATIONS, 'real'))
+    if kind == 'real':
+        return real.RealDegradation(section, opt['scale'], title)
+    if more := [key for key in section if key != 'kind']:
+        raise UserError(f'{title}: degradation:{more[0]} is for kind: real, but kind is {kind}; take one of them out.')
+    return FrameByFrame(kind, opt['scale'])

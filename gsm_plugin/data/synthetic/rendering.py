@@ -38,20 +38,21 @@ def render(layers: list[Layer], times: list[float], side: int, shutter: float = 
 def _expose(layers: list[Layer], moments: list[float], side: int) -> np.ndarray:
     total = np.zeros((side, side, 3), np.float32)
     for moment in moments:
-        cv2.accumulate(_draw(layers, moment, side), total)
+        # The blur hides what a better filter keeps.
+        cv2.accumulate(_draw(layers, moment, side, cv2.INTER_LINEAR), total)
     return np.rint(total / len(moments)).astype(np.uint8)
 
 
-def _draw(layers: list[Layer], time: float, side: int) -> np.ndarray:
+def _draw(layers: list[Layer], time: float, side: int, filter_flag: int = cv2.INTER_CUBIC) -> np.ndarray:
     behind, *before = layers
-    canvas = _seen(behind, time, side, cv2.BORDER_REFLECT_101)
+    canvas = _seen(behind, time, side, filter_flag, cv2.BORDER_REFLECT_101)
     for layer in before:
-        seen = _seen(layer, time, side, cv2.BORDER_CONSTANT)
+        seen = _seen(layer, time, side, filter_flag, cv2.BORDER_CONSTANT)
         rest = cv2.cvtColor(255 - seen[..., 3], cv2.COLOR_GRAY2BGR)
         canvas = cv2.add(cv2.multiply(canvas, rest, scale=1 / 255), seen[..., :3])
     return canvas
 
 
-def _seen(layer: Layer, time: float, side: int, border: int) -> np.ndarray:
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+def _seen(layer: Layer, time: float, side: int, filter_flag: int, border: int) -> np.ndarray:
+    flags = filter_flag | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(layer.picture, layer.motion.matrix(time), (side, side), flags=flags, borderMode=border)

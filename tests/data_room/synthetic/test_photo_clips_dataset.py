@@ -6,7 +6,7 @@ import torch
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.synthetic.photo_clips_dataset import PhotoClipsDataset
-from tests.data_room.pictures import same, sample, write_stills
+from tests.data_room.pictures import assert_same_levels, same, sample, write_stills
 
 
 def options(tmp_path, **more):
@@ -47,8 +47,8 @@ def test_lq_is_matlab_bicubic_of_what_lies_around_gt_too(tmp_path):
     gt = np.rint(item['gt'].numpy().transpose(0, 2, 3, 1) * 255).astype(np.uint8)
     lq = np.rint(item['lq'].numpy().transpose(0, 2, 3, 1) * 255).astype(np.uint8)
     for frame in range(3):
-        np.testing.assert_array_equal(resize_bicubic(gt[frame], 1 / 4)[2:-2, 2:-2], lq[frame][2:-2, 2:-2])
-    assert (resize_bicubic(gt[0], 1 / 4) != lq[0]).any()
+        assert_same_levels(resize_bicubic(gt[frame], 1 / 4)[2:-2, 2:-2], lq[frame][2:-2, 2:-2])
+    assert (resize_bicubic(gt[0], 1 / 4) != lq[0]).mean() > 0.02
 
 
 def test_a_photograph_may_rest_and_objects_still_move(tmp_path):

@@ -1,0 +1,117 @@
+"""Clips as video codecs leave them: encoded and decoded in memory, by PyAV."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+
+_RATE = 25
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A video codec.
+
+    Attributes:
+        encoder: FFmpeg's name of it.
+        decoder: FFmpeg's name of what undoes it.
+        crf: Range that its constant quality may be drawn from; larger is worse. For MPEG-4 it is the quantiser.
+        options: What makes it fast, and the same in every run.
+    """
+
+    encoder: str
+    decoder: str
+    crf: tuple[float, float]
+    options: dict[str, str]
+
+
+CODECS = {
+    'h264': Codec('libx264', 'h264', (0, 51), {'preset': 'veryfast'}),
+    'h265': Codec(
+        'libx265', 'hevc', (0, 51), {'preset': 'veryfast', 'x265-params': 'pools=none:frame-threads=1:log-level=none'}
+    ),
+    'mpeg4': Codec('mpeg4', 'mpeg4', (1, 31), {}),
+    'vp9': Codec('libvpx-vp9', 'vp9', (0, 63), {'deadline': 'realtime', 'cpu-used': '8'}),
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a clip is encoded.
+
+    Attributes:
+        codec: A key of `CODECS`.
+        crf: Constant quality, or None for a bitrate.
+        bitrate: Bits a pixel, where crf is None.
+        gop: Frames from one key frame to the next.
+    """
+
+    codec: str
+    crf: float | None
+    bitrate: float
+    gop: int
+
+
+def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndarray]:
+    """Encodes and decodes a clip, a few frames behind one another.
+
+    Args:
+        frames: (h, w, 3), uint8, BGR, all of one size.
+        encoding: How.
+
+    Yields:
+        As many frames of that size.
+    """
+    encoder, decoder = None, av.CodecContext.create(CODECS[encoding.codec].decoder, 'r')
+    decoder.thread_count = 1
+    shape, count = None, 0
+    for number, frame in enumerate(frames):
+        if encoder is None:
+            shape, encoder = frame.shape, _encoder(*_even(frame).shape[:2], encoding)
+        picture = av.VideoFrame.from_ndarray(_even(frame), format='bgr24')
+        picture.pts, picture.time_base = number, Fraction(1, _RATE)
+        for packet in encoder.encode(picture):
+            for decoded in decoder.decode(packet):
+                count += 1
+                yield _image(decoded, shape)
+    if encoder is not None:
+        for packet in [*encoder.encode(None), None]:
+            for decoded in decoder.decode(packet):
+                count += 1
+                yield _image(decoded, shape)
+        if count != number + 1:
+            raise RuntimeError(f'{encoding} gave {count} frames for {number + 1}.')
+
+
+def _encoder(height: int, width: int, encoding: Encoding) -> av.CodecContext:
+    codec = CODECS[encoding.codec]
+    encoder = av.CodecContext.create(codec.encoder, 'w')
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, 'yuv420p'
+    encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
+    encoder.thread_count, encoder.gop_size = 1, encoding.gop
+    options = dict(codec.options)
+    if encoding.crf is None:
+        encoder.bit_rate = max(1000, round(encoding.bitrate * width * height * _RATE))
+    elif encoding.codec == 'mpeg4':
+        quantiser = str(round(encoding.crf))
+        options |= {'qmin': quantiser, 'qmax': quantiser}
+    else:
+        options['crf'] = f'{encoding.crf:.1f}' if encoding.codec != 'vp9' else str(round(encoding.crf))
+        encoder.bit_rate = 0
+    encoder.options = options
+    return encoder
+
+
+def _even(frame: np.ndarray) -> np.ndarray:
+    """Repeats the last row and column where their number is odd, since codecs halve the colours."""
+    height, width = frame.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return np.ascontiguousarray(frame)
+    return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+
+
+def _image(decoded: av.VideoFrame, shape: tuple[int, ...]) -> np.ndarray:
+    return decoded.to_ndarray(format='bgr24')[: shape[0], : shape[1]]

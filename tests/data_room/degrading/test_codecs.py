@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from gsm_plugin.data.degrading.codecs import CODECS, Encoding, recode
+from tests.data_room.pictures import picture
+
+WORST = {'h264': 45, 'h265': 45, 'mpeg4': 31, 'vp9': 60}
+
+
+def clip(frames=6, height=45, width=62):
+    whole = picture(height, width + 2 * frames)
+    return [whole[:, 2 * frame : 2 * frame + width] for frame in range(frames)]
+
+
+def error(recoded, frames, shift=0):
+    pairs = list(zip(recoded, frames[shift:], strict=False))
+    return np.mean([np.abs(a.astype(float) - b).mean() for a, b in pairs])
+
+
+@pytest.mark.parametrize('codec', CODECS)
+def test_a_clip_comes_back_whole_in_order_and_the_same_each_time(codec):
+    frames = clip()
+    recoded = list(recode(frames, Encoding(codec, 4, 0.0, 12)))
+    assert [frame.shape for frame in recoded] == [frame.shape for frame in frames]
+    assert error(recoded, frames) < 0.7 * error(recoded, frames, shift=1)
+    for first, second in zip(recoded, recode(frames, Encoding(codec, 4, 0.0, 12)), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize('codec', CODECS)
+def test_a_larger_crf_is_worse(codec):
+    frames = clip()
+    good, bad = (error(list(recode(frames, Encoding(codec, crf, 0.0, 12))), frames) for crf in (4, WORST[codec]))
+    assert bad > 1.3 * good
+
+
+@pytest.mark.parametrize('codec', CODECS)
+def test_a_lower_bitrate_is_worse(codec):
+    frames = clip(12)
+    good, bad = (error(list(recode(frames, Encoding(codec, None, bits, 12))), frames) for bits in (8.0, 0.02))
+    assert bad > good
+
+
+def test_key_frames_come_as_often_as_gop_says():
+    frames = [picture(48, 64)] * 8
+    every = np.stack(list(recode(frames, Encoding('mpeg4', 20, 0.0, 1))))
+    first = np.stack(list(recode(frames, Encoding('mpeg4', 20, 0.0, 100))))
+    assert (every[1:] == every[:-1]).all()
+    assert error(list(first[4:]), frames) <= error(list(every[4:]), frames)
