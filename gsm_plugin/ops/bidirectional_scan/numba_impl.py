@@ -101,14 +101,16 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_s: Tensor) -> tuple[Tensor | None, ...]:
-        u, dt, dt_proj, _, A, BC, D, _ = ctx.saved_tensors
+        # under checkpointing they can be asked for once
+        saved = ctx.saved_tensors
+        u, dt, dt_proj, _, A, BC, D, _ = saved
         b, pieces = u.shape[1], _channel_pieces(u.shape)
         # sums over sequences or over channels, of which every piece has its part
         parts = b, b, -(-u.shape[3] // kernels.CHANNELS)
         sums = [total.new_empty(count, *total.shape) for total, count in zip((A, D, BC), parts, strict=True)]
         grad_u, grad_raw = torch.empty_like(u), torch.empty_like(u)
         grad_s = grad_s if grad_s[0].is_contiguous() else grad_s.contiguous()
-        *inputs, entries, of_s, of_u, of_raw = _arrays(*ctx.saved_tensors, grad_s, grad_u, grad_raw)
+        *inputs, entries, of_s, of_u, of_raw = _arrays(*saved, grad_s, grad_u, grad_raw)
         of_A, of_D, of_BC = _arrays(*sums)
         share(
             partial(
