@@ -19,6 +19,7 @@ from gsm_plugin.evaluation.flow_health import FlowHealth
 from gsm_plugin.inference.fitting import pad_frames, slide_window
 from gsm_plugin.inference.flipping import average_with_reversed
 from gsm_plugin.inference.tiling import run_tiled
+from gsm_plugin.inference.watching import watching
 from gsm_plugin.layers.diagnostics import relative_distance
 from gsm_plugin.models import finite_scores, flow_validation, validation
 from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
@@ -229,7 +230,8 @@ class GSMModel(VideoRecurrentModel):
             for index in clips:
                 clip = validation.open_clip(dataset, index, val.center_frame_only)
                 bar.set_description(f'{dataset.opt["name"]}: {clip.folder}')
-                output = self.restore(clip.lq[None], lambda done, of: bar.set_postfix_str(f'tile {done}/{of}'))[0]
+                with watching(self._validated_network, bar.set_postfix_str):
+                    output = self.restore(clip.lq[None], lambda done, of: bar.set_postfix_str(f'tile {done}/{of}'))[0]
                 where = f'{dataset.opt["name"]}, clip {clip.folder}'
                 output = finite_scores.check_output(output, where, self.is_train)
                 save = self._saver(dataset, clip, current_iter) if save_img else None

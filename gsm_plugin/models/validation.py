@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import torch
 from basicsr.metrics import calculate_metric
-from basicsr.utils import imwrite, tensor2img
+from basicsr.utils import tensor2img
 from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.whole_files import write_whole
 
 # A process with few clips waits for one with many; the process group of training would give up after minutes.
 _PATIENCE = datetime.timedelta(days=7)
@@ -82,14 +84,33 @@ def score_clip(
             save(name, image)
         values = []
         if metrics and clip.read_gt is not None:
+            _check_borders(image, metrics)
             images = {'img': image, 'img2': tensor2img([clip.read_gt(frame)])}
             values = [calculate_metric(images, metric) for metric in metrics.values()]
         yield values
 
 
+def _check_borders(image: object, metrics: Mapping[str, dict]) -> None:
+    side = min(image.shape[:2])
+    for name, metric in metrics.items():
+        border = metric.get('crop_border') or 0
+        if 2 * border >= side:
+            raise UserError(
+                f'val:metrics:{name}:crop_border is {border}, which leaves nothing of frames of {side} pixels; lower '
+                f'it.'
+            )
+
+
 def save_to(folder: Path, ending: str) -> Callable[[str, object], None]:
     """Makes a function that writes the images of a clip as `folder`/<name>_<ending>.png."""
-    return lambda name, image: imwrite(image, str(folder / f'{name}_{ending}.png'))
+
+    def save(name: str, image: object) -> None:
+        path = folder / f'{name}_{ending}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # OpenCV's own writing says of a full disk that it failed, and leaves half a file
+        write_whole(path, cv2.imencode('.png', image)[1].tobytes())
+
+    return save
 
 
 def clips_of_this_process(dataset: Dataset) -> range:

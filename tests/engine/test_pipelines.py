@@ -290,3 +290,34 @@ def test_ignored_keys_are_told_in_the_log_too(project, options, capfd):
     for text in (log.read_text(), capfd.readouterr().err):
         for key in ('use_static_graph', 'datasets:train:use_shuffle'):
             assert text.count(f'WARNING: {key} is ignored') == 1
+
+
+def test_a_border_that_leaves_nothing_of_a_frame_is_refused(project, options):
+    gsm_plugin.register()
+    options = tiny_project.test_options(None) | {'model_type': 'GSMModel'}
+    with pytest.raises(UserError, match='psnr:crop_border is 8, which leaves nothing of frames of 16 pixels; lower it'):
+        run(project, options, 'val:metrics:psnr:crop_border=8', is_train=False)
+
+
+def test_a_disk_that_is_full_for_the_images_is_no_half_image(project, options, monkeypatch):
+    import errno
+    from pathlib import Path
+
+    from gsm_plugin.engine.machine_faults import explain
+
+    gsm_plugin.register()
+    write = Path.write_bytes
+
+    def full(path, content):
+        if '00000001' in path.name:
+            write(path, content[:10])
+            raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    options = tiny_project.test_options(None) | {'model_type': 'GSMModel'}
+    with pytest.raises(OSError) as caught:
+        run(project, options, is_train=False)
+    assert explain(caught.value).startswith('The disk is full (')
+    images = project / 'results' / 'tiny' / 'visualization' / 'REDS4' / 'a'
+    assert [path.name for path in images.iterdir()] == ['00000000_tiny.png']
