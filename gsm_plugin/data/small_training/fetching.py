@@ -73,7 +73,7 @@ def debian_package(name: str, cache: Path) -> Iterator[Path]:
 
 
 def _call(command: list[str], folder: Path, cure: str) -> None:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=folder, capture_output=True, encoding='utf-8', errors='replace')
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ['no reason given'])[-1]
         raise UserError(f'{" ".join(command)} failed ({reason.removeprefix("ERROR: ")}); {cure}.')

@@ -55,7 +55,7 @@ def pack(out: Path, cache: Path, budget: float = float('inf'), more_videos: list
         if left <= 0:
             raise UserError(f'The photographs alone have {_size(part) / 2**20:.0f} MiB; raise --budget.')
         copy_shots(fetch_film(cache), film_shots(), part / VIDEOS, left)
-        (part / 'README.txt').write_text(_readme())
+        (part / 'README.txt').write_text(_readme(), encoding='utf-8')
 
 
 def unpack(packed: Path, out: Path, longest: int = 100, workers: int | None = None) -> dict[str, int]:

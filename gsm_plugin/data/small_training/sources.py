@@ -84,5 +84,5 @@ PHOTOGRAPHS = (
 
 def film_shots() -> list[tuple[int, int]]:
     """The shots of the film to train on: first frame of each and the frame after its last."""
-    record = json.loads((Path(__file__).parent / 'bbb_shots.json').read_text())
+    record = json.loads((Path(__file__).parent / 'bbb_shots.json').read_text(encoding='utf-8'))
     return [(start, stop) for start, stop in record['shots']]
