@@ -71,6 +71,12 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
         '--context', type=int, default=8, metavar='N', help='frames seen beyond those that are kept (default: 8)'
     )
     command.add_argument(
+        '--memory', metavar='8GiB', help='memory that the network may take: windows and tiles are made to fit'
+    )
+    command.add_argument(
+        '--retry-smaller', action='store_true', help='where memory ends, begin anew with smaller windows'
+    )
+    command.add_argument(
         '--cuts', type=Path, metavar='FILE', help="scenes' first frames or times, one a line, instead of the search"
     )
     command.add_argument(

@@ -9,6 +9,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.manifest import file_fingerprint
+from gsm_plugin.inference.video.memory import read_bytes
 from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.places import Naming, check_targets, list_inputs
 from gsm_plugin.inference.video.progress import Bar, JsonLines
@@ -100,6 +101,8 @@ def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Reque
         restart=arguments.restart,
         overwrite=arguments.overwrite,
         page=arguments.page,
+        memory=None if arguments.memory is None else read_bytes(arguments.memory),
+        retry_smaller=arguments.retry_smaller,
     )
 
 

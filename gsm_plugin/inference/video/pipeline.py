@@ -18,11 +18,16 @@ from gsm_plugin.inference.video.colour import from_rgb, to_rgb
 from gsm_plugin.inference.video.facts import Picture
 from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.layout import Layout
+from gsm_plugin.inference.video.memory import is_out_of_memory
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.windows import Segment, Window
 
 # Frames that are turned into planes at once, and frames that wait for the encoder.
 _CHUNK, _WAITING = 4, 16
+
+
+class MemoryEndedError(UserError):
+    """Memory was used up; smaller windows or tiles may fit."""
 
 
 class Network(Protocol):
@@ -172,7 +177,7 @@ def _restore(
 ) -> None:
     began = time.perf_counter()
     clip = to_rgb([plane.to(network.device) for plane in planes], work.reading.facts.layout)
-    output = _checked(network.restore(clip[None])[0], clip, network)
+    output = _checked(_restored(network, clip), clip, network)
     kept = slice(window.keep_start - window.start, window.keep_stop - window.start)
     seen, output = clip[kept], output[kept]
     done = time.perf_counter() - began
@@ -187,6 +192,19 @@ def _restore(
             frame = [plane[place].astype(work.layout.dtype, copy=False) for plane in codes]
             frames.put((segment, window.keep_start + start + place, frame))
     work.on_stage('network', done)
+
+
+def _restored(network: Network, clip: Tensor) -> Tensor:
+    try:
+        return network.restore(clip[None])[0]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        frames, _, height, width = clip.shape
+        raise MemoryEndedError(
+            f'{network.device} has too little memory for {frames} frames of {width}x{height} at once; give --memory '
+            f'with what is free, for windows and tiles that fit, or --retry-smaller.'
+        ) from error
 
 
 def _checked(output: Tensor, clip: Tensor, network: Network) -> Tensor:

@@ -37,6 +37,8 @@ class Request:
         overwrite: Whether an output that is there is replaced.
         network: Fingerprint of the weights, and how they are used.
         trained_on: What is known of their training.
+        memory: Bytes that the network may take on a device; None for no plan.
+        retry_smaller: Whether an end of memory is answered by smaller windows.
         page: Page with a slider between before and after; None for none.
     """
 
@@ -60,6 +62,8 @@ class Request:
     overwrite: bool = False
     network: str = ''
     trained_on: str = ''
+    memory: int | None = None
+    retry_smaller: bool = False
     page: Path | None = None
 
     @property
