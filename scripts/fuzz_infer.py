@@ -1,4 +1,6 @@
-"""Gives damaged films to `basicsr infer`, each in a process of its own: no crash without a sentence, no hang, bounded memory.
+"""Gives damaged films to the engine of `basicsr infer`, each in a process of its own.
+
+There is to be no crash without a sentence, no hang, no film that is not whole, and no boundless memory:
 
     python scripts/fuzz_infer.py FILM ... --runs 500
 
@@ -7,35 +9,36 @@ file again (`--first NUMBER --runs 1`), and kept.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
-_PATIENCE = 120
-_MEMORY = 6 * 2**30
-_RUN = """
-import sys
-from pathlib import Path
 import torch
+from torch import Tensor
+
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
 
-class Repeat:
-    scale, device, precision, name = 2, torch.device('cpu'), 'fp32', 'repeat'
-    def restore(self, clip):
-        return clip.repeat_interleave(2, -1).repeat_interleave(2, -2)
+_PATIENCE = 120
+_MEMORY = 6 * 2**30
+_DONE, _REFUSED, _CRASHED = 0, 2, 70
 
-request = Request(Path(sys.argv[1]), Path(sys.argv[2]), salvage=sys.argv[3] == 'True', wishes=Wishes(preset='ultrafast'))
-(outcome,) = run_requests([request], [Repeat()], Progress)
-print(outcome.state, outcome.text)
-sys.exit(0 if outcome.state == 'done' else 2)
-"""
+
+class Repeat:
+    """Enlarges by repeating pixels."""
+
+    scale, device, precision, name = 2, torch.device('cpu'), 'fp32', 'repeat'
+
+    def restore(self, clip: Tensor) -> Tensor:
+        """Takes (b, t, 3, h, w)."""
+        return clip.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 def mutate(content: bytes, chance: random.Random) -> bytes:
@@ -61,28 +64,35 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
     return bytes(content)
 
 
-def _bounded() -> None:
+def _run(damaged: Path, out: Path, said: Path, salvage: bool) -> None:
+    """What the process does; it writes what it has to say into a file and ends with a status."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    os.nice(10)
+    try:
+        request = Request(damaged, out, salvage=salvage, wishes=Wishes(preset='ultrafast'))
+        (outcome,) = run_requests([request], [Repeat()], Progress)
+    except BaseException:
+        said.write_text(traceback.format_exc())
+        os._exit(_CRASHED)
+    said.write_text(outcome.text)
+    os._exit(_DONE if outcome.state == 'done' else _REFUSED)
 
 
 def try_file(damaged: Path, folder: Path, salvage: bool) -> tuple[str, str]:
     """Runs on one file; returns what became of it (`done`, `refused` or a failure) and what was said."""
-    out = folder / 'out.mkv'
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]), 'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, '-c', _RUN, str(damaged), str(out), str(salvage)]
-    try:
-        ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, preexec_fn=_bounded
-        )
-    except subprocess.TimeoutExpired:
+    out, said = folder / 'out.mkv', folder / 'said.txt'
+    process = multiprocessing.get_context('fork').Process(target=_run, args=(damaged, out, said, salvage))
+    process.start()
+    process.join(_PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
         return 'HANGS', ''
-    said = (ended.stdout + ended.stderr).strip()
-    if ended.returncode not in (0, 2):
-        return f'CRASHES with {ended.returncode}', said[-1500:]
-    if (ended.returncode == 0) != out.exists():
-        return 'LEAVES A FILM that is not whole, or none', said
-    return 'done' if ended.returncode == 0 else 'refused', said
+    text = said.read_text() if said.exists() else ''
+    if process.exitcode not in (_DONE, _REFUSED):
+        return f'CRASHES with {process.exitcode}', text[-1500:]
+    if (process.exitcode == _DONE) != out.exists():
+        return 'LEAVES A FILM that is not whole, or none', text
+    return ('done' if process.exitcode == _DONE else 'refused'), text
 
 
 def main() -> None:
@@ -91,6 +101,7 @@ def main() -> None:
     parser.add_argument('films', type=Path, nargs='+', help='whole films to damage')
     parser.add_argument('--runs', type=int, default=20)
     parser.add_argument('--first', type=int, default=0, help='number of the first file')
+    parser.add_argument('--show', action='store_true', help='print what is said of each')
     parser.add_argument('--keep', type=Path, default=Path('results', 'fuzz'), help='folder for files that fail')
     arguments = parser.parse_args()
     counts: dict[str, int] = {}
@@ -102,6 +113,8 @@ def main() -> None:
             damaged.write_bytes(mutate(source.read_bytes(), chance))
             state, said = try_file(damaged, Path(folder), salvage=chance.random() < 0.5)
             counts[state] = counts.get(state, 0) + 1
+            if arguments.show:
+                print(number, state, said, flush=True)
             if state not in ('done', 'refused'):
                 arguments.keep.mkdir(parents=True, exist_ok=True)
                 (arguments.keep / f'{number}{source.suffix}').write_bytes(damaged.read_bytes())
