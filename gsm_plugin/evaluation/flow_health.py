@@ -64,11 +64,11 @@ def photometric_error(clip: Tensor, flows_backward: Tensor, flows_forward: Tenso
     """Mean absolute difference between frames and their neighbours warped to them, a scalar; see `measure_flows`.
 
     What a flow leads outside the frame to is taken from the nearest pixel of its border, so that no flow escapes the
-    measure. It can be differentiated with respect to the flows.
+    measure; it is infinite where one is not finite. It can be differentiated with respect to the flows.
     """
     first, second = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
     target, source = torch.cat((first, second)), torch.cat((second, first))
     flow = torch.cat((flows_backward.flatten(0, 1), flows_forward.flatten(0, 1)))
     grid = sampling_grid(flow, *clip.shape[-2:])
     warped = F.grid_sample(source, grid, mode='bilinear', padding_mode='border', align_corners=True)
-    return (warped - target).abs().mean()
+    return torch.where(flow.isfinite().all(), (warped - target).abs().mean(), torch.inf)

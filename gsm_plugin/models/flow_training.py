@@ -142,8 +142,8 @@ class FlowTraining:
         now = self._network.estimate_flows(clip)
         at_first = self._network.estimate_flows(clip, self._reference.flow_network)
         errors = torch.stack([photometric_error(clip, *flows) for flows in (now, at_first)]).double()
-        # an error that is no number is beyond every bound, and leaves the sums numbers
-        errors = errors.nan_to_num(1.0).to(self._reference.errors.device)
+        # the largest error that there can be, which leaves the sums numbers
+        errors = errors.nan_to_num(1.0, 1.0).to(self._reference.errors.device)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(errors)
         sums = self._reference.errors.mul_(_MEMORY).add_(errors)

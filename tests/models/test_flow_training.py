@@ -10,10 +10,18 @@ import gsm_plugin
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.compat import UserError
 from gsm_plugin.evaluation.flow_health import measure_flows
-from gsm_plugin.models import flow_training
+from gsm_plugin.models import flow_training, flow_validation
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import NO_MOTION, TrainingDiverged
-from tests.models.tiny import FlowlessNet, TinyFlowNet, make_options, weights_of
+from tests.models.tiny import (
+    FlowlessNet,
+    TinyFlowNet,
+    folders_set,
+    loader_of,
+    make_options,
+    weights_of,
+    write_clip,
+)
 
 MOTION = 2.0
 
@@ -255,3 +263,32 @@ def test_gsm_trains_with_flows_that_still_have_the_motion_at_the_end(tmp_path, t
     lq = brightening(0)
     found = measure_flows(lq, *model.net_g.estimate_flows(lq))
     assert (found.error <= 1.05 * healthy.error) is keeps
+
+
+def test_a_validation_measures_flows_and_on_demand_what_they_are_worth(tmp_path, log):
+    write_clip(tmp_path, 'moving', 3)
+    model = make_model(tmp_path, val={'flow_worth': True})
+    model.validation(loader_of(folders_set(tmp_path, 'held')), 7, None)
+    numbers = model.flow_results['held']
+    assert numbers['flow_mean'] == pytest.approx(MOTION)
+    assert {'flow_error', 'flow_error_still', 'psnr_no_flows', 'psnr_wrong_flows'} <= numbers.keys()
+    # its body sees the flows, so that other ones change the score
+    assert numbers['psnr_no_flows'] != pytest.approx(model.metric_results['moving'][:, 0].mean().item(), abs=1e-3)
+    assert 'Flows of held: flow_mean 2,' in log()
+
+
+def test_flows_worse_than_none_get_one_warning(tmp_path, log):
+    write_clip(tmp_path, 'still', 1)
+    frame = (tmp_path / 'LQ/still/00000000.png').read_bytes(), (tmp_path / 'GT/still/00000000.png').read_bytes()
+    for i in (1, 2):
+        for kind, content in zip(('LQ', 'GT'), frame, strict=True):
+            (tmp_path / f'{kind}/still/{i:08d}.png').write_bytes(content)
+    model = make_model(tmp_path)
+    for iteration in (1, 2):
+        model.validation(loader_of(folders_set(tmp_path, 'held')), iteration, None)
+    assert log().count('The flows are worse than none in held') == 1
+
+
+@pytest.mark.parametrize('clips', [[{'flow_mean': 1.0, 'flow_max': 5.0}, {'flow_mean': 3.0, 'flow_max': 2.0}, {}]])
+def test_numbers_of_clips_are_averaged_but_for_the_longest_flow(clips):
+    assert flow_validation.mean_numbers(dict(enumerate(clips)), None) == {'flow_mean': 2.0, 'flow_max': 5.0}
