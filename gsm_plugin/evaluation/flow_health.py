@@ -55,7 +55,7 @@ def measure_flows(clip: Tensor, flows_backward: Tensor, flows_forward: Tensor) -
     error = photometric_error(clip, flows_backward.float(), flows_forward.float())
     still = (clip[:, 1:] - clip[:, :-1]).abs().mean()
     mean, longest, error, still = (
-        torch.stack((length.mean(), length.max(), error, still)).nan_to_num(torch.inf).tolist()
+        torch.stack((length.mean(), length.max(), error, still)).nan_to_num(torch.inf, torch.inf).tolist()
     )
     return FlowHealth(mean, longest, error, still)
 
