@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_header, read_image
 from gsm_plugin.inference.video.facts import Facts, Picture
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.whole_files import write_whole
@@ -49,7 +50,7 @@ def learn_folder(folder: Path, rate: Fraction | None = None) -> Facts:
     rate = Fraction(rate or 25)
     names = tuple(path.name for path in paths)
     codec = paths[0].suffix[1:].lower()
-    alpha = image.ndim == 3 and image.shape[2] == 4
+    alpha = read_header(paths[0]).has_alpha
     return Facts(
         folder,
         *image.shape[:2],
@@ -165,13 +166,6 @@ def _natural(path: Path) -> list:
 
 
 def _read(path: Path) -> np.ndarray:
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if len(content) else None
-    except cv2.error:
-        image = None
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'{path} is damaged, cut, or no image of 8 or 16 bit; copy or make it again.')
-    if image.ndim == 3 and image.shape[2] == 1:
-        return image[..., 0]
-    return image
+    """(h, w) of gray or (h, w, 3), BGR, uint8 or uint16, turned as EXIF says."""
+    image = read_image(path)
+    return image[..., 0] if read_header(path).channels == 1 else image
