@@ -83,7 +83,7 @@ if __name__ == '__main__':
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
             'perceptual': PERCEPTUAL,
-            'dev': ['pytest', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
+            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
             'wandb': ['wandb'],
         },
         entry_points={
