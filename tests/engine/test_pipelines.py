@@ -254,6 +254,38 @@ def test_a_refused_training_changes_nothing(project, options, capfd, forced, exp
     assert 'INFO' not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'forced, expected',
+    [
+        (
+            ['network_g={type: RRDBNet, num_in_ch: 3, num_out_ch: 3, scale: 2, num_feat: 8, num_block: 1}'],
+            r'RRDBNet cannot take samples of datasets:train, 2x3x8x8 \(.*\); give it a data set, num_frame',
+        ),
+        (
+            ['network_g={type: TinyFixedNet}'],
+            r'TinyFixedNet makes 2x3x24x24 of samples of 2x3x8x8, whose ground truth is 2x3x16x16; make scale',
+        ),
+    ],
+)
+def test_a_network_that_does_not_fit_the_samples_is_refused_before_anything_is_made(project, options, forced, expected):
+    from basicsr.utils.registry import ARCH_REGISTRY
+    from torch import nn
+
+    class TinyFixedNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return x.repeat_interleave(3, 3).repeat_interleave(3, 4) * self.weight
+
+    if 'TinyFixedNet' not in ARCH_REGISTRY:
+        ARCH_REGISTRY.register(TinyFixedNet)
+    with pytest.raises(UserError, match=expected):
+        run(project, options, *forced)
+    assert not (project / 'experiments').exists()
+
+
 def test_a_refused_test_changes_nothing(project, options):
     gsm_plugin.register()
     options['model_type'] = 'GSMModel'

@@ -130,6 +130,10 @@ class TrainingData:
         self._loader = DataLoader(dataset, batch_sampler=self.batches_in_order, **_loading(section, gpus))
         self._reading = None
 
+    def first_sample(self) -> dict:
+        """A sample, read in this process; it takes no randomness from those of the training."""
+        return self._loader.dataset[(0, 0)]
+
     def batches(self, position: Position) -> Iterator[dict]:
         """The batches of the rest of an epoch.
 

@@ -24,6 +24,7 @@ from gsm_plugin.engine.training.json_lines import JsonLines
 from gsm_plugin.engine.training.loop import Parts, TrainingLoop
 from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.engine.training.progress import Progress
+from gsm_plugin.engine.training.rehearsal import rehearse
 from gsm_plugin.engine.training.resuming import choose_state, describe_changes, flat_options, prepare_model_options
 from gsm_plugin.engine.training.scalar_loggers import logs_scalars, open_tensorboard, start_wandb
 from gsm_plugin.engine.training.schedule import Schedule, check_types
@@ -107,6 +108,7 @@ def _assemble(
     data, val_loaders = _open_data(options)
     run |= _describe(options, data)
     model = _open_model(options, found, run)
+    rehearse(model, data)
     get_root_logger().info(summarize_backends(model.device.type))
     run['wandb_id'] = start_wandb(options, before)
     _prepare_folders(options, arguments, store, found)
