@@ -94,7 +94,7 @@ class GSMamba(nn.Module):
         _check_names('anchor', anchor, ANCHORS)
         _check_names('flow_composition', flow_composition, COMPOSITIONS)
         require_known_backend('bidirectional_scan', scan_backend)
-        require_known_backend('implicit_warp', warp_backend)
+        require_known_backend('flow_warp', warp_backend)
         require_known_backend('window_attention', attention_backend)
         self.upscale, self.in_chans, self.pa_frame = upscale, in_chans, pa_frame
         self.anchor = pa_frame if anchor == 'center' else 2 * pa_frame

@@ -7,6 +7,9 @@ from importlib.util import find_spec
 
 import torch
 
+# What its kernels compute: all in float32.
+UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
+
 
 @cache
 def why_no_numba(device_type: str) -> str | None:

@@ -18,6 +18,13 @@ def convolve(request):
     return depthwise_conv_gelu_torch if request.param == 'torch' else triton_backend()
 
 
+def numba_backend():
+    pytest.importorskip('numba')
+    from gsm_plugin.ops.depthwise_conv.numba_impl import depthwise_conv_gelu_numba
+
+    return depthwise_conv_gelu_numba
+
+
 def triton_backend():
     pytest.importorskip('triton')
     from gsm_plugin.ops.depthwise_conv.triton_impl import depthwise_conv_gelu_triton
@@ -61,6 +68,30 @@ def test_it_is_a_convolution_with_one_group_per_channel(convolve):
 @pytest.mark.parametrize('shape', [(2, 5, 6, 7, 4), (1, 1, 1, 1, 1), (1, 2, 1, 9, 3), (1, 9, 3, 2, 5)])
 def test_torch_matches_naive(shape, dtype):
     assert_same_function(depthwise_conv_gelu_torch, depthwise_conv_gelu_naive, inputs(*shape), dtype)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    'shape', [(2, 5, 6, 7, 4), (1, 1, 1, 1, 1), (1, 2, 1, 9, 65), (1, 9, 33, 2, 5), (1, 1, 2, 1000, 3)]
+)
+def test_numba_matches_naive(shape, dtype):
+    assert_same_function(numba_backend(), depthwise_conv_gelu_naive, inputs(*shape), dtype)
+
+
+def test_numba_takes_inputs_in_another_memory_order():
+    def transposed(function):
+        return lambda x, weight, bias: function(x.movedim(1, -1), weight.transpose(0, 1), bias[::2])
+
+    tensors = random_tensors((1, 3, 2, 4, 5), (3, 3, 3, 3), (6,))
+    assert_same_function(transposed(numba_backend()), transposed(depthwise_conv_gelu_naive), tensors, torch.float32)
+
+
+def test_numba_gives_nothing_for_a_clip_without_frames():
+    x, weight, bias = (value.float().requires_grad_() for value in inputs(1, 0, 4, 5, 6))
+    output = numba_backend()(x, weight, bias)
+    assert output.shape == x.shape
+    output.sum().backward()
+    assert not weight.grad.any()
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -67,7 +67,7 @@ def test_naive_is_what_the_layers_of_pytorch_make_of_it():
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('rows_at_once', [2**17, 4])
 def test_composed_matches_naive(monkeypatch, rows_at_once, dtype):
-    monkeypatch.setattr(composed, '_ROWS_AT_ONCE', rows_at_once)
+    monkeypatch.setattr(composed, '_ROWS_IN_CACHE', rows_at_once)
     assert_matches_naive(gated_feed_forward_composed, tensors((9, 24, 40, 36), dtype), dtype)
 
 

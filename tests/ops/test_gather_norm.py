@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import Cells, gather_norm, implicit_warp
-from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_torch
+from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_numba, gather_norm_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 
@@ -69,6 +69,12 @@ def test_naive_is_the_norm_of_what_was_warped_pixel_by_pixel():
 @SIZES
 def test_torch_matches_naive(sizes, dtype):
     assert_matches_naive(gather_norm_torch, sizes, dtype)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@SIZES
+def test_numba_matches_naive(sizes, dtype):
+    assert_matches_naive(gather_norm_numba, sizes, dtype)
 
 
 @TYPES

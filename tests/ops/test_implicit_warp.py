@@ -1,10 +1,12 @@
+import functools
+
 import pytest
 import torch
 
 from gsm_plugin.ops import implicit_warp
 from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
-from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 
 ALL = pytest.mark.parametrize('warp', ['naive', 'torch', 'triton'], indirect=True)
@@ -99,6 +101,24 @@ def assert_matches_naive(function, shape, num_heads, dtype, change=lambda *tenso
 @pytest.mark.parametrize('num_heads', [1, 4])
 def test_torch_matches_naive(shape, num_heads, dtype):
     assert_matches_naive(implicit_warp_torch, shape, num_heads, dtype)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('shape', [(1, 1, 1, 4), (2, 5, 7, 8), (1, 9, 4, 12), (3, 1, 6, 8), (1, 25, 40, 4)])
+@pytest.mark.parametrize('num_heads', [1, 4])
+def test_numba_matches_naive(shape, num_heads, dtype):
+    assert_matches_naive(functools.partial(implicit_warp, backend='numba'), shape, num_heads, dtype)
+
+
+def test_numba_takes_keys_and_values_that_are_parts_of_wider_rows_and_gives_the_same_without_gradients():
+    query, key, value, flow, *positions = (x.float() for x in inputs(2, 33, 40, 8))
+    key, value = torch.cat((key, value), -1).chunk(2, -1)
+    expected = implicit_warp_naive(query, key, value, flow, *positions, 2)
+    with torch.no_grad(), poisoned_memory():
+        actual = implicit_warp(query, key, value, flow, *positions, 2, backend='numba')
+    torch.testing.assert_close(actual, expected, atol=2e-6, rtol=2e-5)
+    query.requires_grad_()
+    assert torch.equal(implicit_warp(query, key, value, flow, *positions, 2, backend='numba'), actual)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ from gsm_plugin.ops.bidirectional_scan.composed import (
     why_no_mamba_ssm,
 )
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.numba_support import why_no_numba
+from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'bidirectional_scan'
-_UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def _triton(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], kept: torch.dtype | None) -> Tensor:
@@ -41,7 +40,7 @@ declare(
     OP,
     (
         Backend(
-            'triton', _triton, why_no_triton, 'convolution, projections, scan and gate in four kernels', _UP_TO_FLOAT32
+            'triton', _triton, why_no_triton, 'convolution, projections, scan and gate in four kernels', UP_TO_FLOAT32
         ),
         # before torch, which launches a kernel per step, for the GPUs that are too old for Triton's kernels
         Backend(
@@ -49,14 +48,14 @@ declare(
             _of_one_type(bidirectional_scan_mamba_ssm),
             why_no_mamba_ssm,
             'a scan in one kernel',
-            _UP_TO_FLOAT32,
+            UP_TO_FLOAT32,
         ),
         Backend(
             'numba',
             _of_one_type(_numba),
             why_no_numba,
             'loops compiled for this CPU, with a barrier a scan',
-            _UP_TO_FLOAT32,
+            UP_TO_FLOAT32,
         ),
         Backend(
             'torch', _of_one_type(bidirectional_scan_torch), anywhere, 'a call for many steps, states are not kept'

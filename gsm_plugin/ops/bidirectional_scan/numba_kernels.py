@@ -158,21 +158,29 @@ def scan(u, dt, dt_proj, dt_bias, A, BC, D, limit, first, reverse, s, entries):
     delta, x, y = _zeros(), _zeros(), _zeros()
     taps, bias = _rows_of_channels(dt_proj, first, last), _zeros()
     bias[: last - first] = dt_bias[first:last]
+    decay, skip = np.zeros_like(h), D[first:last]
     for step in range(length):
         t = length - 1 - step if reverse else step
         if step % STEPS == 0 and len(entries) > 0:
             entries[step // STEPS, :, first:last] = h[:, : last - first]
         _raw_steps(dt[t], taps, bias, limit, delta)
-        for j in range(last - first):
+        u_t, s_t = u[t, first:last], s[t, first:last]
+        for j in range(len(u_t)):
             delta[j] = _softplus(delta[j])
-            x[j] = delta[j] * u[t, first + j]
-            y[j] = D[first + j] * u[t, first + j]
+            x[j] = delta[j] * u_t[j]
+            y[j] = skip[j] * u_t[j]
+        # in a loop of their own, for which there are enough registers
+        for i in range(len(h)):
+            for j in range(CHANNELS):
+                decay[i, j] = _decay(delta[j] * rates[i, j])
         for i in range(len(h)):
             b, c = BC[t, i], BC[t, len(h) + i]
             for j in range(CHANNELS):
-                h[i, j] = _decay(delta[j] * rates[i, j]) * h[i, j] + x[j] * b
-                y[j] += c * h[i, j]
-        s[t, first:last] = y[: last - first]
+                state = decay[i, j] * h[i, j] + x[j] * b
+                h[i, j] = state
+                y[j] += c * state
+        for j in range(len(s_t)):
+            s_t[j] = y[j]
 
 
 @_exact
@@ -211,14 +219,17 @@ def _states(u, dt, taps, bias, limit, BC, rates, entry, first, last, start, stop
     for step in range(start, stop):
         t, k = length - 1 - step if reverse else step, step - start
         _raw_steps(dt[t], taps, bias, limit, raw[k])
-        for j in range(last - first):
-            delta[k, j] = _softplus(raw[k, j])
-            x[j] = delta[k, j] * u[t, first + j]
+        u_t, delta_k, raw_k, decay_k, before, after = u[t, first:last], delta[k], raw[k], decay[k], h[k], h[k + 1]
+        for j in range(len(u_t)):
+            delta_k[j] = _softplus(raw_k[j])
+            x[j] = delta_k[j] * u_t[j]
+        for i in range(n):
+            for j in range(CHANNELS):
+                decay_k[i, j] = _decay(delta_k[j] * rates[i, j])
         for i in range(n):
             b = BC[t, i]
             for j in range(CHANNELS):
-                decay[k, i, j] = _decay(delta[k, j] * rates[i, j])
-                h[k + 1, i, j] = decay[k, i, j] * h[k, i, j] + x[j] * b
+                after[i, j] = decay_k[i, j] * before[i, j] + x[j] * b
 
 
 @_reordering
@@ -236,7 +247,7 @@ def scan_bwd(
     decay, h = np.zeros((STEPS, n, CHANNELS), np.float32), np.zeros((STEPS + 1, n, CHANNELS), np.float32)
     delta, carried = np.zeros((STEPS, CHANNELS), np.float32), np.zeros((n, CHANNELS), np.float32)
     raw, taps, bias = np.zeros((STEPS, CHANNELS), np.float32), _rows_of_channels(dt_proj, first, last), _zeros()
-    bias[:count] = dt_bias[first:last]
+    bias[:count], skip = dt_bias[first:last], D[first:last]
     x, dy, of_x, of_delta, of_D = _zeros(), _zeros(), _zeros(), _zeros(), _zeros()
     for block in range(len(entries) - 1, -1, -1):
         start, stop = block * STEPS, min(block * STEPS + STEPS, length)
@@ -245,30 +256,32 @@ def scan_bwd(
         )
         for step in range(stop - 1, start - 1, -1):
             t, k = length - 1 - step if reverse else step, step - start
-            for j in range(count):
-                x[j] = delta[k, j] * u[t, first + j]
-                dy[j] = grad_s[t, first + j]
+            u_t, dy_t, delta_k, raw_k, decay_k = u[t, first:last], grad_s[t, first:last], delta[k], raw[k], decay[k]
+            before, after = h[k], h[k + 1]
+            of_u, of_raw = grad_u[t, first:last], grad_raw[t, first:last]
+            for j in range(len(u_t)):
+                x[j] = delta_k[j] * u_t[j]
+                dy[j] = dy_t[j]
                 of_x[j] = of_delta[j] = _ZERO
             for i in range(n):
                 b, c, of_B, of_C = BC[t, i], BC[t, n + i], _ZERO, _ZERO
                 for j in range(CHANNELS):
                     g = carried[i, j] + c * dy[j]
-                    of_C += h[k + 1, i, j] * dy[j]
+                    of_C += after[i, j] * dy[j]
                     of_B += g * x[j]
                     of_x[j] += g * b
                     # the gradient of the state before
-                    g *= decay[k, i, j]
+                    g *= decay_k[i, j]
                     carried[i, j] = g
                     # of the exponent, in units of the logarithm of two
-                    g *= h[k, i, j]
+                    g *= before[i, j]
                     of_delta[j] += g * rates[i, j]
-                    of_A[i, j] += g * delta[k, j]
+                    of_A[i, j] += g * delta_k[j]
                 grad_BC[t, i], grad_BC[t, n + i] = of_B, of_C
-            for j in range(count):
-                of_step = of_delta[j] * _LOG_2 + of_x[j] * u[t, first + j]
-                clipped = abs(raw[k, j]) >= limit
-                grad_raw[t, first + j] = _ZERO if clipped else of_step * _sigmoid(raw[k, j])
-                grad_u[t, first + j] = of_x[j] * delta[k, j] + D[first + j] * dy[j]
-                of_D[j] += dy[j] * u[t, first + j]
+            for j in range(len(u_t)):
+                of_step = of_delta[j] * _LOG_2 + of_x[j] * u_t[j]
+                of_raw[j] = _ZERO if abs(raw_k[j]) >= limit else of_step * _sigmoid(raw_k[j])
+                of_u[j] = of_x[j] * delta_k[j] + skip[j] * dy[j]
+                of_D[j] += dy[j] * u_t[j]
     grad_A[first:last] = of_A[:, :count].T
     grad_D[first:last] = of_D[:count]

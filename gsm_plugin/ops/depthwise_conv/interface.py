@@ -5,6 +5,7 @@ from torch import Tensor
 from gsm_plugin.ops.depthwise_conv.naive import depthwise_conv_gelu_naive
 from gsm_plugin.ops.depthwise_conv.torch_impl import depthwise_conv_gelu_torch
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'depthwise_conv_gelu'
@@ -16,10 +17,17 @@ def _triton(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return depthwise_conv_gelu_triton(x, weight, bias)
 
 
+def _numba(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    from gsm_plugin.ops.depthwise_conv.numba_impl import depthwise_conv_gelu_numba
+
+    return depthwise_conv_gelu_numba(x, weight, bias)
+
+
 declare(
     OP,
     (
         Backend('triton', _triton, why_no_triton, 'one pass over the volume for convolution, bias and GELU'),
+        Backend('numba', _numba, why_no_numba, 'a loop compiled for this CPU', UP_TO_FLOAT32),
         Backend('torch', depthwise_conv_gelu_torch, anywhere, 'conv3d with one group per channel'),
         Backend('naive', depthwise_conv_gelu_naive, anywhere, 'the definition'),
     ),
@@ -35,7 +43,7 @@ def depthwise_conv_gelu(x: Tensor, weight: Tensor, bias: Tensor, backend: str = 
         x: (b, t, h, w, c), channels-last.
         weight: (c, 3, 3, 3): time, height, width; taken to x's type.
         bias: (c), taken to x's type.
-        backend: auto, triton, torch or naive.
+        backend: auto, triton, numba, torch or naive.
 
     Returns:
         (b, t, h, w, c), of x's type.
@@ -50,4 +58,4 @@ def depthwise_conv_gelu(x: Tensor, weight: Tensor, bias: Tensor, backend: str = 
             f'x has the shape {tuple(x.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)}; '
             f'give (b, t, h, w, c), (c, 3, 3, 3) and (c).'
         )
-    return choose_backend(OP, backend, x.device.type).function(x, weight, bias)
+    return choose_backend(OP, backend, x.device.type, x.dtype).function(x, weight, bias)

@@ -31,11 +31,14 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         grad_x = _convolve(grad, weight.flip(2, 3, 4)) if ctx.needs_input_grad[0] else None
-        return grad_x, _grad_weight(x, grad, weight), grad.sum((0, 2, 3, 4))
+        return grad_x, grad_weight(x, grad, weight), grad.sum((0, 2, 3, 4))
 
 
-def _grad_weight(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the weight, as three two-dimensional ones: of the frame before, of the frame itself, of the next."""
+def grad_weight(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of a weight (c, 1, 3, 3, 3) from x and the gradient of the result, both (b, c, t, h, w).
+
+    It is three two-dimensional ones: of the frame before, of the frame itself, of the next.
+    """
     frames = x.shape[2]
     result = torch.zeros_like(weight)
     for i in range(3):

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
 from gsm_plugin.ops.residual_norm.interface import residual_layer_norm, residual_sum
 
-# What is between is in memory for so many rows at a time.
-_ROWS_AT_ONCE = 2**17
+# What is between is in memory for so many rows at a time; on a CPU, in its cache.
+_ROWS_AT_ONCE, _ROWS_IN_CACHE = 2**17, 2**11
 
 
 def gated_feed_forward_naive(
@@ -37,7 +37,8 @@ def _composed(
     proj, proj_bias, norm, norm_bias, gate, gate_bias, value, value_bias, out, out_bias = parameters
     gate_and_value, their_bias = torch.cat((gate, value)), torch.cat((gate_bias, value_bias))
     output = into if into is not None and into.is_contiguous() else empty_output(x, dtype)
-    rows = [tensor.reshape(-1, tensor.shape[-1]).split(_ROWS_AT_ONCE) for tensor in (x, attended, output)]
+    at_once = _ROWS_IN_CACHE if x.is_cpu else _ROWS_AT_ONCE
+    rows = [tensor.reshape(-1, tensor.shape[-1]).split(at_once) for tensor in (x, attended, output)]
     for x_rows, attended_rows, output_rows in zip(*rows, strict=True):
         update = _product(attended_rows, proj, proj_bias, dtype)
         total, normed = residual_layer_norm(

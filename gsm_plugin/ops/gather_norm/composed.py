@@ -11,14 +11,21 @@ def gather_norm_naive(
     cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> Tensor:
     """Computes `gather_norm`, arguments and result as described there, by the definitions of its parts."""
-    return _composed(cells, num_heads, frames, weight, bias, eps, dtype, 'naive')
+    return _composed(cells, num_heads, frames, weight, bias, eps, dtype, 'naive', 'naive')
 
 
 def gather_norm_torch(
     cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> Tensor:
     """Computes `gather_norm` by PyTorch's operators."""
-    return _composed(cells, num_heads, frames, weight, bias, eps, dtype, 'torch')
+    return _composed(cells, num_heads, frames, weight, bias, eps, dtype, 'torch', 'torch')
+
+
+def gather_norm_numba(
+    cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
+) -> Tensor:
+    """Computes `gather_norm` by the warp that is compiled for a CPU, and PyTorch's layer norm."""
+    return _composed(cells, num_heads, frames, weight, bias, eps, dtype, 'numba', 'torch')
 
 
 def _composed(
@@ -29,7 +36,8 @@ def _composed(
     bias: Tensor,
     eps: float,
     dtype: torch.dtype,
-    backend: str,
+    warp_backend: str,
+    norm_backend: str,
 ) -> Tensor:
-    aligned = implicit_warp(*cells, num_heads, backend).unflatten(0, (-1, frames))
-    return layer_norm(aligned.permute(0, 2, 3, 1, 4), weight, bias, eps, dtype, backend)
+    aligned = implicit_warp(*cells, num_heads, warp_backend).unflatten(0, (-1, frames))
+    return layer_norm(aligned.permute(0, 2, 3, 1, 4), weight, bias, eps, dtype, norm_backend)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_torch
+from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_numba, gather_norm_torch
+from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
 from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.triton_support import why_no_triton
 
@@ -43,6 +44,9 @@ declare(
     OP,
     (
         Backend('triton', _triton, why_no_triton, 'gathers, attends and normalises in one kernel'),
+        Backend(
+            'numba', gather_norm_numba, why_no_numba, 'the warp compiled for this CPU, then the norm', UP_TO_FLOAT32
+        ),
         Backend('torch', gather_norm_torch, anywhere, 'the warp, then the norm'),
         Backend('naive', gather_norm_naive, anywhere, 'the definition'),
     ),
@@ -69,7 +73,7 @@ def gather_norm(
         bias: Of the layer norm, (c,).
         eps: Added to the variance.
         dtype: Type of the result; inside, it is float32 or better.
-        backend: auto, triton, torch or naive.
+        backend: auto, triton, numba, torch or naive.
 
     Returns:
         (m, h, w, frames, c), contiguous, of type `dtype`.
@@ -81,7 +85,7 @@ def gather_norm(
     if torch.is_grad_enabled():
         raise ValueError('gather_norm keeps no gradients; call it within torch.no_grad().')
     _check_sizes(cells, num_heads, frames, weight, bias)
-    function = choose_backend(OP, backend, cells.query.device.type).function
+    function = choose_backend(OP, backend, cells.query.device.type, cells.query.dtype).function
     return function(cells, num_heads, frames, weight, bias, eps, dtype)
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
+from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
 from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'implicit_warp'
@@ -16,10 +17,17 @@ def _triton(*arguments) -> Tensor:
     return implicit_warp_triton(*arguments)
 
 
+def _numba(*arguments) -> Tensor:
+    from gsm_plugin.ops.implicit_warp.numba_impl import implicit_warp_numba
+
+    return implicit_warp_numba(*arguments)
+
+
 declare(
     OP,
     (
         Backend('triton', _triton, why_no_triton, 'gathers and attends in one kernel'),
+        Backend('numba', _numba, why_no_numba, 'gathers and attends in a loop compiled for this CPU', UP_TO_FLOAT32),
         Backend('torch', implicit_warp_torch, anywhere, 'all pixels at once, the backward pass gathers again'),
         Backend('naive', implicit_warp_naive, anywhere, 'the definition'),
     ),
@@ -51,7 +59,7 @@ def implicit_warp(
         key_position: What is added to the key of each pixel of a cell, (4, c).
         value_position: The same for the value, (4, c).
         num_heads: Heads; each has c / num_heads channels, and logits are scaled by their number to the power -1/2.
-        backend: auto, triton, torch or naive.
+        backend: auto, triton, numba, torch or naive.
 
     Returns:
         (n, h, w, c).
@@ -66,5 +74,5 @@ def implicit_warp(
         raise ValueError(f'query, key, value, flow have the shapes {shapes}; give three (n, h, w, c) and (n, 2, h, w).')
     if c % num_heads or key_position.shape != (4, c) or value_position.shape != (4, c):
         raise ValueError(f'{c} channels in {num_heads} heads need a multiple and positions of shape (4, {c}).')
-    function = choose_backend(OP, backend, query.device.type).function
+    function = choose_backend(OP, backend, query.device.type, query.dtype).function
     return function(query, key, value, flow.detach(), key_position, value_position, num_heads)

@@ -1,5 +1,7 @@
 """The implicit warp in plain PyTorch, one pixel of the cell after another; the backward pass gathers again."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -7,7 +9,13 @@ from torch.autograd.function import once_differentiable
 from gsm_plugin.ops.grid import pixel_grid
 
 
-def implicit_warp_torch(
+def implicit_warp_torch(*arguments) -> Tensor:
+    """Computes `implicit_warp`, arguments and result as described there; see `implicit_warp_by`."""
+    return implicit_warp_by(_attend, *arguments)
+
+
+def implicit_warp_by(
+    attend: Callable[..., tuple[Tensor, Tensor]],
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -16,27 +24,23 @@ def implicit_warp_torch(
     value_position: Tensor,
     num_heads: int,
 ) -> Tensor:
-    """Computes `implicit_warp`, arguments and result as described there.
+    """Computes `implicit_warp` by a function that attends, such as `_attend`.
 
     The four keys and values of a pixel are never in memory together and none is kept for the backward pass, only
     their weights, (n * h * w, 4, heads). Half precision is computed in float32.
     """
     dtype = torch.promote_types(query.dtype, torch.float32)
     query_, key_, value_, *positions = (x.to(dtype) for x in (query, key, value, key_position, value_position))
-    return _ImplicitWarp.apply(query_, key_, value_, flow, *positions, num_heads).to(query.dtype)
+    return _ImplicitWarp.apply(attend, query_, key_, value_, flow, *positions, num_heads).to(query.dtype)
 
 
 class _ImplicitWarp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, flow, key_position, value_position, num_heads):
+    def forward(ctx, attend, query, key, value, flow, key_position, value_position, num_heads):
         shape = query.shape
         q, k, v = (x.reshape(-1, shape[-1]) for x in (query, key, value))
         index = _cell_indices(flow)
-        logits = [_dot(q, k[index[j]] + key_position[j], num_heads) for j in range(4)]
-        weights = torch.stack(logits, 1).softmax(1)
-        output = torch.zeros_like(v)
-        for j in range(4):
-            output += _scaled(v[index[j]] + value_position[j], weights[:, j])
+        output, weights = attend(q, k, v, index, key_position, value_position, num_heads)
         ctx.save_for_backward(q, k, v, index, weights, key_position, value_position)
         ctx.num_heads, ctx.shape = num_heads, shape
         return output.view(shape)
@@ -62,7 +66,19 @@ class _ImplicitWarp(torch.autograd.Function):
                 total.index_add_(0, index[j], part)
                 position[j] = part.sum(0)
         grads = (x.view(ctx.shape) for x in (grad_q, grad_k, grad_v))
-        return *grads, None, grad_key_position, grad_value_position, None
+        return None, *grads, None, grad_key_position, grad_value_position, None
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, index: Tensor, key_position: Tensor, value_position: Tensor, num_heads: int
+) -> tuple[Tensor, Tensor]:
+    """Attends to the cells whose rows are given, (4, p): (p, c) three times -> (p, c), and weights (p, 4, heads)."""
+    logits = [_dot(q, k[index[j]] + key_position[j], num_heads) for j in range(4)]
+    weights = torch.stack(logits, 1).softmax(1)
+    output = torch.zeros_like(v)
+    for j in range(4):
+        output += _scaled(v[index[j]] + value_position[j], weights[:, j])
+    return output, weights
 
 
 def _cell_indices(flow: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""Depthwise convolution by a kernel of Numba, and GELU by PyTorch; the sum before the GELU is computed again."""
+
+from functools import partial
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gsm_plugin.ops.depthwise_conv.numba_kernels import convolve
+from gsm_plugin.ops.depthwise_conv.torch_impl import grad_weight
+from gsm_plugin.ops.numba_support import share
+
+# Of a frame, in a piece of work, whatever the number of threads.
+_ROWS = 16
+
+
+def depthwise_conv_gelu_numba(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Computes `depthwise_conv_gelu`, arguments and result as described there; half precision in float32."""
+    return _ConvolutionGelu.apply(x.float(), weight.float(), bias.float()).to(x.dtype)
+
+
+class _ConvolutionGelu(torch.autograd.Function):
+    """x (b, t, h, w, c), weight (c, 3, 3, 3), bias (c)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        x = x.contiguous()
+        ctx.save_for_backward(x, weight, bias)
+        return torch.ops.aten.gelu_(_convolve(x, weight, bias))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight, bias = ctx.saved_tensors
+        grad = torch.ops.aten.gelu_backward(grad.contiguous(), _convolve(x, weight, bias))
+        grad_x = _convolve(grad, weight.flip(1, 2, 3), torch.zeros_like(bias)) if ctx.needs_input_grad[0] else None
+        of_weight = grad_weight(x.movedim(-1, 1), grad.movedim(-1, 1), weight[:, None])
+        return grad_x, of_weight[:, 0], grad.sum((0, 1, 2, 3))
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The sums before the GELU, of a contiguous x."""
+    output, (b, t, h, *_) = torch.empty_like(x), x.shape
+    taps = weight.movedim(0, -1).contiguous()
+    x, taps, bias, sums = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
+    share(
+        partial(convolve, x[i], taps, bias, frame, first, min(first + _ROWS, h), sums[i])
+        for i, frame, first in product(range(b), range(t), range(0, h, _ROWS))
+    )
+    return output
