@@ -27,10 +27,13 @@ from basicsr.archs import build_network  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 SMALL = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
+CHANNELS_64 = {'type': 'GSMamba', 'prop_depth': 4, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 64, 'num_heads': 4}
+DEMO = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
 NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
 PUBLISHED = ('bicubic', 'basicvsr', 'iconvsr', 'basicvsrpp', 'vrt', 'gsm')
 NETWORKS = {name: KNOWN_NETWORKS[name].options for name in PUBLISHED}
-NETWORKS |= {'gsm-small': SMALL, 'gsm-small-naive': SMALL | NAIVE}
+NETWORKS |= {'gsm-small': SMALL, 'gsm-small-naive': SMALL | NAIVE, 'gsm-64': CHANNELS_64}
+NETWORKS |= {f'gsm-demo{suffix}': DEMO | own for suffix, own in (('', {}), ('-torch-scan', {'scan_backend': 'torch'}))}
 BESIDE = ('bicubic', 'basicvsr', 'basicvsrpp', 'vrt')
 SETS = {
     'table': [
@@ -46,6 +49,10 @@ SETS = {
         f'{kind}:{network}:{size}:fp32'
         for kind, size in (('infer', '5x64x64'), ('train', '5x32x32'))
         for network in ('gsm-small-naive', 'gsm-small')
+    ],
+    'cpu-rivals': [
+        *(f'infer:{network}:5x{size}:fp32' for size in ('64x64', '90x160') for network in ('gsm-64', 'basicvsr')),
+        *(f'train:{network}:2x24x24:fp32' for network in ('gsm-demo', 'gsm-demo-torch-scan')),
     ],
 }
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
