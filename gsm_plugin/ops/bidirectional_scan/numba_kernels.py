@@ -163,7 +163,7 @@ def scan(u, dt, dt_proj, dt_bias, A, BC, D, limit, first, reverse, s, entries):
         t = length - 1 - step if reverse else step
         if step % STEPS == 0 and len(entries) > 0:
             entries[step // STEPS, :, first:last] = h[:, : last - first]
-        _raw_steps(dt[t], taps, bias, limit, delta)
+        _raw_steps(dt, t, taps, bias, limit, delta)
         u_t, s_t = u[t, first:last], s[t, first:last]
         for j in range(len(u_t)):
             delta[j] = _softplus(delta[j])
@@ -199,15 +199,18 @@ def _rows_of_channels(x, first, last):
 
 
 @_exact
-def _raw_steps(dt, taps, bias, limit, raw):
-    """Steps of a token before the softplus, (CHANNELS,): dt (r,), taps (r, CHANNELS)."""
-    raw[:] = bias
-    for i in range(len(taps)):
-        for j in range(CHANNELS):
-            raw[j] += dt[i] * taps[i, j]
+def _raw_steps(dt, t, taps, bias, limit, raw):
+    """Steps of a token before the softplus, (CHANNELS,): dt (l, r), taps (r, CHANNELS)."""
+    # an assignment of slices would look for overlaps, which takes longer than the loop
     for j in range(CHANNELS):
-        raw[j] = limit if raw[j] > limit else raw[j]
-        raw[j] = -limit if raw[j] < -limit else raw[j]
+        raw[j] = bias[j]
+    for i in range(len(taps)):
+        step = dt[t, i]
+        for j in range(CHANNELS):
+            raw[j] += step * taps[i, j]
+    for j in range(CHANNELS):
+        r = limit if raw[j] > limit else raw[j]
+        raw[j] = -limit if r < -limit else r
 
 
 @_exact
@@ -218,7 +221,7 @@ def _states(u, dt, taps, bias, limit, BC, rates, entry, first, last, start, stop
     h[0, :, : last - first] = entry[:, first:last]
     for step in range(start, stop):
         t, k = length - 1 - step if reverse else step, step - start
-        _raw_steps(dt[t], taps, bias, limit, raw[k])
+        _raw_steps(dt, t, taps, bias, limit, raw[k])
         u_t, delta_k, raw_k, decay_k, before, after = u[t, first:last], delta[k], raw[k], decay[k], h[k], h[k + 1]
         for j in range(len(u_t)):
             delta_k[j] = _softplus(raw_k[j])

@@ -10,7 +10,8 @@ def convolve(x, taps, bias, frame, first, last, output):
     for row in range(first, last):
         for column in range(width):
             total = output[frame, row, column]
-            total[:] = bias
+            for c in range(channels):
+                total[c] = bias[c]
             for i in range(max(0, 1 - frame), min(3, frames + 1 - frame)):
                 for j in range(max(0, 1 - row), min(3, height + 1 - row)):
                     source, tap = x[frame + i - 1, row + j - 1], taps[i, j]
