@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 _RATE = 25
+# Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not.
+_LEAST_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Codec:
     options: dict[str, str]
 
 
+# Blocks of one size, since x265 has one for the whole process.
+_X265 = 'pools=none:frame-threads=1:ctu=64:log-level=none'
+
 CODECS = {
     'h264': Codec('libx264', 'h264', (0, 51), {'preset': 'veryfast'}),
-    'h265': Codec(
-        'libx265', 'hevc', (0, 51), {'preset': 'veryfast', 'x265-params': 'pools=none:frame-threads=1:log-level=none'}
-    ),
+    'h265': Codec('libx265', 'hevc', (0, 51), {'preset': 'veryfast', 'x265-params': _X265}),
     'mpeg4': Codec('mpeg4', 'mpeg4', (1, 31), {}),
     'vp9': Codec('libvpx-vp9', 'vp9', (0, 63), {'deadline': 'realtime', 'cpu-used': '8'}),
 }
@@ -70,8 +73,8 @@ def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndar
     shape, count = None, 0
     for number, frame in enumerate(frames):
         if encoder is None:
-            shape, encoder = frame.shape, _encoder(*_even(frame).shape[:2], encoding)
-        picture = av.VideoFrame.from_ndarray(_even(frame), format='bgr24')
+            shape, encoder = frame.shape, _encoder(*_padded(frame).shape[:2], encoding)
+        picture = av.VideoFrame.from_ndarray(_padded(frame), format='bgr24')
         picture.pts, picture.time_base = number, Fraction(1, _RATE)
         for packet in encoder.encode(picture):
             for decoded in decoder.decode(packet):
@@ -105,12 +108,12 @@ def _encoder(height: int, width: int, encoding: Encoding) -> av.CodecContext:
     return encoder
 
 
-def _even(frame: np.ndarray) -> np.ndarray:
-    """Repeats the last row and column where their number is odd, since codecs halve the colours."""
-    height, width = frame.shape[:2]
-    if height % 2 == 0 and width % 2 == 0:
+def _padded(frame: np.ndarray) -> np.ndarray:
+    """Repeats the last row and column up to an even number, since codecs halve the colours, of 64 or more."""
+    missing = [max(_LEAST_SIDE - side, side % 2) for side in frame.shape[:2]]
+    if missing == [0, 0]:
         return np.ascontiguousarray(frame)
-    return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return cv2.copyMakeBorder(frame, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
 
 
 def _image(decoded: av.VideoFrame, shape: tuple[int, ...]) -> np.ndarray:

@@ -89,7 +89,10 @@ class RealRecipe:
     def _without_codec(self, frames: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
         drawn: list[Step] | None = None
         for number, frame in enumerate(frames):
-            time, size = number / max(count - 1, 1), (frame.shape[1] // self.scale, frame.shape[0] // self.scale)
+            time, size = (
+                min(number / max(count - 1, 1), 1.0),
+                (frame.shape[1] // self.scale, frame.shape[0] // self.scale),
+            )
             if drawn is None:
                 drawn = self._draw_steps(frame.shape[1], frame.shape[0])
             for step in drawn:

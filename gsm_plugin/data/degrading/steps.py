@@ -39,7 +39,7 @@ def draw_blur(kind: str, size: int, sigma: tuple[float, float], drift: Drift, rn
     if kind == 'sinc':
         lowest = np.pi / 3 if size < 13 else np.pi / 5
         cutoff = drift.draw((lowest, np.pi), rng)
-        return lambda frame, time: _filter(frame, kernels.circular_lowpass_kernel(cutoff.at(time), size))
+        return lambda frame, time: _filter(frame, _sinc(cutoff.at(time), size))
     across, along = drift.draw(sigma, rng), drift.draw(sigma, rng)
     angle, shape = drift.draw((-np.pi, np.pi), rng), rng.uniform(0.5, 2) if 'plateau' in kind else rng.uniform(0.5, 4)
 
@@ -97,6 +97,12 @@ def draw_jpeg(quality: tuple[float, float], drift: Drift, rng: np.random.Generat
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
 
     return compress
+
+
+def _sinc(cutoff: float, size: int) -> np.ndarray:
+    # BasicSR divides by zero in the middle, and then puts the limit there.
+    with np.errstate(invalid='ignore'):
+        return kernels.circular_lowpass_kernel(cutoff, size)
 
 
 def _kernel(kind: str, size: int, across: float, along: float, angle: float, shape: float) -> np.ndarray:

@@ -47,3 +47,12 @@ def test_key_frames_come_as_often_as_gop_says():
     first = np.stack(list(recode(frames, Encoding('mpeg4', 20, 0.0, 100))))
     assert (every[1:] == every[:-1]).all()
     assert error(list(first[4:]), frames) <= error(list(every[4:]), frames)
+
+
+@pytest.mark.parametrize('codec', CODECS)
+@pytest.mark.parametrize('size', [(8, 8), (17, 40), (33, 31)])
+def test_small_and_odd_frames_come_back_in_their_size(codec, size):
+    frames = clip(3, *size)
+    recoded = list(recode(frames, Encoding(codec, 4, 0.0, 12)))
+    assert [frame.shape for frame in recoded] == [(*size, 3)] * 3
+    assert error(recoded, frames) < 25
