@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gsm_plugin.cli.data_bench import add_bench
+from gsm_plugin.cli.data_preview import add_preview
 from gsm_plugin.compat import UserError
 
 Run = Callable[[argparse.Namespace], None]
@@ -23,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_from_video(actions)
     _add_degrade(actions)
     add_bench(actions)
+    add_preview(actions)
 
 
 def _add(actions: argparse._SubParsersAction, name: str, run: Run, text: str) -> argparse.ArgumentParser:
@@ -190,17 +192,40 @@ def _add_degrade(actions: argparse._SubParsersAction) -> None:
     parser.add_argument('source', type=Path, metavar='SOURCE', help='folder of clips, at any depth, or a video')
     parser.add_argument('out', type=Path, metavar='OUT', help='folder to make')
     parser.add_argument(
-        '--kind', required=True, metavar='NAME', help='bi (MATLAB bicubic), bd (blur and subsample), or bd-duf'
+        '--kind', required=True, metavar='NAME', help='bi (MATLAB bicubic), bd (blur and subsample), bd-duf, or real'
     )
     parser.add_argument('--scale', type=_at_least(1), default=4, metavar='N', help='GT side over LQ side (default: 4)')
     parser.add_argument(
         '--with-gt', action='store_true', help='write OUT/GT, cut to a multiple of the scale, beside OUT/LQ'
+    )
+    parser.add_argument('--seed', type=_at_least(0), metavar='N', help='of --kind real, which needs one')
+    parser.add_argument(
+        '-opt', type=Path, metavar='FILE', help='of --kind real: option file whose training set has the degradation'
     )
 
 
 def _degrade(arguments: argparse.Namespace) -> None:
     from gsm_plugin.data.tools.degrading import degrade_clips
 
+    if arguments.kind == 'real':
+        return _degrade_really(arguments)
+    for name in ('seed', 'opt'):
+        if getattr(arguments, name) is not None:
+            raise UserError(f'{name} is for --kind real, but the kind is {arguments.kind}; leave it out.')
     place, how = (arguments.source, arguments.out), (arguments.kind, arguments.scale, arguments.with_gt)
     count = degrade_clips(*place, *how, workers=arguments.workers)
+    print(f'{arguments.out}: {count} frames')
+
+
+def _degrade_really(arguments: argparse.Namespace) -> None:
+    import gsm_plugin
+    from gsm_plugin.data.tools.degrading_real import degrade_real_clips
+    from gsm_plugin.engine.data_preview import degradation_of
+
+    if arguments.seed is None:
+        raise UserError('--kind real draws everything from a seed; give --seed N.')
+    gsm_plugin.register()
+    section = degradation_of(arguments.opt) if arguments.opt else {}
+    place, how = (arguments.source, arguments.out), (arguments.scale, arguments.with_gt)
+    count = degrade_real_clips(*place, section, arguments.seed, *how, workers=arguments.workers)
     print(f'{arguments.out}: {count} frames')

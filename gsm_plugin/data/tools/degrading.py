@@ -44,21 +44,35 @@ class _Job:
         if all(path.is_file() for path in targets.values()):
             return None
         image = read()
-        gt = self._fit(image, name)
+        gt = fit_to_scale(image, name, self.scale, self.with_gt)
         images = {'GT': gt, 'LQ': degrade(gt, self.kind, self.scale)}
         for kind, path in targets.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, encode_png(images[kind]))
         return (image.shape[:2], gt.shape[:2]) if gt.shape != image.shape else None
 
-    def _fit(self, image: np.ndarray, name: str) -> np.ndarray:
-        fitting = crop_to_multiple(image, self.scale)
-        if fitting.size == 0 or (fitting.shape != image.shape and not self.with_gt):
-            raise UserError(
-                f'{name} has {image.shape[0]}x{image.shape[1]} pixels, which scale {self.scale} does not divide; '
-                f'write GT cut to fit beside LQ with --with-gt, or take another scale.'
-            )
-        return fitting
+
+def fit_to_scale(image: np.ndarray, name: str, scale: int, may_cut: bool) -> np.ndarray:
+    """Cuts a frame (h, w, 3) on the right and below to a multiple of the scale.
+
+    Raises:
+        UserError: Something would be cut off though it may not, or nothing would be left.
+    """
+    fitting = crop_to_multiple(image, scale)
+    if fitting.size == 0 or (fitting.shape != image.shape and not may_cut):
+        raise UserError(
+            f'{name} has {image.shape[0]}x{image.shape[1]} pixels, which scale {scale} does not divide; '
+            f'write GT cut to fit beside LQ with --with-gt, or take another scale.'
+        )
+    return fitting
+
+
+def read_frames(source: Path) -> tuple[dict[str, Path], Iterator[Frame], int | None]:
+    """What is to be degraded: the files, the frames in order, and their number where it is known."""
+    if source.is_file():
+        return {source.name: source}, _video_frames(source), announced_frames(source)
+    files = _list_images(source)
+    return files, _folder_frames(files), len(files)
 
 
 def degrade_clips(
@@ -94,11 +108,9 @@ def degrade_clips(
     """
     refuse_existing(out)
     check_degradation(kind, scale)
-    files = {source.name: source} if source.is_file() else _list_images(source)
+    files, frames, total = read_frames(source)
     if not source.is_file():
         say_if_alpha(files.values())
-    total = announced_frames(source) if source.is_file() else len(files)
-    frames = _video_frames(source) if source.is_file() else _folder_frames(files)
     part = part_to_resume(out, fingerprint(f'{kind} {scale} {with_gt}', files))
     done = map_in_order(_Job(kind, scale, with_gt, part).run, frames, workers or default_workers())
     cuts = list(tqdm(done, out.name, total, unit='frame'))
