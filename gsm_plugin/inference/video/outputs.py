@@ -1,7 +1,7 @@
 """What is written, by the kind of output: a film, or a folder of images."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -151,10 +151,22 @@ def plan_film(
     encoder = _encoder(request, facts, treatment, time_base, rate)
     matrix = _enlarged(facts, treatment) if film.keeps_matrix else ()
     film = replace(film, encoder=encoder, matrix=matrix)
+    notes += tuple(_matroska_notes(film))
     if found is None:
         rehearse(film)
         return treatment, FilmOutput(film), notes
     return treatment, _timed(film, request, facts, found, retimed), notes
+
+
+def _matroska_notes(film: Film) -> Iterator[str]:
+    """What Matroska does not hold as exactly as the input has it."""
+    if film.path.suffix.lower() not in ('.mkv', '.webm'):
+        return
+    if (film.encoder.time_base * 1000).denominator != 1 and (1000 / film.encoder.rate).denominator != 1:
+        yield 'Matroska counts in milliseconds, so time stamps are rounded to them; .mp4 keeps them exactly'
+    aspect = film.encoder.pixel_aspect
+    if aspect != 1 and film.encoder.codec not in ('libx264', 'libx265', 'h264_nvenc', 'hevc_nvenc'):
+        yield f'{film.encoder.codec} in Matroska does not say that pixels are {aspect} wide; .mov does'
 
 
 def _timed(film: Film, request: Request, facts: Facts, found: Survey, retimed: bool) -> FilmOutput:

@@ -190,3 +190,13 @@ def test_a_network_of_another_scale_than_it_says_is_refused_and_leaves_no_film(t
     with pytest.raises(UserError, match='scale does not match'):
         enlarge(source, tmp_path / 'out.mkv', Wrong(2))
     assert not (tmp_path / 'out.mkv').exists()
+
+
+def test_what_matroska_does_not_hold_exactly_is_said(tmp_path):
+    codes = scene(3)
+    ragged = {'stamps': [0, 1001, 2002], 'time_base': Fraction(1, 30000), 'codec': 'libx264'}
+    source = make_film(tmp_path / 'in.mp4', codes, aspect=Fraction(4, 3), **ragged)
+    job = enlarge(source, tmp_path / 'out.mkv', wishes=Wishes('ffv1'))
+    assert any('milliseconds' in note for note in job.notes)
+    assert any('pixels are 4/3 wide' in note for note in job.notes)
+    assert not enlarge(source, tmp_path / 'out.mp4', wishes=Wishes('libx264')).notes
