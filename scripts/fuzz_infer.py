@@ -71,9 +71,9 @@ def _run(damaged: Path, out: Path, said: Path, salvage: bool) -> None:
         request = Request(damaged, out, salvage=salvage, wishes=Wishes(preset='ultrafast'))
         (outcome,) = run_requests([request], [Repeat()], Progress)
     except BaseException:
-        said.write_text(traceback.format_exc())
+        said.write_text(traceback.format_exc(), encoding='utf-8')
         os._exit(_CRASHED)
-    said.write_text(outcome.text)
+    said.write_text(outcome.text, encoding='utf-8')
     os._exit(_DONE if outcome.state == 'done' else _REFUSED)
 
 
@@ -87,7 +87,7 @@ def try_file(damaged: Path, folder: Path, salvage: bool) -> tuple[str, str]:
         process.kill()
         process.join()
         return 'HANGS', ''
-    text = said.read_text() if said.exists() else ''
+    text = said.read_text(encoding='utf-8') if said.exists() else ''
     if process.exitcode not in (_DONE, _REFUSED):
         return f'CRASHES with {process.exitcode}', text[-1500:]
     if (process.exitcode == _DONE) != out.exists():

@@ -174,6 +174,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _resident() -> int:
     if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+        return int(_STATM.read_text(encoding='utf-8').split()[1]) * resource.getpagesize()
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
