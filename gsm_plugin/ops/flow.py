@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.ops.flow_warp.interface import flow_warp
+from gsm_plugin.ops.grid import within_reach
+from gsm_plugin.ops.half_precision import computing_type, round_to
 
 COMPOSITIONS = ('reference', 'exact')
 
@@ -15,7 +17,9 @@ def compose_window_flows(
     """Flows between the anchor and every frame of every temporal window of a clip.
 
     Window `i` of the clip holds the positions i - pa_frame ... i + pa_frame; positions outside the clip stand still
-    (zero flow to their neighbours). All windows are composed at once.
+    (zero flow to their neighbours). All windows are composed at once, in float32 or better. The result is finite: flows
+    of more than `FAR` pixels (`ops/grid.py`), and such that are not finite, count as so long, NaN to the left, or up,
+    and get no gradient.
 
     Args:
         flows_backward: From frame i to frame i + 1, on the grid of frame i, (b, t - 1, 2, h, w), pixels, x then y.
@@ -34,7 +38,8 @@ def compose_window_flows(
     """
     if composition not in COMPOSITIONS:
         raise ValueError(f'flow_composition is {composition!r}; set one of {", ".join(COMPOSITIONS)}.')
-    frames, k = flows_backward.shape[1] + 1, 2 * pa_frame + 1
+    frames, k, dtype = flows_backward.shape[1] + 1, 2 * pa_frame + 1, flows_backward.dtype
+    flows_backward, flows_forward = _within_reach(flows_backward), _within_reach(flows_forward)
     backward, forward = (F.pad(flow, (0, 0) * 3 + (pa_frame, pa_frame)) for flow in (flows_backward, flows_forward))
     # b[j], f[j]: flows between the window positions j and j + 1, for all windows of the clip
     b, f = ([flow[:, j : j + frames] for j in range(k - 1)] for flow in (backward, forward))
@@ -50,11 +55,11 @@ def compose_window_flows(
             outward, inward = inward, outward
         gather.append(_chain([to_frame[j] for j in outward], still))
         scatter.append(_chain([to_anchor[j] for j in inward], still))
-    return torch.stack(gather, 2), torch.stack(scatter, 2)
+    return round_to(torch.stack(gather, 2), dtype), round_to(torch.stack(scatter, 2), dtype)
 
 
 def compose_reaching_flows(flows: Tensor, reach: int) -> list[Tensor]:
-    """Flows from each frame into the next one, the next but one, and so on.
+    """Flows from each frame into the next one, the next but one, and so on, finite as those of windows.
 
     Args:
         flows: From frame i to frame i + 1, on the grid of frame i, (b, t - 1, 2, h, w), pixels, x then y. For flows
@@ -65,12 +70,17 @@ def compose_reaching_flows(flows: Tensor, reach: int) -> list[Tensor]:
         For k = 1 ... reach the flow from frame i to frame i + k, (b, t - k, 2, h, w); without frames where the clip
         is shorter.
     """
+    dtype, flows = flows.dtype, _within_reach(flows)
     reaching = [flows]
     for k in range(1, reach):
         count = max(0, flows.shape[1] - k)
         so_far, last_step = reaching[-1][:, :count], flows[:, flows.shape[1] - count :]
         reaching.append(_chain([so_far, last_step], so_far) if count else so_far)
-    return reaching
+    return [round_to(flow, dtype) for flow in reaching]
+
+
+def _within_reach(flow: Tensor) -> Tensor:
+    return within_reach(flow.to(computing_type(flow.dtype)))
 
 
 def _chain(flows: list[Tensor], still: Tensor) -> Tensor:

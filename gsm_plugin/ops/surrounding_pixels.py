@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import places
 
 
 def surrounding_pixels(x: Tensor, flow: Tensor) -> Tensor:
     """Takes the four pixels around `pixel + flow`, unweighted, zeros outside the image; no gradient for the flow.
+
+    A place that is not finite is outside.
 
     Args:
         x: Images, (n, c, h, w).
@@ -25,7 +27,7 @@ def surrounding_pixels(x: Tensor, flow: Tensor) -> Tensor:
             f'surrounding_pixels got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, c, h, w), (n, 2, h, w).'
         )
     h, w = x.shape[2:]
-    place = pixel_grid(flow) + flow.detach()
+    place = places(flow.detach())
     (left, top), (right, bottom) = place.floor().unbind(1), place.ceil().unbind(1)
     pixels = []
     for i_x, i_y in ((left, top), (left, bottom), (right, top), (right, bottom)):

@@ -10,12 +10,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops.grid import FAR as _FAR
 from gsm_plugin.ops.grid import pixel_grid
+
+FAR = tl.constexpr(_FAR)
 
 
 @triton.jit
 def landing(p_flow, i_pixel, m_pixel, height, width):
-    """Image of pixels numbered over all images, and the x and y of `pixel + flow`; flow (n, 2, h, w)."""
+    """Image of pixels numbered over all images, and the x and y of their `places`; flow (n, 2, h, w)."""
     area = height * width
     i_image = i_pixel // area
     i_inside = i_pixel - i_image * area
@@ -24,11 +27,12 @@ def landing(p_flow, i_pixel, m_pixel, height, width):
     p_x = p_flow + i_image.to(tl.int64) * (2 * area) + i_inside
     b_x = tl.load(p_x, m_pixel, 0.0)
     b_y = tl.load(p_x + area, m_pixel, 0.0)
-    return i_image, i_x.to(b_x.dtype) + b_x, i_y.to(b_y.dtype) + b_y
+    return i_image, cut(i_x.to(b_x.dtype) + b_x, -FAR, FAR), cut(i_y.to(b_y.dtype) + b_y, -FAR, FAR)
 
 
 @triton.jit
 def cut(place, low, high):
+    """Places between two, of which NaN is the lower: the larger of NaN and a number is the number."""
     return tl.minimum(tl.maximum(place, low), high)
 
 
@@ -93,8 +97,8 @@ def sum_cells_kernel(
 def sort_by_cell(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels in the order of their cells, (n * h * w,), and where each cell begins, (n * (h + 1) * (w + 1) + 1,)."""
     n, _, h, w = flow.shape
-    corner = torch.floor(pixel_grid(flow) + flow)
-    x, y = (corner[:, i].clamp(-1, size - 1).long() + 1 for i, size in enumerate((w, h)))
+    corner = torch.floor(pixel_grid(flow) + flow).nan_to_num(-1) + 1
+    x, y = (corner[:, i].clamp(0, size).long() for i, size in enumerate((w, h)))
     image = torch.arange(n, device=flow.device)[:, None, None]
     cell, order = ((image * (h + 1) + y) * (w + 1) + x).flatten().sort(stable=True)
     cells = torch.arange(n * (h + 1) * (w + 1) + 1, device=flow.device)

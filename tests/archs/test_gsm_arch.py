@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import json
+import math
 from contextlib import nullcontext
 
 import numpy as np
@@ -386,3 +387,20 @@ def test_torch_compile_leaves_the_network_as_it_is():
         torch.compiler.reset()
         with pytest.raises(Exception, match='fused kernels'):
             torch.compile(net, fullgraph=True)(x)
+
+
+@pytest.mark.parametrize('length', [1e3, 1e6, 1e24, math.inf, -math.inf, math.nan])
+def test_flows_that_are_ruined_leave_outputs_and_gradients_finite(length):
+    net, x = tiny(pa_frame=2), clip(1, 4, 3, 8, 9)
+    flows = [2 * clip(1, 3, 2, 8, 9, seed=i) for i in (1, 2)]
+    for flow in flows:
+        flow[:, 1, :, 2:5] = length
+        flow.requires_grad_()
+    output = net.enhance(x, *flows)
+    output.mean().backward()
+    assert output.isfinite().all()
+    for leaf in (*flows, *(leaf for name, leaf in net.named_parameters() if not name.startswith('spynet'))):
+        assert leaf.grad.isfinite().all()
+    assert not flows[0].grad[:, 1, :, 2:5].any() or abs(length) < 2**20
+    with torch.no_grad():
+        torch.testing.assert_close(net.enhance(x, *flows), output, atol=1e-5, rtol=0)

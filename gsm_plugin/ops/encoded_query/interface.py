@@ -30,7 +30,7 @@ declare(
 def encoded_query(
     target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, backend: str = 'auto'
 ) -> Tensor:
-    """Projects what `fraction_encoding` makes of features and a flow.
+    """Projects what `fraction_encoding` makes of features and a flow, which may be of any size and not finite.
 
     Args:
         target: Features on the grid of the flow, (m, h, w, c), c a multiple of 4. Each is used for n / m flows that

@@ -30,6 +30,8 @@ declare(
 def flow_warp(x: Tensor, flow: Tensor, backend: str = 'auto') -> Tensor:
     """Samples `x` bilinearly at `pixel + flow`, with zeros outside the image.
 
+    A flow may be of any size, and not finite: it then leads outside, and has no gradient.
+
     Args:
         x: Images or features, (n, h, w, c), of any strides and precision.
         flow: Displacements in pixels, x then y, (n, 2, h, w); half precision is taken to float32 before it is added to

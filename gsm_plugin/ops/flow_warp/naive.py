@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import places
 
 
 def flow_warp_naive(x: Tensor, flow: Tensor) -> Tensor:
     """Computes `flow_warp`, arguments and result as described there."""
     n, h, w, _ = x.shape
-    place = pixel_grid(flow) + flow
+    place = places(flow)
     corner = place.floor()
     fraction_x, fraction_y = (place - corner).unbind(1)
     image = torch.arange(n, device=x.device)[:, None, None]

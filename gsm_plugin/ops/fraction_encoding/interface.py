@@ -30,6 +30,9 @@ declare(
 def fraction_encoding(target: Tensor, flow: Tensor, dtype: torch.dtype, backend: str = 'auto') -> Tensor:
     """Adds sines and cosines of the fractional part of `pixel + flow` to features.
 
+    Along an axis on which `pixel + flow` is not finite, or `FAR` (`ops/grid.py`) or more, the fraction is 0, and the
+    flow has no gradient.
+
     Args:
         target: Features on the grid of the flow, (m, h, w, c), c a multiple of 4. Each is used for n / m flows that
             follow one another.

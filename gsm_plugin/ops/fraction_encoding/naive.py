@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, wavelengths
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import places
 
 
 def fraction_encoding_naive(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:
     """Computes `fraction_encoding`, arguments and result as described there."""
     channels = target.shape[3]
-    place = pixel_grid(flow) + flow
+    place = places(flow)
     x, y = ((place - place.floor()) / (2 + EPSILON) * (2 * math.pi)).unbind(1)
     scale = wavelengths(channels, flow.device)
     encoding = []

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode, wavelengths
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import FAR, places
 
 
 def fraction_encoding_torch(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:
@@ -38,11 +38,12 @@ class _FractionEncoding(torch.autograd.Function):
         slope = slope / wavelengths(channels, flow.device)
         grad_angles = (grad.unflatten(-1, (2, -1)) * slope).sum(-1)
         grad_flow = grad_angles.flip(-1).movedim(-1, 1) / (2 + EPSILON) * (2 * math.pi)
-        return grad_target, grad_flow.to(flow.dtype), None
+        near = places(flow).abs() < FAR
+        return grad_target, torch.where(near, grad_flow, 0).to(flow.dtype), None
 
 
 def _angles(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Where pixels land within a pixel, as angles in y and in x."""
-    place = pixel_grid(flow) + flow
+    place = places(flow)
     x, y = ((place - place.floor()) / (2 + EPSILON) * (2 * math.pi)).unbind(1)
     return y, x

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, wavelengths
-from gsm_plugin.ops.triton_cells import landing
+from gsm_plugin.ops.triton_cells import FAR, landing
 
 _BLOCK = 1024
 TAU = tl.constexpr(2 * math.pi)
@@ -119,8 +119,8 @@ def fraction_encoding_bwd_kernel(
         cosine = sine_of_turns(turns_of(x, y, p_scale, i_c, m_c, channels) + 0.25)
         part = grad * cosine * slope_of_turns[None, :]
         p_out = p_grad_flow + i_image.to(tl.int64) * (2 * area) + i_inside
-        tl.store(p_out, tl.sum(tl.where(m_y, 0.0, part), 1), m_pixel)
-        tl.store(p_out + area, tl.sum(tl.where(m_y, part, 0.0), 1), m_pixel)
+        tl.store(p_out, tl.where(tl.abs(x) < FAR, tl.sum(tl.where(m_y, 0.0, part), 1), 0.0), m_pixel)
+        tl.store(p_out + area, tl.where(tl.abs(y) < FAR, tl.sum(tl.where(m_y, part, 0.0), 1), 0.0), m_pixel)
     p_row = p_grad_target + i_pixel.to(tl.int64)[:, None] * channels + i_c[None, :]
     tl.store(p_row, total.to(p_grad_target.dtype.element_ty), mask)
 

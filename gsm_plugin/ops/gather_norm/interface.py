@@ -21,7 +21,7 @@ class Cells(NamedTuple):
         query: One query per pixel of a target and frame, (m * frames, h, w, c), the frames of a target in a row.
         key: One key per source pixel, (m * frames, h, w, c).
         value: One value per source pixel, (m * frames, h, w, c).
-        flow: From the target's grid into the frames, (m * frames, 2, h, w), pixels, x then y.
+        flow: From the target's grid into the frames, (m * frames, 2, h, w), pixels, x then y, of any size.
         key_position: What is added to the key of each pixel of a cell, (4, c).
         value_position: The same for the value, (4, c).
     """
@@ -85,6 +85,7 @@ def gather_norm(
     if torch.is_grad_enabled():
         raise ValueError('gather_norm keeps no gradients; call it within torch.no_grad().')
     _check_sizes(cells, num_heads, frames, weight, bias)
+    cells = cells._replace(flow=cells.flow.to(torch.promote_types(cells.flow.dtype, torch.float32)))
     function = choose_backend(OP, backend, cells.query.device.type, cells.query.dtype).function
     return function(cells, num_heads, frames, weight, bias, eps, dtype)
 

@@ -1,5 +1,6 @@
 """The implicit warp: attention over the 2x2 pixels around `pixel + flow` (IA-RT, arXiv 2305.00163; GSM, 2510.00862)."""
 
+import torch
 from torch import Tensor
 
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
@@ -47,15 +48,16 @@ def implicit_warp(
     """Warps `value` by attention: each pixel attends to the 2x2 cell at the floor of `pixel + flow`.
 
     The cell's pixels are taken in the order (0, 0), (0, 1), (1, 0), (1, 1) as (row, column), with indices clamped to
-    the image. Key and value are projected once per source pixel; what their position in the cell adds is passed
-    separately, since the projections are linear.
+    the image. A flow may be of any size, and not finite: its cell is at the border, for NaN on the left, or at the top.
+    Key and value are projected once per source pixel; what their position in the cell adds is passed separately, since
+    the projections are linear.
 
     Args:
         query: One query per target pixel, (n, h, w, c).
         key: One key per source pixel, (n, h, w, c).
         value: One value per source pixel, (n, h, w, c).
-        flow: Displacement of each target pixel, (n, 2, h, w), pixels, x then y. Only its floor is read here: no
-            gradient flows into it.
+        flow: Displacement of each target pixel, (n, 2, h, w), pixels, x then y. Only the floor of `pixel + flow` is
+            read here: no gradient flows into it. Half precision is taken to float32 before it is added to coordinates.
         key_position: What is added to the key of each pixel of a cell, (4, c).
         value_position: The same for the value, (4, c).
         num_heads: Heads; each has c / num_heads channels, and logits are scaled by their number to the power -1/2.
@@ -74,5 +76,6 @@ def implicit_warp(
         raise ValueError(f'query, key, value, flow have the shapes {shapes}; give three (n, h, w, c) and (n, 2, h, w).')
     if c % num_heads or key_position.shape != (4, c) or value_position.shape != (4, c):
         raise ValueError(f'{c} channels in {num_heads} heads need a multiple and positions of shape (4, {c}).')
+    flow = flow.detach().to(torch.promote_types(flow.dtype, torch.float32))
     function = choose_backend(OP, backend, query.device.type, query.dtype).function
-    return function(query, key, value, flow.detach(), key_position, value_position, num_heads)
+    return function(query, key, value, flow, key_position, value_position, num_heads)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import places
 
 
 def implicit_warp_naive(
@@ -17,7 +17,7 @@ def implicit_warp_naive(
 ) -> Tensor:
     """Computes `implicit_warp`, arguments and result as described there."""
     n, h, w, _ = query.shape
-    corner = torch.floor(pixel_grid(flow) + flow).long()
+    corner = places(flow).floor().long()
     image = torch.arange(n, device=flow.device)[:, None, None]
     keys, values = [], []
     for cell, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops.grid import places
 
 
 def implicit_warp_torch(*arguments) -> Tensor:
@@ -84,7 +84,7 @@ def _attend(
 def _cell_indices(flow: Tensor) -> Tensor:
     """Rows of the flattened images (n * h * w) that hold the four pixels of each cell, (4, n * h * w)."""
     n, _, h, w = flow.shape
-    corner = torch.floor(pixel_grid(flow) + flow).long()
+    corner = places(flow).floor().long()
     x = torch.stack((corner[:, 0], corner[:, 0] + 1)).clamp_(0, w - 1)
     y = torch.stack((corner[:, 1], corner[:, 1] + 1)).clamp_(0, h - 1)
     image = torch.arange(n, device=flow.device)[:, None, None] * (h * w)

@@ -61,7 +61,8 @@ def scatter_norm(
     Args:
         frames: (b, k, h, w, c), each frame contiguous; overwritten.
         aligned: What is carried back, (b, k, h, w, c), of any strides and any type.
-        flow: From each frame's grid into what was aligned, (b, k, 2, h, w), pixels, x then y; as in `flow_warp`.
+        flow: From each frame's grid into what was aligned, (b, k, 2, h, w), pixels, x then y, of
+            any size, as in `flow_warp`.
         parameters: See `SumAndNorm`.
         eps: Added to the variance.
         dtype: Type of the norm; inside, it is float32 or better.
