@@ -100,6 +100,19 @@ def test_no_pixels_give_none(backend):
 
 
 @torch.no_grad()
+@pytest.mark.usefixtures('triton_anywhere')
+@pytest.mark.parametrize('backend', ['triton', 'torch', 'naive'])
+def test_half_precision_flow_is_added_to_precise_coordinates(backend):
+    cells, weight, bias = on(DEVICE, *tensors((1, 1, 1, 300, 4, 2)))
+    flow = torch.full_like(cells.flow, 0.25)
+    of_each = (flow, flow.bfloat16())
+    expected, actual = (
+        gather_norm(cells._replace(flow=x), 2, 1, weight, bias, EPS, torch.float64, backend) for x in of_each
+    )
+    torch.testing.assert_close(actual, expected)
+
+
+@torch.no_grad()
 def test_wrong_sizes_and_gradients_are_named():
     cells, weight, bias = tensors((2, 3, 4, 5, 8, 2))
 

@@ -164,3 +164,14 @@ def test_wrong_shapes_are_named():
         implicit_warp(query, key, value, flow[:, :1], *positions, 2)
     with pytest.raises(ValueError, match='8 channels in 3 heads need a multiple'):
         implicit_warp(query, key, value, flow, *positions, 3)
+
+
+@torch.no_grad()
+@pytest.mark.usefixtures('triton_anywhere')
+@pytest.mark.parametrize('backend', ['naive', 'torch', 'triton'])
+def test_half_precision_flow_is_added_to_precise_coordinates(backend):
+    query, key, value, _, *positions = (x.to(DEVICE) for x in inputs(1, 1, 300, 4))
+    flow = torch.full((1, 2, 1, 300), 0.25, device=DEVICE)
+    expected = implicit_warp(query, key, value, flow, *positions, 2, backend)
+    actual = implicit_warp(query, key, value, flow.bfloat16(), *positions, 2, backend)
+    torch.testing.assert_close(actual, expected)
