@@ -13,6 +13,7 @@ from gsm_plugin.engine.scoring.running import Task, least_frames, run_task
 from gsm_plugin.evaluation.records import Record
 from gsm_plugin.evaluation.report.galleries import Gallery, make_gallery
 from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.models.validation import evaluating
 from gsm_plugin.whole_files import write_whole
 
 _PICTURED_CLIPS = 4
@@ -66,7 +67,9 @@ def _build_checked(task: Task, choice: Choice, scale: int) -> GSMModel:
         if frames < least:
             raise UserError(f'{choice.label} needs {least} frames, but clip {name} has {frames}; leave it out.')
     if choice.enlarges_by() is None and choice.network_g['type'] != 'Bicubic':
-        side = model.restore(torch.rand(1, max(least, 2), 3, _PROBE, _PROBE)).shape[-1]
+        network, frames = model.get_bare_model(model.net_g), choice.val.get('window') or max(least, 2)
+        with evaluating(network):
+            side = network(torch.rand(1, frames, 3, _PROBE, _PROBE, device=model.device)).shape[-1]
         if side != scale * _PROBE:
             raise UserError(
                 f'{choice.label} makes {side} pixels of {_PROBE}, but the scale is {scale}; take its own scale, or '
