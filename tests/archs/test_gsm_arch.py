@@ -222,7 +222,19 @@ def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, gradie
 
 @pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
 def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_products_in_bfloat16(options, monkeypatch):
-    net, x = tiny(**options), clip(2, 4, 3, 17, 18)
+    errors = torch.zeros(2, dtype=torch.float64)
+    # one draw of weights and pixels is not enough: it is between 0.95 and 1.16 times as exact
+    for seed in range(6):
+        outputs, expected = _in_half_precision(tiny(seed, **options), clip(1, 3, 3, 9, 10, seed=seed), monkeypatch)
+        errors += torch.stack([(output - expected).square().sum() for output in outputs])
+    error, usual = errors.sqrt()
+    # without attention, training rounds next to nothing to bfloat16, and float16 is what limits inference
+    rounding = 2**-13 * 6**0.5 * expected.norm() if options == {'attn_depth': 0} else 0
+    assert error <= max(1.1 * usual, rounding)
+
+
+def _in_half_precision(net, x, monkeypatch):
+    """Outputs under autocast to bfloat16, of inference and with all products in bfloat16, and the one in float64."""
     sums, products = set(), set()
     net.prop_layers[0].register_forward_hook(lambda module, args, output: sums.add(output.dtype))
 
@@ -230,8 +242,8 @@ def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_products
         products.add(query.dtype)
         return Cells(query, *others)
 
-    monkeypatch.setattr('gsm_plugin.layers.implicit_warp.Cells', noted)
-    with autocast('bf16', x.device):
+    with monkeypatch.context() as patch, autocast('bf16', x.device):
+        patch.setattr('gsm_plugin.layers.implicit_warp.Cells', noted)
         net(x)
         assert sums == products == {torch.float32}
         sums.clear()
@@ -241,14 +253,10 @@ def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_products
         # what is kept in float16 is projected in it too
         assert sums == products == {torch.float16}
         for module in ('archs.gsm_arch', 'layers.gather_scatter', 'layers.implicit_warp'):
-            monkeypatch.setattr(f'gsm_plugin.{module}.tf32_in_training', lambda *_: nullcontext())
+            patch.setattr(f'gsm_plugin.{module}.tf32_in_training', lambda *_: nullcontext())
         in_bfloat16 = net(x).detach()
     with torch.no_grad():
-        expected = net.double()(x.double())
-    error, usual = ((output - expected).norm() for output in (inference, in_bfloat16))
-    # without attention, training rounds next to nothing to bfloat16, and float16 is what limits inference
-    rounding = 2**-13 * expected.norm() if options == {'attn_depth': 0} else 0
-    assert error <= max(1.1 * usual, rounding)
+        return (inference, in_bfloat16), net.double()(x.double())
 
 
 @pytest.mark.parametrize('options', [{'attn_depth': 0}, {'pa_frame': 3}, {'scatter': 'anchor'}])
