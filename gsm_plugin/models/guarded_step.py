@@ -187,7 +187,9 @@ class GuardedStep:
         skipped = own['skipped']
         # states before 0.2 have one count
         self.skipped = Counter(skipped if isinstance(skipped, Mapping) else {NOT_FINITE: skipped})
-        self.skipped_in_a_row = own['skipped_in_a_row']
+        # a run that goes on from where one ended has all its patience again
+        ended = own['skipped_in_a_row'] >= self._max_skipped
+        self.skipped_in_a_row = 0 if ended else own['skipped_in_a_row']
         for group, norms in own.get('norms', {}).items():
             self._history[group] = deque(norms, maxlen=_NORMS)
         # Empty in the state of a run without fp16.

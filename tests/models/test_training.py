@@ -275,6 +275,13 @@ def test_the_scaler_travels_in_the_training_state(tmp_path, enabled, restored):
     assert STATE_KEY in state
 
 
+def test_a_training_that_goes_on_from_where_one_ended_is_as_patient_as_at_first(tmp_path):
+    saving, loading = (make_model(tmp_path, train={'max_skipped_steps': 2}) for _ in range(2))
+    saving._guard.skipped_in_a_row = 2
+    loading.optimizer_g.load_state_dict(saving.optimizer_g.state_dict())
+    assert loading._guard.skipped_in_a_row == 0
+
+
 def test_late_first_steps_raise_no_warning_about_the_schedule(tmp_path, recwarn):
     run(make_model(tmp_path, train={'accumulate_iter': 3}), [make_batch(seed) for seed in range(4)])
     assert not [warning for warning in recwarn if 'lr_scheduler' in str(warning.message)]
