@@ -42,6 +42,7 @@ from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.models.precision import autocast
+from gsm_plugin.weights.reader import read_weights
 
 NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
 DEMO = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
@@ -199,7 +200,7 @@ def _compare_clips(args: argparse.Namespace, device: str) -> None:
 
 
 def _trained_weights(args: argparse.Namespace) -> dict[str, Tensor]:
-    return torch.load(args.weights, map_location='cpu', weights_only=True)['params_ema']
+    return read_weights(args.weights, 'params_ema').tensors
 
 
 def _names(args: argparse.Namespace) -> list[str]:
