@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
+
+from gsm_plugin.compat import UserError
+
+if TYPE_CHECKING:
+    import av
 
 _RATE = 25
 # Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not.
@@ -58,6 +63,18 @@ class Encoding:
     gop: int
 
 
+def check_pyav() -> None:
+    """Refuses to go on without PyAV, which trainings without a codec do not need.
+
+    Raises:
+        UserError: It is missing.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise UserError(f'PyAV is missing ({error}); pip install av, or set degradation: codec: prob: 0.') from error
+
+
 def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndarray]:
     """Encodes and decodes a clip, a few frames behind one another.
 
@@ -68,6 +85,8 @@ def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndar
     Yields:
         As many frames of that size.
     """
+    import av
+
     encoder, decoder = None, av.CodecContext.create(CODECS[encoding.codec].decoder, 'r')
     decoder.thread_count = 1
     shape, count = None, 0
@@ -89,7 +108,9 @@ def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndar
             raise RuntimeError(f'{encoding} gave {count} frames for {number + 1}.')
 
 
-def _encoder(height: int, width: int, encoding: Encoding) -> av.CodecContext:
+def _encoder(height: int, width: int, encoding: Encoding) -> 'av.CodecContext':
+    import av
+
     codec = CODECS[encoding.codec]
     encoder = av.CodecContext.create(codec.encoder, 'w')
     encoder.width, encoder.height, encoder.pix_fmt = width, height, 'yuv420p'
@@ -116,5 +137,5 @@ def _padded(frame: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(frame, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
 
 
-def _image(decoded: av.VideoFrame, shape: tuple[int, ...]) -> np.ndarray:
+def _image(decoded: 'av.VideoFrame', shape: tuple[int, ...]) -> np.ndarray:
     return decoded.to_ndarray(format='bgr24')[: shape[0], : shape[1]]

@@ -12,7 +12,7 @@ import numpy as np
 from gsm_plugin.data.bicubic import shrink_bicubic
 from gsm_plugin.data.checked_options import CheckedOptions
 from gsm_plugin.data.degrading import steps
-from gsm_plugin.data.degrading.codecs import CODECS, Encoding, recode
+from gsm_plugin.data.degrading.codecs import CODECS, Encoding, check_pyav, recode
 from gsm_plugin.data.degrading.drift import Drift
 from gsm_plugin.data.degrading.stage import Stage, stage_keys
 from gsm_plugin.data.degrading.steps import Step
@@ -135,6 +135,8 @@ class RealDegradation:
 
     def _read_codec(self, checked: CheckedOptions) -> None:
         self._codec_prob = checked.number('prob', 0.8, 0, 1)
+        if self._codec_prob:
+            check_pyav()
         self._codecs = checked.weights('codecs', dict.fromkeys(CODECS, 1.0), tuple(CODECS))
         self._crf = {
             name: checked.span(f'crf_{name}', _CODEC_DEFAULTS[f'crf_{name}'], *codec.crf)

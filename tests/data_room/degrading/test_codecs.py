@@ -1,7 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 
+from gsm_plugin.compat import UserError
 from gsm_plugin.data.degrading.codecs import CODECS, Encoding, recode
+from gsm_plugin.data.degrading.low_resolution import low_resolution
 from tests.data_room.pictures import picture
 
 WORST = {'h264': 45, 'h265': 45, 'mpeg4': 31, 'vp9': 60}
@@ -56,3 +60,12 @@ def test_small_and_odd_frames_come_back_in_their_size(codec, size):
     recoded = list(recode(frames, Encoding(codec, 4, 0.0, 12)))
     assert [frame.shape for frame in recoded] == [(*size, 3)] * 3
     assert error(recoded, frames) < 25
+
+
+def test_without_pyav_only_a_codec_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'av', None)
+    options = {'scale': 4, 'degradation': {'kind': 'real', 'codec': {'prob': 0}}}
+    low_resolution(options, 'x')
+    options['degradation']['codec']['prob'] = 0.1
+    with pytest.raises(UserError, match=r'PyAV is missing .*; pip install av, or set degradation: codec: prob: 0'):
+        low_resolution(options, 'x')
