@@ -86,10 +86,5 @@ if __name__ == '__main__':
             'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
             'wandb': ['wandb'],
         },
-        entry_points={
-            'console_scripts': ['basicsr = gsm_plugin.cli.main:main'],
-            # PyTorch calls it when it is imported, so before BasicSR, which cannot be imported without it: a script may
-            # import modules of its own, which import BasicSR, above gsm_plugin.
-            'torch.backends': ['gsm_plugin = gsm_plugin.compat:install'],
-        },
+        entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
     )

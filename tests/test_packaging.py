@@ -41,11 +41,6 @@ def test_the_command_is_installed(metadata):
     assert 'basicsr = gsm_plugin.cli.main:main' in (metadata / 'entry_points.txt').read_text()
 
 
-def test_pytorch_is_told_to_make_basicsr_importable(metadata):
-    entries = (metadata / 'entry_points.txt').read_text()
-    assert '[torch.backends]\ngsm_plugin = gsm_plugin.compat:install\n' in entries + '\n'
-
-
 def test_the_version_is_that_of_the_package(metadata):
     assert f'\nVersion: {gsm_plugin.__version__}\n' in (metadata / 'PKG-INFO').read_text()
 

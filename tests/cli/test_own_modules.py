@@ -68,9 +68,9 @@ class MyModel(SRModel):
 }
 FLAGS = ('--import', 'archs,data', 'models')
 SCRIPT = """
-import archs, data, models
-
 import gsm_plugin
+
+import archs, data, models
 
 if __name__ == '__main__':
     gsm_plugin.train_pipeline()
@@ -98,16 +98,11 @@ def project(tmp_path):
         (tmp_path / name).write_text(text)
     (tmp_path / 'train.py').write_text(SCRIPT)
     tiny_project.write_options(tmp_path / 'options.yml', options())
-    # As an installation tells PyTorch; see setup.py.
-    info = tmp_path / 'installed' / 'autoload-1.dist-info'
-    info.mkdir(parents=True)
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: autoload\nVersion: 1\n')
-    (info / 'entry_points.txt').write_text('[torch.backends]\ngsm_plugin = gsm_plugin.compat:install\n')
     return tmp_path
 
 
-def start(project, *command, path=()):
-    paths = os.pathsep.join([*map(str, path), *sys.path])
+def start(project, *command):
+    paths = os.pathsep.join(sys.path)
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': paths, 'PYTHONSAFEPATH': ''}
     command = [sys.executable, *command, '-opt', 'options.yml']
     return subprocess.Popen(
@@ -150,7 +145,7 @@ def test_without_the_flag_the_sentence_names_what_is_not_known(project):
 
 def test_a_script_that_imports_its_own_first_stops_and_resumes_exactly(project):
     tiny_project.write_options(project / 'options.yml', options(total_iter=10**6, max_hours=1))
-    process = start(project, 'train.py', path=[project / 'installed'])
+    process = start(project, 'train.py')
     log, deadline = project / 'experiments/tiny/train.jsonl', time.monotonic() + 150
     while not (log.exists() and '"iter": 4' in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -160,7 +155,7 @@ def test_a_script_that_imports_its_own_first_stops_and_resumes_exactly(project):
     assert 'go on by --auto_resume.' in output
     done = validations(project)[-1]['iter']
     tiny_project.write_options(project / 'options.yml', options(total_iter=done + 4))
-    output = end(start(project, 'train.py', '--auto_resume', path=[project / 'installed']))
+    output = end(start(project, 'train.py', '--auto_resume'))
     assert 'Resuming training from' in output
     assert validations(project)[-1]['iter'] == done + 4
     assert weights(project)['body.0.weight'].isfinite().all()
