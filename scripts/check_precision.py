@@ -41,7 +41,7 @@ from tqdm import tqdm
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.models.precision import autocast
+from gsm_plugin.inference.precision import autocast
 from gsm_plugin.weights.reader import read_weights
 
 NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.layers.precision import autocast_as_it_is
+from gsm_plugin.ops import tf32
 
 # Steps before a capture, as PyTorch advises.
 _WARM_UPS = 3
@@ -72,6 +73,7 @@ class GraphedCall:
             tuple((tensor.dtype, tensor.requires_grad) for tensor in tensors),
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
             torch.are_deterministic_algorithms_enabled(),
+            (tf32.products.is_on(), tf32.convolutions.is_on()),
             state,
         )
 

@@ -15,6 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add_networks(command)
     add_metrics(command)
+    add_precision(command)
     command.add_argument(
         '--degradation', default='bi', metavar='KIND', help='bi, bd, or bd-duf: how LQ frames are made (default: bi)'
     )
@@ -56,6 +57,15 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Adds `--precision`."""
+    parser.add_argument(
+        '--precision',
+        choices=('fp32', 'tf32', 'bf16', 'fp16'),
+        help='what networks are run in (default: fp32, or val: precision of an option file)',
+    )
+
+
 def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
     from gsm_plugin.compat import UserError
@@ -75,6 +85,7 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.metrics,
         reduction,
         arguments.channel,
+        arguments.precision,
         arguments.clips,
         arguments.out,
     )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gsm_plugin.cli.compare import add_metrics, add_networks
+from gsm_plugin.cli.compare import add_metrics, add_networks, add_precision
 from gsm_plugin.engine.arguments import add_import
 
 _NAMES = ('reds4', 'vid4', 'vimeo90k-t', 'udm10')
@@ -17,6 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument('--degradation', choices=('bi', 'bd'), help='default: bi, and bd for udm10')
     add_networks(command, required=False)
     add_metrics(command)
+    add_precision(command)
     command.add_argument('--clips', nargs='+', metavar='NAME', help='run these clips, others on another machine')
     command.add_argument(
         '--merge', nargs='+', type=Path, default=[], metavar='PLACE', help='records of other machines, or their folders'
@@ -45,6 +46,7 @@ def _run(arguments: argparse.Namespace) -> None:
         degradation,
         arguments.networks,
         arguments.metrics,
+        arguments.precision,
         arguments.clips,
         arguments.merge,
         arguments.datasets,

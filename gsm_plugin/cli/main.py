@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_run_arguments(command)
+        if name == 'test':
+            compare.add_precision(command)
         command.set_defaults(run=run)
     add_plot(commands)
     text = 'print versions, devices and backends, and what is wrong with its cure'
@@ -81,6 +83,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> None:
+    if arguments.precision is not None:
+        arguments.force_yml = [*(arguments.force_yml or ()), f'val:precision={arguments.precision}']
     _run(arguments, is_train=False)
 
 

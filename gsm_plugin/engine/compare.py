@@ -28,6 +28,7 @@ class Comparison:
         metrics: See `open_measures`.
         reduction: How LQ frames are made.
         channel: `rgb` or `y`.
+        precision: See `parse_choices`.
         clips: Names of the wanted clips; None takes all.
         out: Folder of the results.
     """
@@ -37,6 +38,7 @@ class Comparison:
     metrics: Sequence[str]
     reduction: Reduction
     channel: str
+    precision: str | None
     clips: Sequence[str] | None
     out: Path
 
@@ -56,7 +58,8 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     """
     # all of them are defined for 4
     check_degradation(wanted.reduction.degradation, wanted.reduction.scale or 4)
-    choices = parse_choices(wanted.networks, 'REDS BI' if wanted.reduction.degradation == 'bi' else 'Vimeo-90K BD')
+    training = 'REDS BI' if wanted.reduction.degradation == 'bi' else 'Vimeo-90K BD'
+    choices = parse_choices(wanted.networks, training, precision=wanted.precision)
     choices, scale = fit_to_scale(choices, wanted.reduction.scale, f'--scale is {wanted.reduction.scale}')
     reduction = replace(wanted.reduction, scale=scale)
     check_degradation(reduction.degradation, scale)

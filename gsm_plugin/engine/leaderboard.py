@@ -36,6 +36,7 @@ class Leaderboard:
         degradation: `bi` or `bd`.
         networks: See `parse_choices`; none where the merged records are enough.
         metrics: See `open_measures`.
+        precision: See `parse_choices`.
         clips: Names of the wanted clips; None takes all.
         merged: Records of other machines, or folders of them.
         datasets: Folder of data sets.
@@ -47,6 +48,7 @@ class Leaderboard:
     degradation: str
     networks: Sequence[str]
     metrics: Sequence[str]
+    precision: str | None
     clips: Sequence[str] | None
     merged: Sequence[Path]
     datasets: Path
@@ -101,7 +103,7 @@ def _run(
 ) -> tuple[list[Record], list[Gallery]]:
     protocol = wanted.protocol
     training = 'REDS BI' if protocol.trained_on == 'REDS' else f'Vimeo-90K {wanted.degradation.upper()}'
-    choices = parse_choices(wanted.networks, training, protocol.name)
+    choices = parse_choices(wanted.networks, training, protocol.name, wanted.precision)
     choices, _ = fit_to_scale(choices, _SCALE, f'leaderboards are of scale {_SCALE}')
     if protocol.flip_seq:
         choices = [_flipped(choice) for choice in choices]

@@ -184,4 +184,4 @@ def _where(record: Record | None) -> str:
     weights = record.settings.get('weights')
     file = f'{weights["file"]}, sha256 {weights["sha256"][:8]}' if weights else 'random weights'
     file = 'no weights' if record.parameters == 0 else file
-    return f'{MEASURED}{record.network} ({file})'
+    return f'{MEASURED}{record.network} ({file}), {record.precision}'

@@ -54,7 +54,7 @@ class Record:
 
     Attributes:
         network: Its label in tables.
-        settings: What was run: `network_g`, the keys of `val`, file of weights and its SHA-256.
+        settings: What was run: `network_g`, the keys of `val`, precision, file of weights and its SHA-256.
         protocol: The protocol and the degradation.
         parameters: Number of parameters.
         multiply_adds: For each LQ pixel of an output frame; None where it was not counted.
@@ -76,13 +76,19 @@ class Record:
         """The record with one more clip."""
         return replace(self, clips={**self.clips, name: result})
 
+    @property
+    def precision(self) -> str:
+        """What was computed in; records from before there was a choice are of float32."""
+        return self.settings.get('precision', 'fp32')
+
     def only(self, names: Iterable[str]) -> 'Record':
         """The record with these clips alone."""
         return replace(self, clips={name: self.clips[name] for name in names})
 
     def fits(self, other: 'Record') -> bool:
         """Whether both are of the same network, weights, settings and protocol, so that clips can be shared."""
-        return (self.settings, self.protocol) == (other.settings, other.protocol)
+        mine, others = ({**record.settings, 'precision': record.precision} for record in (self, other))
+        return (mine, self.protocol) == (others, other.protocol)
 
     def is_complete(self, protocol: Protocol) -> bool:
         """Whether all of a leaderboard was scored."""
@@ -195,6 +201,8 @@ def _check_same(network: str, name: str, first: ClipResult, second: ClipResult) 
 
 
 def _difference(first: Record, second: Record) -> str:
+    if first.precision != second.precision:
+        return f'precision ({first.precision} and {second.precision})'
     for kind in ('settings', 'protocol'):
         a, b = getattr(first, kind), getattr(second, kind)
         for key in [*a, *b]:

@@ -1,7 +1,7 @@
 """Precision of a network that runs: what each name stands for, what a device can do, and which is fastest on it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import torch
 
@@ -9,7 +9,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.ops import tf32
 
 PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')
-_HALF = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+HALF = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 @contextmanager
@@ -21,16 +21,30 @@ def running_in(precision: str, device: torch.device) -> Iterator[None]:
             fp16 are autocast, which leaves PyTorch's switches for TF32 as they are.
         device: Where the network is.
     """
-    with ExitStack() as stack:
-        if precision in _HALF:
-            stack.enter_context(torch.autocast(device.type, _HALF[precision]))
-        else:
-            # a caller may be under autocast
-            stack.enter_context(torch.autocast(device.type, enabled=False))
-            if device.type == 'cuda':
-                stack.enter_context(tf32.products.turned(precision == 'tf32'))
-                stack.enter_context(tf32.convolutions.turned(precision == 'tf32'))
+    with autocast(precision, device), multiplying_float32(precision, device):
         yield
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The autocast that a precision stands for: to half precision, or none, whatever the caller is under."""
+    # The dtype of a context that is off is still checked against the device.
+    return torch.autocast(device.type, HALF.get(precision, torch.bfloat16), enabled=precision in HALF)
+
+
+@contextmanager
+def multiplying_float32(precision: str, device: torch.device) -> Iterator[None]:
+    """Where a GPU multiplies float32 by TF32 (tf32) or does not (fp32); with bf16 and fp16 as PyTorch has it."""
+    if device.type != 'cuda' or precision in HALF:
+        yield
+        return
+    with tf32.products.turned(precision == 'tf32'), tf32.convolutions.turned(precision == 'tf32'):
+        yield
+
+
+def multiplies_by_tf32(precision: str, device: torch.device) -> bool:
+    """Whether anything is multiplied by TF32 in a precision."""
+    with multiplying_float32(precision, device):
+        return device.type == 'cuda' and (tf32.convolutions.is_on() or tf32.products.is_on())
 
 
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsm_plugin.inference.clips import Clip, as_network_takes_it, join_frames
 from gsm_plugin.inference.devices import choose_device
@@ -24,7 +24,8 @@ class Restorer:
     """Restores clips by a network.
 
     Args:
-        network: Takes (b, t, c, h, w) and gives (b, t, c, h * scale, w * scale); on the device, in evaluation mode.
+        network: Takes (b, t, c, h, w) and gives (b, t, c, h * scale, w * scale); on the device, a module in evaluation
+            mode.
         scale: Its enlargement.
         handling: How it is shown clips.
         device: Where it is; None for the CPU.
@@ -46,7 +47,7 @@ class Restorer:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Callable[[Tensor], Tensor],
         scale: int,
         handling: Handling | None = None,
         device: torch.device | None = None,

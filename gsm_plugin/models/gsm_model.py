@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from gsm_plugin.evaluation.flow_health import FlowHealth
-from gsm_plugin.inference.fitting import pad_frames, slide_window
-from gsm_plugin.inference.flipping import average_with_reversed
-from gsm_plugin.inference.tiling import run_tiled
+from gsm_plugin.inference.precision import autocast, multiplying_float32
+from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.watching import watching
 from gsm_plugin.layers.diagnostics import relative_distance
 from gsm_plugin.models import finite_scores, flow_validation, validation
@@ -26,7 +25,7 @@ from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTra
 from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
-from gsm_plugin.models.precision import autocast, grad_scaler
+from gsm_plugin.models.precision import grad_scaler
 from gsm_plugin.weights.loading import load_weights
 
 
@@ -36,7 +35,8 @@ class GSMModel(VideoRecurrentModel):
     Beyond `VideoRecurrentModel`: it runs on the CPU as on CUDA, validates the averaged weights, whole or in tiles, on
     any number of sets with or without ground truth, trains in mixed precision and with accumulated gradients, skips
     steps that would ruin the weights, and keeps the flow network as it was loaded, or trains it from an iteration on
-    and while that does its flows no harm. Validation is in float32, whatever the precision of training.
+    and while that does its flows no harm. Validation is in `val: precision`, float32 unless told otherwise,
+    whatever the training is in.
 
     Args:
         opt: The option dictionary of BasicSR's pipelines; `OPTION_KEYS` describes what is read.
@@ -134,7 +134,7 @@ class GSMModel(VideoRecurrentModel):
         """
         every = self._train.accumulate_iter
         steps_now = current_iter % every == 0
-        with self._gradient_exchange(steps_now):
+        with self._gradient_exchange(steps_now), multiplying_float32(self._train.precision, self.device):
             with autocast(self._train.precision, self.device):
                 output = self.net_g(self.lq)
             self.output = output.float()
@@ -168,22 +168,15 @@ class GSMModel(VideoRecurrentModel):
         Returns:
             (b, t, c, h * scale, w * scale), float32, on the CPU.
         """
-        network = self._validated_network
+        network, val = self._validated_network, self._val
 
         def run(part: Tensor) -> Tensor:
-            part = part.to(self.device)
             return network(part) if flows is None else network(part, flows(network, part))
 
-        if self._val.window is not None:
-            run = slide_window(run, self._val.window)
-        if (self._val.smallest_side, self._val.multiple_of) != (1, 1):
-            run = pad_frames(run, self.opt['scale'], self._val.smallest_side, self._val.multiple_of)
-        if self._val.flip_seq:
-            run = average_with_reversed(run)
+        # without tiles and continued sides, no scale is needed
+        restorer = Restorer(run, self.opt.get('scale', 1), val.handling, self.device, val.precision)
         with validation.evaluating(network):
-            if self._val.tile is None:
-                return run(clip).float().cpu()
-            return run_tiled(run, clip, self._val.tile, self._val.tile_overlap, self.opt['scale'], on_tile)
+            return restorer.restore(clip, on_tile).cpu()
 
     @property
     def _validated_network(self) -> nn.Module:

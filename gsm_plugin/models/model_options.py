@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.inference.handling import TILE_OVERLAP, Handling
+from gsm_plugin.inference.precision import HALF, PRECISIONS, why_not
 from gsm_plugin.inference.tiling import check_tile
-from gsm_plugin.models.precision import PRECISIONS
 
 MODEL_OPTION_KEYS: dict[str, str] = {
     'name': 'Name of the experiment; part of the names of images that a test saves.',
@@ -27,7 +28,7 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'path:training_states': 'Folder of saved training states; set by the run.',
     'path:visualization': 'Folder of saved images; set by the run.',
     'train:ema_decay': 'Decay of the exponential moving average of the weights, default 0: no average is kept.',
-    'train:precision': 'fp32 (default), bf16 (TF32 where 8 bits are too few) or fp16 (needs a GPU): autocast.',
+    'train:precision': 'fp32 (default), tf32 (GPU), or by autocast bf16 (TF32 where 8 bits are too few) or fp16 (GPU).',
     'train:grad_clip_norm': 'Norm that gradients are clipped to, the flow network and the rest apart; default none.',
     'train:accumulate_iter': 'The optimizer steps in every so-manieth iteration, by the mean gradient; default 1.',
     'train:max_skipped_steps': 'Training stops after so many bad steps in a row, which were skipped; default 20.',
@@ -43,6 +44,7 @@ MODEL_OPTION_KEYS: dict[str, str] = {
     'train:perceptual_opt': 'The perceptual loss, on single frames: type and its arguments.',
     'logger:print_freq': 'Iterations between two looks at the flows, and at what may die in silence.',
     'val:use_ema': 'Validate with the averaged weights where there are some, default true.',
+    'val:precision': 'fp32 (default), tf32, bf16 or fp16: what is validated in, whatever the training is in.',
     'val:tile': 'Frames, height and width of a tile in LQ pixels; left out, clips are taken whole.',
     'val:tile_overlap': 'By how many of each tiles overlap, default [2, 50, 50].',
     'val:smallest_side': 'Shorter sides of LQ frames are continued to so many pixels, default 1; BasicVSR needs 64.',
@@ -92,7 +94,7 @@ class TrainOptions:
             gradient_limit=train.get('gradient_limit', 100.0),
             freeze=train.get('freeze') or (),
         )
-        _check_precision(read.precision, opt)
+        _check_precision('train', read.precision, opt)
         _check_positive(train, 'grad_clip_norm', 'for no clipping')
         _check_positive(train, 'gradient_limit', 'for no limit')
         _check_positive(train, 'flow_tolerance', 'to train the flow network whatever becomes of it')
@@ -106,6 +108,7 @@ class ValOptions:
     """GSMModel's own keys of the section `val`, described in `MODEL_OPTION_KEYS`."""
 
     use_ema: bool
+    precision: str
     tile: Sequence[int] | None
     tile_overlap: Sequence[int]
     smallest_side: int
@@ -127,8 +130,9 @@ class ValOptions:
         val = opt.get('val') or {}
         read = cls(
             use_ema=_flag(val, 'use_ema', default=True),
+            precision=val.get('precision', 'fp32'),
             tile=val.get('tile'),
-            tile_overlap=val.get('tile_overlap', (2, 50, 50)),
+            tile_overlap=val.get('tile_overlap', TILE_OVERLAP),
             smallest_side=_whole(val, 'smallest_side', default=1, least=1, section_name='val'),
             multiple_of=_whole(val, 'multiple_of', default=1, least=1, section_name='val'),
             window=_window(val),
@@ -138,6 +142,7 @@ class ValOptions:
             metrics=val.get('metrics') or {},
             suffix=val.get('suffix'),
         )
+        _check_precision('val', read.precision, opt)
         if (read.smallest_side, read.multiple_of) != (1, 1) and 'scale' not in opt:
             raise UserError('val: smallest_side and multiple_of need scale; set scale at the top of the file.')
         if read.tile is not None:
@@ -145,6 +150,12 @@ class ValOptions:
         elif 'tile_overlap' in val and 'tile' not in val:
             raise UserError(f'val: tile_overlap is {read.tile_overlap!r}, but there is no tile; set val: tile too.')
         return read
+
+    @property
+    def handling(self) -> Handling:
+        """How clips are shown to the network."""
+        shared = ('smallest_side', 'multiple_of', 'window', 'flip_seq', 'tile', 'tile_overlap')
+        return Handling(**{name: getattr(self, name) for name in shared})
 
 
 def check_device(opt: dict) -> None:
@@ -166,17 +177,22 @@ def _check_tile(val: ValOptions, opt: dict) -> None:
         raise UserError(f'val: {error}') from error
 
 
-def _check_precision(precision: str, opt: dict) -> None:
-    if precision not in list(PRECISIONS):
-        raise UserError(f'train: precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
-    if precision == 'fp16' and opt['num_gpu'] == 0:
-        raise UserError('train: precision is fp16, which needs a GPU; set bf16 or fp32 on the CPU (num_gpu: 0).')
-    if precision != 'fp32' and opt['num_gpu'] > 1 and not opt['dist']:
+def _check_precision(section: str, precision: str, opt: dict) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f'{section}: precision is {precision!r}; it must be one of {", ".join(PRECISIONS)}.')
+    if precision in ('fp16', 'tf32') and opt['num_gpu'] == 0:
+        raise UserError(
+            f'{section}: precision is {precision}, which needs a GPU; set bf16 or fp32 on the CPU (num_gpu: 0).'
+        )
+    if section == 'train' and precision in HALF and opt['num_gpu'] > 1 and not opt['dist']:
         # DataParallel's threads do not inherit the dtype of autocast.
         raise UserError(
             f'train: precision is {precision}, which one process with {opt["num_gpu"]} GPUs cannot do; '
             f'start a process per GPU (torchrun, --launcher pytorch), or set num_gpu: 1.'
         )
+    reason = why_not(precision, torch.device('cuda')) if opt['num_gpu'] and torch.cuda.is_available() else None
+    if reason is not None:
+        raise UserError(f'{section}: precision is {precision}, but {reason}; set fp32 or another one.')
 
 
 def _whole(section: dict, key: str, default: int, least: int, section_name: str = 'train') -> int:

@@ -1,20 +1,6 @@
-"""Mixed precision: what `train: precision` stands for."""
+"""Mixed precision of training: what keeps gradients from vanishing."""
 
 import torch
-
-PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-
-
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context of the network's forward pass; parameters stay float32, the loss belongs outside.
-
-    Args:
-        precision: A key of `PRECISIONS`; with fp32 nothing is cast.
-        device: Where the network is.
-    """
-    # The dtype of a context that is off is still checked against the device.
-    dtype = PRECISIONS[precision] if precision != 'fp32' else torch.bfloat16
-    return torch.autocast(device.type, dtype=dtype, enabled=precision != 'fp32')
 
 
 def grad_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:

@@ -43,6 +43,14 @@ def test_their_defaults_are_those_of_basicsr(seen):
     assert (parsed.launcher, parsed.auto_resume, parsed.debug, parsed.force_yml) == ('none', False, False, None)
 
 
+def test_a_test_takes_a_precision_and_a_training_has_its_own(seen, capsys):
+    command.main(['test', '-opt', 'a.yml', '--force_yml', 'a:b=1', '--precision', 'bf16'])
+    assert seen[0][0].force_yml == ['a:b=1', 'val:precision=bf16']
+    assert call('train', '-opt', 'a.yml', '--precision', 'bf16') == 2
+    assert call('test', '-opt', 'a.yml', '--precision', 'int8') == 2
+    assert 'fp32' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('flag', ['--local-rank=3', '--local_rank=3'])
 def test_launchers_may_pass_the_local_rank_in_both_spellings(seen, flag):
     command.main(['train', '-opt', 'a.yml', flag])

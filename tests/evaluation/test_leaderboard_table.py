@@ -42,7 +42,7 @@ def test_every_figure_says_where_it_comes_from():
     for row in rows.values():
         for number, cell in enumerate(row[1:], start=1):
             assert bool(cell.source) == bool(cell.text) or number in differences
-    assert rows['BasicVSR'][2].source == 'measured: basicvsr (net.pth, sha256 abcdef01)'
+    assert rows['BasicVSR'][2].source == 'measured: basicvsr (net.pth, sha256 abcdef01), fp32'
     assert rows['BasicVSR'][1].source == SOURCES['RVRT']
 
 

@@ -95,3 +95,13 @@ def test_what_is_no_record_is_named(tmp_path, content):
     (tmp_path / 'net.json').write_text(content)
     with pytest.raises(UserError, match=r'net\.json is no result record'):
         read_record(tmp_path / 'net.json')
+
+
+def test_records_from_before_there_was_a_choice_of_precision_are_of_float32():
+    earlier = record({'a': clip()}, settings={'val': {}})
+    assert earlier.precision == 'fp32'
+    assert earlier.fits(record({}, settings={'val': {}, 'precision': 'fp32'}))
+    half = record({'b': clip()}, settings={'val': {}, 'precision': 'bf16'})
+    assert not earlier.fits(half)
+    with pytest.raises(UserError, match=r'differ in precision \(fp32 and bf16\)'):
+        merge_records([earlier, half])

@@ -8,8 +8,12 @@ from tests.models.tiny import folders_set, loader_of, make_batch, make_options, 
 WHOLE = 'it needs a whole number from'
 
 WRONG = [
-    ({'train': {'precision': 'fp17'}}, "precision is 'fp17'; it must be one of fp32, bf16, fp16"),
+    ({'train': {'precision': 'fp17'}}, "precision is 'fp17'; it must be one of fp32, tf32, bf16, fp16"),
     ({'train': {'precision': 'fp16'}}, 'precision is fp16, which needs a GPU; set bf16 or fp32'),
+    ({'train': {'precision': 'tf32'}}, 'precision is tf32, which needs a GPU; set bf16 or fp32'),
+    ({'val': {'precision': 'half'}}, "val: precision is 'half'; it must be one of fp32, tf32, bf16, fp16"),
+    ({'val': {'precision': ['bf16']}}, r"val: precision is \['bf16'\]; it must be one of"),
+    ({'val': {'precision': 'fp16'}}, 'val: precision is fp16, which needs a GPU; set bf16 or fp32'),
     ({'train': {'accumulate_iter': 0}}, f'accumulate_iter is 0; {WHOLE} 1 up'),
     ({'train': {'accumulate_iter': 1.5}}, f'accumulate_iter is 1.5; {WHOLE} 1 up'),
     ({'train': {'max_skipped_steps': 0}}, f'max_skipped_steps is 0; {WHOLE} 1 up'),
@@ -144,3 +148,16 @@ def test_every_described_key_is_read_by_one_of_the_classes(tmp_path):
     read = own | {':'.join(path) for path in scan_class(GSMModel)}
     described = set(GSMModel.OPTION_KEYS) - {'model_type', 'world_size', 'logger:save_checkpoint_freq'}
     assert described <= read
+
+
+@pytest.mark.parametrize(('precision', 'expected'), [(None, None), ('fp32', None), ('bf16', torch.bfloat16)])
+def test_validation_is_in_its_own_precision(tmp_path, precision, expected):
+    val = {} if precision is None else {'precision': precision}
+    model = GSMModel(make_options(tmp_path, train={'precision': 'bf16'}, val=val))
+    seen = []
+    model.net_g_ema.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_autocast_dtype('cpu') if torch.is_autocast_enabled('cpu') else None)
+    )
+    output = model.restore(torch.rand(1, 2, 3, 6, 6))
+    assert seen == [expected]
+    assert output.dtype == torch.float32

@@ -23,7 +23,7 @@ from gsm_plugin.weights.known_files import find_weights
 
 WEIGHTS_FOLDER = Path('experiments', 'pretrained_models')
 # What an option file's section `val` says about running a network; the rest of it is about scoring and saving.
-_VAL_KEYS = ('tile', 'tile_overlap', 'smallest_side', 'multiple_of', 'window', 'flip_seq', 'use_ema')
+_VAL_KEYS = ('precision', 'tile', 'tile_overlap', 'smallest_side', 'multiple_of', 'window', 'flip_seq', 'use_ema')
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,18 @@ class Choice:
         weights = None
         if self.weights is not None:
             weights = {'file': self.weights.name, 'sha256': sha256_of(self.weights), 'key': self.param_key}
-        return as_read({'network_g': self.network_g, 'val': self.val, 'weights': weights})
+        val = {key: value for key, value in self.val.items() if key != 'precision'}
+        return as_read({'network_g': self.network_g, 'val': val, 'precision': self.precision, 'weights': weights})
+
+    @property
+    def precision(self) -> str:
+        """What it is run in."""
+        return self.val.get('precision', 'fp32')
 
 
-def parse_choices(texts: Sequence[str], training: str, protocol: str | None = None) -> list[Choice]:
+def parse_choices(
+    texts: Sequence[str], training: str, protocol: str | None = None, precision: str | None = None
+) -> list[Choice]:
     """Reads what stands behind `--networks`.
 
     Args:
@@ -84,6 +92,7 @@ def parse_choices(texts: Sequence[str], training: str, protocol: str | None = No
             joined by commas.
         training: What default weights are to be trained on; see `TRAININGS`.
         protocol: The leaderboard that they are run for.
+        precision: What they are run in; None for what an option file says, else fp32.
 
     Returns:
         The choices in order.
@@ -95,6 +104,8 @@ def parse_choices(texts: Sequence[str], training: str, protocol: str | None = No
     choices = [_choice(word, training, protocol) for word in words]
     if not choices:
         raise UserError(f'--networks names none; take some of {", ".join(KNOWN_NETWORKS)}, or LABEL=OPTIONS.yml.')
+    if precision is not None:
+        choices = [replace(choice, val={**choice.val, 'precision': precision}) for choice in choices]
     labels = [choice.label for choice in choices]
     for label in labels:
         if labels.count(label) > 1:

@@ -19,10 +19,10 @@ from gsm_plugin.evaluation.multiply_adds import count_per_pixel
 from gsm_plugin.evaluation.perceptual import Perceptual
 from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.records import ClipResult, Record, read_record, write_record
+from gsm_plugin.inference.precision import multiplies_by_tf32
 from gsm_plugin.models.finite_scores import check_output
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import Clip, score_clip
-from gsm_plugin.ops import tf32
 
 # The first call of a GPU compiles and chooses kernels.
 _WARM_UP_FRAMES = 7
@@ -128,7 +128,7 @@ def _begin(task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm) -
 
 def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
     """Notes the machine, and what is told once for all clips."""
-    by_tf32 = model.device.type == 'cuda' and (tf32.convolutions.is_on() or tf32.products.is_on())
+    by_tf32 = multiplies_by_tf32(choice.precision, model.device)
     machine = {**provenance(Path(__file__).parent), 'tf32': by_tf32}
     counted = record.multiply_adds
     if counted is None:

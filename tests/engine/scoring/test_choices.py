@@ -116,3 +116,20 @@ def test_arguments_of_known_networks_are_those_of_their_classes(label, training)
     if not is_known(ARCH_REGISTRY, kind):
         pytest.skip(f'{kind} is not there')
     assert set(arguments) <= set(inspect.signature(find(ARCH_REGISTRY, kind)).parameters)
+
+
+def test_the_precision_is_that_of_the_flag_then_of_the_file_then_fp32(tmp_path):
+    _, file = write_network(tmp_path, precision='bf16')
+    found = parse_choices([f'mine={file}', 'bicubic'], 'REDS BI')
+    assert [choice.settings()['precision'] for choice in found] == ['bf16', 'fp32']
+    found = parse_choices([f'mine={file}', 'bicubic'], 'REDS BI', precision='fp32')
+    assert [choice.settings()['precision'] for choice in found] == ['fp32', 'fp32']
+    # so that records from before there was a choice go on
+    assert found[1].settings()['val'] == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_a_precision_that_the_device_cannot_do_is_one_sentence():
+    (choice,) = parse_choices(['bicubic'], 'REDS BI', precision='fp16')
+    with pytest.raises(UserError, match='precision is fp16, which needs a GPU'):
+        build(choice, 4, {})
