@@ -8,10 +8,14 @@ them: its first pass stops early where the state has decayed.
 
 import argparse
 import gc
+import inspect
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
@@ -20,12 +24,16 @@ from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.evaluation.cost import time_calls
 from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.inference.precision import PRECISIONS, autocast, multiplying_float32, running_in
+from gsm_plugin.inference.restorer import Restorer
 
 gsm_plugin.register()
 
-from basicsr.archs import build_network  # noqa: E402
+from basicsr.archs import basicvsr_arch, basicvsrpp_arch, build_network, spynet_arch  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+# BasicSR's `flow_warp` makes a grid on the CPU at every call; the plugin makes it on the GPU.
+HOST_GRID = '-host-grid'
 SMALL = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
 CHANNELS_64 = {'type': 'GSMamba', 'prop_depth': 4, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 64, 'num_heads': 4}
 DEMO = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
@@ -34,6 +42,7 @@ PUBLISHED = ('bicubic', 'basicvsr', 'iconvsr', 'basicvsrpp', 'vrt', 'gsm')
 NETWORKS = {name: KNOWN_NETWORKS[name].options for name in PUBLISHED}
 NETWORKS |= {'gsm-small': SMALL, 'gsm-small-naive': SMALL | NAIVE, 'gsm-64': CHANNELS_64}
 NETWORKS |= {f'gsm-demo{suffix}': DEMO | own for suffix, own in (('', {}), ('-torch-scan', {'scan_backend': 'torch'}))}
+NETWORKS |= {f'{name}{HOST_GRID}': NETWORKS[name] for name in ('basicvsr', 'basicvsrpp')}
 BESIDE = ('bicubic', 'basicvsr', 'basicvsrpp', 'vrt')
 SETS = {
     'table': [
@@ -42,6 +51,16 @@ SETS = {
         *(f'train:gsm:16x64x64:{precision}' for precision in ('bf16', 'fp16', 'fp32')),
         *(f'infer:{network}:16x180x320:{precision}' for network in BESIDE for precision in ('bf16', 'fp32')),
         *(f'infer:{network}:100x144x144:bf16' for network in ('basicvsr', 'basicvsrpp')),
+    ],
+    # what the Restorer adds to its network, and BasicSR's networks with both grids
+    'restorer': [
+        *(f'{kind}:gsm:16x180x320:bf16' for kind in ('infer', 'restore')),
+        *(f'{kind}:gsm:8x540x960:bf16' for kind in ('infer', 'restore')),
+        *(
+            f'infer:{network}{grid}:16x180x320:bf16'
+            for network in ('basicvsr', 'basicvsrpp')
+            for grid in ('', HOST_GRID)
+        ),
     ],
     'frames': [f'infer:gsm:{frames}x180x320:bf16' for frames in (8, 16, 32, 64, 100)],
     'pixels': [f'infer:gsm:8x{size}:bf16' for size in ('64x64', '128x128', '180x320', '270x480', '360x640', '540x960')],
@@ -55,7 +74,6 @@ SETS = {
         *(f'train:{network}:2x24x24:fp32' for network in ('gsm-demo', 'gsm-demo-torch-scan')),
     ],
 }
-PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def main() -> int:
@@ -68,13 +86,11 @@ def main() -> int:
     rows = record['rows']
     for work in [work for works in args.work for work in works]:
         kind, network, frames, height, width, precision = _split(work)
-        # as PyTorch has it, cuDNN computes what autocast leaves in float32 by TF32; but float32 means float32 here
-        torch.backends.cudnn.allow_tf32 = precision != 'fp32'
         try:
             net = build_network(_options(network, kind)).to(device)
-            make_call = _inference if kind == 'infer' else _training
-            call = make_call(net, (1, frames, 3, height, width), precision, device)
-            timing = time_calls(call, device, args.repeats)
+            call = KINDS[kind](net, (1, frames, 3, height, width), precision, torch.device(device))
+            with _grid_of(network):
+                timing = time_calls(call, device, args.repeats)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
             continue
@@ -98,29 +114,51 @@ def _options(network: str, kind: str) -> dict:
     return options
 
 
-def _inference(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: str):
+@contextmanager
+def _grid_of(network: str) -> Iterator[None]:
+    """BasicSR's own warp, where a network is named so; otherwise the plugin's, whose grid is made on the GPU."""
+    if not network.endswith(HOST_GRID):
+        yield
+        return
+    with ExitStack() as stack:
+        for module in (basicvsr_arch, basicvsrpp_arch, spynet_arch):
+            stack.enter_context(patch.object(module, 'flow_warp', inspect.unwrap(module.flow_warp)))
+        yield
+
+
+def _inference(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: torch.device):
     net.eval()
     clip = torch.rand(shape, device=device)
 
     def call() -> None:
-        with torch.no_grad(), torch.autocast(device, PRECISIONS[precision], enabled=precision != 'fp32'):
+        with torch.no_grad(), running_in(precision, device):
             net(clip)
 
     return call
 
 
-def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: str):
+def _restoring(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: torch.device):
+    restorer = Restorer(net.eval(), 4, device=device, precision=precision)
+    clip = torch.rand(shape, device=device)
+    return lambda: restorer(clip)
+
+
+def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: torch.device):
     net.train()
     clip = torch.rand(shape, device=device)
     gt = torch.rand(*shape[:3], 4 * shape[3], 4 * shape[4], device=device)
 
     def call() -> None:
         net.zero_grad(set_to_none=True)
-        with torch.autocast(device, PRECISIONS[precision], enabled=precision != 'fp32'):
-            output = net(clip)
-        torch.sqrt((output.float() - gt) ** 2 + 1e-12).mean().backward()
+        with multiplying_float32(precision, device):
+            with autocast(precision, device):
+                output = net(clip)
+            torch.sqrt((output.float() - gt) ** 2 + 1e-12).mean().backward()
 
     return call
+
+
+KINDS = {'infer': _inference, 'restore': _restoring, 'train': _training}
 
 
 def _split(work: str) -> tuple[str, str, int, int, int, str]:
@@ -151,7 +189,7 @@ def _works(text: str) -> list[str]:
         kind, network, *sides, precision = _split(text)
     except ValueError:
         kind, network, sides, precision = '', '', [], ''
-    if kind not in ('infer', 'train') or precision not in PRECISIONS:
+    if kind not in KINDS or precision not in PRECISIONS:
         raise argparse.ArgumentTypeError(
             f'{text!r} is neither one of {", ".join(SETS)} nor like infer:gsm:16x180x320:bf16'
         )

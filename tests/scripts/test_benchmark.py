@@ -36,3 +36,10 @@ def test_record_and_table(tmp_path):
     assert row['work'] == 'infer:bicubic:2x8x8:fp32'
     assert row['frames_per_second'] == 2 / row['median']
     assert f'| {row["work"]} |' in done.stdout
+
+
+def test_the_restorer_and_both_grids_are_measured(tmp_path):
+    works = 'restore:bicubic:2x8x8:fp32', 'infer:basicvsr-host-grid:1x64x64:fp32'
+    done = benchmark(*works, '--repeats', '1', '--name', 'mine', '--out', tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row['work'] for row in json.loads((tmp_path / 'mine.json').read_text())['rows']] == list(works)
