@@ -26,7 +26,7 @@ from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.flow_health import measure_flows
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.models.precision import autocast
+from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops import flow as flow_composition
 from gsm_plugin.ops.fraction_encoding.sinusoids import encode, wavelengths
 from gsm_plugin.ops.fraction_encoding.torch_impl import _angles
