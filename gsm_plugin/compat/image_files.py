@@ -119,8 +119,7 @@ def decode_image(content: bytes, where: str) -> np.ndarray:
         raise unreadable(where) from error
     if image is None:
         raise unreadable(where)
-    if image.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'{where} has {image.dtype} pixels; frames have 8 or 16 bits, so write it again as PNG.')
+    _require_whole_numbers(image.dtype, where)
     return _turn(image, header_of(content, where).orientation)
 
 
@@ -172,7 +171,24 @@ def _parse_header(file: BinaryIO, where: str) -> ImageHeader:
             return ImageHeader(height, width, channels, image.has_transparency_data, turn)
     except Exception as error:
         # Pillow raises almost anything on damaged files: OSError, SyntaxError, ValueError, struct.error, ...
+        _refuse_unknown_pixels(file, where)
         raise unreadable(where) from error
+
+
+def _refuse_unknown_pixels(file: BinaryIO, where: str) -> None:
+    """Says what is wrong where OpenCV reads a file that Pillow does not, such as TIFF with floating-point colours."""
+    file.seek(0)
+    try:
+        image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), _FLAGS)
+    except cv2.error:
+        return
+    if image is not None:
+        _require_whole_numbers(image.dtype, where)
+
+
+def _require_whole_numbers(dtype: np.dtype, where: str) -> None:
+    if dtype not in (np.uint8, np.uint16):
+        raise UserError(f'{where} has {dtype} pixels; frames have 8 or 16 bits, so write it again as PNG.')
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
