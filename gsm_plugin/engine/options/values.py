@@ -1,5 +1,6 @@
 """Checks values that BasicSR would trip over in the middle of a run."""
 
+import os
 import re
 
 from basicsr.models.sr_model import SRModel
@@ -18,6 +19,8 @@ _POSITIVE = {
     'datasets:train:batch_size_per_gpu': int,
     'datasets:train:dataset_enlarge_ratio': float,
 }
+# In bytes. File systems take 255, of which times in the names of logs and of archived experiments need some.
+_LONGEST_NAME = 200
 _PREFETCH = (None, 'cpu', 'cuda')
 _ON_BAD_SAMPLE = ('raise', 'skip')
 
@@ -33,6 +36,8 @@ def check_values(options: dict) -> None:
     """
     if not re.fullmatch(r'\w[^/\\]*', str(options['name'])):
         raise UserError(f'name is {options["name"]!r}; it becomes the name of a folder, without slashes.')
+    if len(os.fsencode(str(options['name']))) > _LONGEST_NAME:
+        raise UserError(f'name is {options["name"]!r}, too long for the name of a folder; shorten it.')
     for path, kind in _POSITIVE.items():
         value = look_up(options, path)
         if value is not None and not (_is_number(value, kind) and value > 0):
@@ -73,6 +78,9 @@ def _check_parts(options: dict) -> None:
     train = options.get('train')
     if train is None:
         return
+    decay = train.get('ema_decay', 0)
+    if not (_is_number(decay, float) and 0 <= decay < 1):
+        raise UserError(f'train:ema_decay is {decay!r}; it must be 0, for no average, or a number below 1.')
     for key in ('optim_g', 'scheduler'):
         if not train.get(key):
             raise UserError(f'train:{key} is missing; give it a type and its arguments.')
