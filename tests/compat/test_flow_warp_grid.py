@@ -1,6 +1,8 @@
 """BasicSR's warp with a grid in float32: the same bits in float32, the right places in bfloat16."""
 
 import inspect
+import subprocess
+import sys
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 
@@ -41,3 +43,18 @@ def test_columns_beyond_256_are_where_they_are_in_bfloat16():
 def test_a_flow_of_another_size_is_refused():
     with pytest.raises(AssertionError):
         arch_util.flow_warp(torch.rand(1, 1, 4, 4), torch.zeros(1, 4, 5, 2))
+
+
+@pytest.mark.parametrize('padding_mode', ['zeros', 'border', 'reflection'])
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+def test_flows_that_are_no_numbers_do_not_kill_the_process(value, padding_mode):
+    # In a process of its own, since the gradient of grid_sample ends it by a signal
+    code = f"""
+import gsm_plugin.compat
+gsm_plugin.compat.install()
+import torch
+from basicsr.archs.arch_util import flow_warp
+x, flow = torch.rand(1, 3, 8, 8, requires_grad=True), torch.full((1, 8, 8, 2), float('{value}'), requires_grad=True)
+flow_warp(x, flow, padding_mode='{padding_mode}').sum().backward()
+"""
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
