@@ -78,6 +78,9 @@ def _draw_panel(axes, title: str, kind: str, curves: list[tuple[int, str | None,
     for run, dataset, curve in curves:
         x, y = np.array(sorted(curve)), np.array([curve[step] for step in sorted(curve)])
         style = {'color': _COLOURS[run % len(_COLOURS)], 'linewidth': 1.6}
+        if np.isfinite(y).sum() == 1:
+            # A line through one point shows nothing, such as the loss of a training that diverged after its first step.
+            style |= {'marker': 'o', 'markersize': 3}
         if kind == 'loss':
             axes.plot(x, y, color=style['color'], linewidth=0.6, alpha=0.3)
             axes.plot(x, smooth(y), **style)
@@ -85,7 +88,7 @@ def _draw_panel(axes, title: str, kind: str, curves: list[tuple[int, str | None,
             axes.plot(x, y, **style)
         else:
             dash = _DASHES[datasets.index(dataset) % len(_DASHES)]
-            axes.plot(x, y, dash, marker='o', markersize=3, label=dataset, **style)
+            axes.plot(x, y, dash, label=dataset, **{'marker': 'o', 'markersize': 3, **style})
     axes.set_title(title, loc='left', fontsize=10)
     axes.set_xlabel('iteration', fontsize=8)
     axes.set_xlim(left=0)

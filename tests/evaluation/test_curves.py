@@ -43,6 +43,15 @@ def test_the_picture_has_the_colours_of_all_runs(tmp_path):
     assert [path.name for path in (tmp_path / 'deep').iterdir()] == ['curves.png']
 
 
+@pytest.mark.parametrize('rest', [{}, {2: float('nan'), 3: float('nan')}])
+def test_a_lone_value_is_seen(tmp_path, rest):
+    log = TrainingLog('one')
+    log.losses['l_pix'] = {1: 0.1} | rest
+    draw_curves([log], tmp_path / 'curves.png')
+    pixels = np.asarray(Image.open(tmp_path / 'curves.png').convert('RGB')).reshape(-1, 3)
+    assert (pixels == [int(curves._COLOURS[0][i : i + 2], 16) for i in (1, 3, 5)]).all(1).sum() > 10
+
+
 def test_a_picture_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
