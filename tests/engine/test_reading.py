@@ -132,3 +132,8 @@ def test_a_wrong_forced_option_is_refused_in_one_sentence(entry):
 def test_the_loader_leaves_that_of_pyyaml_as_it_was():
     assert OptionLoader.yaml_implicit_resolvers is not yaml.SafeLoader.yaml_implicit_resolvers
     assert yaml.safe_load('a: 010') == {'a': 8}
+
+
+def test_a_folder_in_the_place_of_an_option_file_is_called_one(tmp_path):
+    with pytest.raises(UserError, match='is a folder; -opt names a YAML file'):
+        read_options(str(tmp_path))

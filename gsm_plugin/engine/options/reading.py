@@ -85,7 +85,8 @@ def read_options(path: str) -> OrderedDict:
             text names the file and, where there is one, the line.
     """
     if not Path(path).is_file():
-        raise UserError(f'The option file {path} does not exist; -opt names a YAML file.')
+        what = 'is a folder' if Path(path).is_dir() else 'does not exist'
+        raise UserError(f'The option file {path} {what}; -opt names a YAML file.')
     try:
         options = yaml.load(Path(path).read_text(encoding='utf-8'), Loader=OptionLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
