@@ -15,6 +15,8 @@ def why_no_triton(device_type: str) -> str | None:
         return f'its kernels run on CUDA devices, not on {device_type}'
     if find_spec('triton') is None:
         return 'triton is not installed'
+    if not torch.cuda.is_available():
+        return 'PyTorch finds no CUDA device'
     capability = torch.cuda.get_device_capability()
     if capability < _LEAST_CAPABILITY:
         return f'the GPU has compute capability {capability[0]}.{capability[1]}, its kernels need 8.0'

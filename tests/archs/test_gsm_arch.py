@@ -353,7 +353,7 @@ def test_ssm_init_reference_and_mamba():
         ({'ssm_init': 'vim'}, "ssm_init is 'vim'; set one of reference, mamba"),
         ({'flow_composition': 'right'}, "flow_composition is 'right'; set one of reference, exact"),
         ({'scan_backend': 'cuda'}, "bidirectional_scan has no backend 'cuda'; set one of auto"),
-        ({'warp_backend': 'cuda'}, "implicit_warp has no backend 'cuda'"),
+        ({'warp_backend': 'cuda'}, "flow_warp has no backend 'cuda'"),
         ({'attention_backend': 'cuda'}, "window_attention has no backend 'cuda'"),
         ({'pa_frame': -1}, 'pa_frame -1; neither can be negative'),
     ],

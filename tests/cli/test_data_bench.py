@@ -24,7 +24,7 @@ def call(*arguments):
 @pytest.fixture
 def file(project, options):  # noqa: F811
     # Neither the network nor the validation set has to be there.
-    options['network_g'] = {'type': 'BasicVSR', 'spynet_path': 'nowhere.pth'}
+    options['network_g'] = {'type': 'GSMamba', 'upscale': 2, 'spynet_path': 'nowhere.pth'}
     options['datasets']['val'] |= {'dataroot_gt': 'nowhere', 'dataroot_lq': 'nowhere'}
     return tiny_project.write_options(project / 'options.yml', options)
 

@@ -69,7 +69,7 @@ def test_measured_rows_are_marked_and_every_figure_has_its_source(page):
     texts = [cell for _, cell in cells]
     assert texts[1:7] == ['31.42', '31.40', '-0.02', '0.8909', '0.9000', '+0.0091']
     assert all(title for title, cell in cells[1:3])
-    assert 'measured: basicvsr (no weights)' in cells[2][0]
+    assert 'measured: basicvsr (random weights)' in cells[2][0]
 
 
 def test_the_chart_has_published_points_beside_whole_results_only(page):
