@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import av
 
 _RATE = 25
-# Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not.
-_LEAST_SIDE = 64
+# Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not; a frame
+# of a single block differs from run to run.
+_LEAST_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _encoder(height: int, width: int, encoding: Encoding) -> 'av.CodecContext':
 
 
 def _padded(frame: np.ndarray) -> np.ndarray:
-    """Repeats the last row and column up to an even number, since codecs halve the colours, of 64 or more."""
+    """Repeats the last row and column up to an even number, since codecs halve the colours, of 128 or more."""
     missing = [max(_LEAST_SIDE - side, side % 2) for side in frame.shape[:2]]
     if missing == [0, 0]:
         return np.ascontiguousarray(frame)
