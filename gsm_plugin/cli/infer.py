@@ -40,6 +40,13 @@ def _add_network(command: argparse.ArgumentParser) -> None:
     )
     weights.add_argument('-w', '--weights', type=Path, metavar='FILE', help='file of weights')
     command.add_argument(
+        '--network',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='what the file of weights does not tell, as in network_g of an option file: pa_frame=1 anchor=forward',
+    )
+    command.add_argument(
         '--device', default='auto', metavar='NAME', help='auto, cpu, cuda, cuda:1, mps (default: auto)'
     )
     command.add_argument('--devices', metavar='A,B', help='several devices, which share the segments')

@@ -5,6 +5,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import yaml
+
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
@@ -36,7 +38,7 @@ def infer(arguments: argparse.Namespace) -> int:
     _request(arguments, sources[0], arguments.output)
     weights = _weights(arguments)
     networks = _networks(arguments, weights)
-    identity = f'{file_fingerprint(weights)} {_tile(arguments)} {arguments.self_ensemble}'
+    identity = f'{file_fingerprint(weights)} {_tile(arguments)} {arguments.self_ensemble} {arguments.network}'
     known = {'network': identity, 'trained_on': _training(weights)}
     if arguments.page is not None and len(sources) > 1:
         raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
@@ -126,10 +128,29 @@ def _networks(arguments: argparse.Namespace, weights: Path) -> list[Network]:
 
     devices = arguments.devices.split(',') if arguments.devices else [arguments.device]
     tile, overlap = _tile(arguments)
-    how = {'precision': arguments.precision, 'tile': tile, 'self_ensemble': arguments.self_ensemble}
+    how = {
+        'precision': arguments.precision,
+        'tile': tile,
+        'self_ensemble': arguments.self_ensemble,
+        'network': _overrides(arguments.network),
+    }
     if tile is not None:
         how['tile_overlap'] = overlap
     return [Restorer.load(weights, device=device, **how) for device in devices]
+
+
+def _overrides(words: list[str]) -> dict[str, object]:
+    """Arguments of the network, read as an option file has them."""
+    overrides = {}
+    for word in words:
+        key, equals, value = word.partition('=')
+        if not (key and equals and value):
+            raise UserError(f'--network {word!r} is no KEY=VALUE; write for example --network pa_frame=1.')
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f'--network {word!r} has a value that YAML cannot read; quote it.') from error
+    return overrides
 
 
 def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:

@@ -68,7 +68,7 @@ def load_network(
         facts.append(f'taken for granted, since the file does not tell: {_in_words(recognised.assumed)}')
         _logger.warning(
             f'{path} does not tell {_in_words(recognised.assumed)}: these are the published values; name others by '
-            f'network={{...}}.'
+            f'network={{...}}, or in basicsr infer by --network.'
         )
     return Loaded(network, _scale_of(network, network_g, handling, device), handling, name, tuple(facts))
 

@@ -216,3 +216,13 @@ def test_a_page_shows_before_and_after(films, weights, tmp_path):
     places = ['-o', tmp_path / 'out.mp4', '--page', tmp_path / 'page.html']
     assert run('-i', films / 'a.mp4', *places, *weights, *QUICK) == 0
     assert (tmp_path / 'page.html').read_text().count('<figure') == 3
+
+
+def test_what_the_file_does_not_tell_is_named(films, weights, tmp_path, monkeypatch, capsys):
+    taken = []
+    monkeypatch.setattr(Restorer, 'load', classmethod(lambda cls, *args, **how: taken.append(how) or Nearest(2)))
+    words = ('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, '--dry-run')
+    assert run(*words, '--network', 'pa_frame=1', 'anchor=forward') == 0
+    assert taken[0]['network'] == {'pa_frame': 1, 'anchor': 'forward'}
+    assert run(*words, '--network', 'pa_frame') == 2
+    assert "--network 'pa_frame' is no KEY=VALUE" in capsys.readouterr().err

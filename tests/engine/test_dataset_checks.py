@@ -265,3 +265,13 @@ def test_a_clip_that_is_trained_and_validated_on_is_named(tmp_path, monkeypatch)
     (tmp_path / 'list.txt').write_text('000\n002\n')
     train['meta_info_file'] = str(tmp_path / 'list.txt')
     check_datasets(sets)
+
+
+def test_a_metric_that_cuts_away_whole_frames_is_refused(clips):
+    made = {'datasets': {'val': section('val', clips)}, 'val': {'metrics': {'psnr': {'type': 'x', 'crop_border': 7}}}}
+    check_datasets(made)
+    made['val']['metrics']['psnr']['crop_border'] = 8
+    with pytest.raises(
+        UserError, match=r'psnr:crop_border is 8, which leaves nothing of frames of 16 x 16'
+    ):
+        check_datasets(made)

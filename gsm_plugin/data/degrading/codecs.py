@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import av
 
 _RATE = 25
-# Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not; a frame
-# of a single block differs from run to run.
+# Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not; a
+# frame of a single block differs from run to run.
 _LEAST_SIDE = 128
 
 

@@ -11,6 +11,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import paired_images, reds, video_test_sets, vimeo
 from gsm_plugin.engine.dataset_checks.held_out import check_held_out
+from gsm_plugin.engine.dataset_checks.scored_borders import check_borders
 from gsm_plugin.engine.options.names import find
 
 _CHECKS = {
@@ -47,8 +48,8 @@ def check_datasets(options: dict) -> None:
         options: The options of a run; the names in them are known and the paths exist.
 
     Raises:
-        UserError: A data set lacks an option, LQ and GT disagree, or a clip is trained and validated on; the text names
-            the place and the cure.
+        UserError: A data set lacks an option, LQ and GT disagree, a clip is trained and validated on, or a metric cuts
+            away whole frames; the text names the place and the cure.
     """
     for key, section in options['datasets'].items():
         cls = find(DATASET_REGISTRY, section['type'])
@@ -63,6 +64,7 @@ def check_datasets(options: dict) -> None:
                 _check_needed(section)
                 _CHECKS[section['type']](section)
     check_held_out(options['datasets'])
+    check_borders(options)
 
 
 def _check_needed(section: dict) -> None:
