@@ -271,7 +271,5 @@ def test_a_metric_that_cuts_away_whole_frames_is_refused(clips):
     made = {'datasets': {'val': section('val', clips)}, 'val': {'metrics': {'psnr': {'type': 'x', 'crop_border': 7}}}}
     check_datasets(made)
     made['val']['metrics']['psnr']['crop_border'] = 8
-    with pytest.raises(
-        UserError, match=r'psnr:crop_border is 8, which leaves nothing of frames of 16 x 16'
-    ):
+    with pytest.raises(UserError, match=r'psnr:crop_border is 8, which leaves nothing of frames of 16 x 16'):
         check_datasets(made)
