@@ -327,7 +327,7 @@ def test_ignored_keys_are_told_in_the_log_too(project, options, capfd):
 def test_a_border_that_leaves_nothing_of_a_frame_is_refused(project, options):
     gsm_plugin.register()
     options = tiny_project.test_options(None) | {'model_type': 'GSMModel'}
-    with pytest.raises(UserError, match='psnr:crop_border is 8, which leaves nothing of frames of 16 x 16 pixels in datasets:test'):
+    with pytest.raises(UserError, match='psnr:crop_border is 8, which leaves nothing of frames of 16 x 16'):
         run(project, options, 'val:metrics:psnr:crop_border=8', is_train=False)
 
 
