@@ -22,7 +22,7 @@ STOREYS = (
     ('weights',),
     ('layers',),
     ('ops',),
-    ('whole_files', 'wheels'),
+    ('whole_files', 'wheels', 'host_memory'),
     ('compat', '_env'),
 )
 HOSTLESS = ('inference', 'evaluation', 'weights', 'layers', 'ops')

@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-_STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
+from gsm_plugin.host_memory import forget_peak, peak_since
 
 
 @dataclass
@@ -18,8 +17,7 @@ class Cost:
 
     Attributes:
         seconds: Wall clock, the GPU's work included.
-        peak_gib: Most memory in use meanwhile, GiB: allocated on the GPU, or resident of the whole process on the CPU;
-            None where the system does not tell.
+        peak_gib: Most memory in use meanwhile, GiB: allocated on the GPU, or resident of the whole process on the CPU.
     """
 
     seconds: float = 0.0
@@ -55,13 +53,13 @@ def measured(device: torch.device) -> Iterator[Cost]:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        _forget_peak()
+        forget_peak()
     start = time.perf_counter()
     yield cost
     if on_gpu:
         torch.cuda.synchronize(device)
     cost.seconds = time.perf_counter() - start
-    cost.peak_gib = torch.cuda.max_memory_allocated(device) / 2**30 if on_gpu else _peak_of_process()
+    cost.peak_gib = (torch.cuda.max_memory_allocated(device) if on_gpu else peak_since()) / 2**30
 
 
 def time_calls(call: Callable[[], object], device: str, repeats: int = 5, warmups: int = 2) -> Timing:
@@ -101,20 +99,3 @@ def _events(call: Callable[[], object]) -> float:
     end.record()
     end.synchronize()
     return start.elapsed_time(end) / 1e3
-
-
-def _forget_peak() -> None:
-    try:
-        _CLEAR.write_text('5', encoding='utf-8')
-    except OSError:
-        # Not Linux, or not allowed: the peak is then that of the process so far.
-        return
-
-
-def _peak_of_process() -> float | None:
-    try:
-        lines = _STATUS.read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return None
-    kib = [int(line.split()[1]) for line in lines if line.startswith('VmHWM:')]
-    return kib[0] / 2**20 if kib else None

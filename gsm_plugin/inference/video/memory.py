@@ -1,23 +1,19 @@
 """How many frames and pixels the network may see at once within a budget of memory: measured small, predicted large."""
 
 import re
-import resource
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.host_memory import peak_growth
 
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
 
 _UNITS = {'': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
-_STATM = Path('/proc/self/statm')
 _PROBE_SIDES, _PROBE_FRAMES = (64, 96), (3, 6)
 _TILE_STEP, _LEAST_TILE = 16, 64
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
@@ -140,29 +136,16 @@ def measured_on(network: object) -> Measure:
 @contextmanager
 def peak_of(device: object) -> Iterator[list[int]]:
     """The most bytes that were held while the block ran: all of PyTorch's on a GPU, growth of the process else."""
-    device, peak = torch.device(str(device)), [0]
+    device = torch.device(str(device))
     if device.type == 'cuda':
+        peak = [0]
         torch.cuda.reset_peak_memory_stats(device)
         yield peak
         torch.cuda.synchronize(device)
         peak[0] = torch.cuda.max_memory_allocated(device)
         return
-    before, done = _resident(), threading.Event()
-    highest = [before]
-
-    def watch() -> None:
-        while not done.wait(0.002):
-            highest[0] = max(highest[0], _resident())
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with peak_growth() as peak:
         yield peak
-    finally:
-        highest[0] = max(highest[0], _resident())
-        done.set()
-        thread.join()
-        peak[0] = highest[0] - before
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -170,10 +153,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and 'allocate memory' in str(error)
-
-
-def _resident() -> int:
-    if _STATM.exists():
-        return int(_STATM.read_text(encoding='utf-8').split()[1]) * resource.getpagesize()
-    unit = 1 if sys.platform == 'darwin' else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

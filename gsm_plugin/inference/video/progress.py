@@ -1,7 +1,6 @@
 """Tells how a job goes on: a bar for people, or lines of JSON for programs."""
 
 import json
-import resource
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from gsm_plugin.host_memory import peak_of_process
 from gsm_plugin.inference.video.windows import Segment
 
 _SECONDS_BETWEEN = 1.0
@@ -168,9 +168,7 @@ class JsonLines(Progress):
 
 def peak_memory() -> dict[str, int]:
     """The most memory that was held so far, in MiB: of the host, and of each GPU that was used."""
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == 'darwin' else 1024
-    peaks = {'host_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // _MEBI}
+    peaks = {'host_mib': peak_of_process() // _MEBI}
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             if held := torch.cuda.max_memory_allocated(number):

@@ -1,0 +1,45 @@
+import numpy as np
+
+from gsm_plugin import host_memory
+from gsm_plugin.host_memory import peak_growth, peak_of_process
+
+SIZE = 2**26
+
+
+def touch():
+    np.ones(SIZE, np.uint8)
+
+
+def test_the_growth_of_a_block_is_measured_however_short_it_is_and_whatever_was_before():
+    held = np.ones(2 * SIZE, np.uint8)
+    del held
+    with peak_growth() as peak:
+        touch()
+    assert 0.9 * SIZE <= peak[0] <= 1.5 * SIZE
+    with peak_growth() as peak:
+        pass
+    assert peak[0] < 0.1 * SIZE
+
+
+def test_the_peak_of_the_process_outlives_measurements():
+    held = np.ones(4 * SIZE, np.uint8)
+    before = peak_of_process()
+    del held
+    with peak_growth():
+        pass
+    # The kernel sums its counters of several cores with some slack.
+    assert peak_of_process() >= 0.99 * before
+    assert before >= 4 * SIZE
+
+
+def test_where_the_kernel_cannot_begin_anew_a_thread_looks_on(monkeypatch):
+    monkeypatch.setattr(host_memory, 'forget_peak', lambda: False)
+    with peak_growth() as peak:
+        held = np.ones(SIZE, np.uint8)
+    assert peak[0] >= 0.9 * held.nbytes
+
+
+def test_where_clearing_is_forbidden_the_peak_counts_from_the_begin(monkeypatch, tmp_path):
+    monkeypatch.setattr(host_memory, '_CLEAR', tmp_path / 'no' / 'such')
+    assert host_memory.forget_peak() is False
+    assert host_memory.peak_since() > 0
