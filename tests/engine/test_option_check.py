@@ -67,7 +67,7 @@ def test_all_keys_that_nothing_reads_are_named(project, options):
 @pytest.mark.parametrize(
     'forced',
     [
-        *['train:warmup_iter=3', 'train:flow_lr_mul=0.5', 'val:flip_seq=true', 'datasets:train:pin_memory=false'],
+        *['train:warmup_iter=2', 'train:flow_lr_mul=0.5', 'val:flip_seq=true', 'datasets:train:pin_memory=false'],
         *['datasets:train:interval_list=[1,2]', 'val:metrics:psnr:better=higher', 'logger:wandb={project: none}'],
         *['train:optim_g:eps=1e-7', 'path:param_key_g=params_ema', 'find_unused_parameters=true'],
     ],
@@ -104,6 +104,11 @@ def test_an_unknown_name_is_refused_with_the_known_ones(project, options, forced
         ('path:pretrain_network_g=nowhere.pth', 'path:pretrain_network_g is nowhere.pth'),
         ('path:resume_state=nowhere.state', 'path:resume_state is nowhere.state'),
         ('network_g={type: GSMamba, upscale: 2, spynet_path: nowhere.pth}', 'network_g:spynet_path is nowhere.pth'),
+        (
+            'network_g={type: GSMamba, upscale: 2, spynet_path: nowhere.pth}',
+            'or get it by basicsr weights get spynet (or spynet-of-basicvsr), which puts it into experiments',
+        ),
+        ('path:pretrain_network_g=a/BasicVSR_REDS4-543c8261.pth', 'or get it by basicsr weights get basicvsr-reds, '),
     ],
 )
 def test_a_missing_path_is_refused(project, options, forced, expected):
@@ -198,6 +203,7 @@ EDVR = '{type: EDVR, num_feat: 8, num_frame: 5, deformable_groups: 2, hr_in: tru
         ),
         (['datasets:train:gt_size=15'], 'datasets:train:gt_size is 15, no multiple of scale 2'),
         (['model_type=GSMModel', 'train:accumulate_iter=3'], 'accumulate_iter is 3, but train:total_iter is 2, so no'),
+        (['train:warmup_iter=3'], 'warmup_iter is 3, but train:total_iter is 2, so the learning rate would never'),
         (['datasets:val_2={name: REDS4, type: VideoRecurrentTestDataset}'], 'are both called REDS4; give them names'),
         (
             ['train:scheduler={type: MultiStepLR, milestones: [1], restarts: [0, 1]}'],

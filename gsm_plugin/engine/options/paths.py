@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.options.data_sections import data_sections
+from gsm_plugin.inference.loading import FOLDER
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 
 def expand_home(options: dict) -> None:
@@ -28,7 +30,19 @@ def check_paths(options: dict, resumes: bool) -> None:
             continue
         if not os.path.exists(section[key]):
             relative = '' if os.path.isabs(section[key]) else f' in {os.getcwd()}'
-            raise UserError(f'{where}:{key} is {section[key]}, which does not exist{relative}; correct the path.')
+            raise UserError(
+                f'{where}:{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}.'
+            )
+
+
+def _cure(key: str, path: str) -> str:
+    """What to do about a path that does not exist; public files of weights can be had by a command."""
+    called = {os.path.basename(known.file): known for known in KNOWN_WEIGHTS.values()}
+    known = called.get(os.path.basename(path), KNOWN_WEIGHTS['spynet'] if key == 'spynet_path' else None)
+    if known is None:
+        return 'correct the path'
+    other = ' (or spynet-of-basicvsr)' if known.name == 'spynet' else ''
+    return f'correct the path, or get it by basicsr weights get {known.name}{other}, which puts it into {FOLDER}'
 
 
 def _named_paths(options: dict) -> Iterator[tuple[dict, str, str]]:

@@ -34,6 +34,12 @@ def check_together(options: dict) -> None:
         raise UserError(
             f'train:accumulate_iter is {every}, but train:total_iter is {total}, so no step would be taken; lower it.'
         )
+    warmup = train.get('warmup_iter', -1)
+    if total is not None and warmup > total:
+        raise UserError(
+            f'train:warmup_iter is {warmup}, but train:total_iter is {total}, so the learning rate would never reach '
+            f'that of the optimizer; lower warmup_iter (-1 is none).'
+        )
 
 
 def enlargement(network: dict) -> tuple[int | None, str]:
