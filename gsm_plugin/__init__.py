@@ -7,7 +7,7 @@ from types import ModuleType
 from gsm_plugin import compat
 from gsm_plugin.compat.lazy import lazily
 
-__version__ = '0.1.0'
+__version__ = '0.2.0.dev0'
 
 compat.install()
 
