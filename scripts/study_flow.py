@@ -28,7 +28,7 @@ from gsm_plugin.evaluation.flow_health import measure_flows
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops import flow as flow_composition
-from gsm_plugin.ops.fraction_encoding.sinusoids import encode, wavelengths
+from gsm_plugin.ops._common.sinusoids import encode, wavelengths
 from gsm_plugin.ops.fraction_encoding.torch_impl import _angles
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.ops import extend_by_reflection, tf32
-from gsm_plugin.ops.grid import pixel_grid, sampling_grid
+from gsm_plugin.ops import extend_by_reflection, grid, tf32
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import fit_file
 
@@ -154,8 +153,8 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled():
         return flow_warp(image, flow.permute(0, 2, 3, 1), padding_mode='border')
-    grid = sampling_grid(pixel_grid(flow) + flow, *image.shape[2:])
-    return F.grid_sample(image, grid, mode='bilinear', padding_mode='border', align_corners=True)
+    places = grid.sampling_grid(grid.pixel_grid(flow) + flow, *image.shape[2:])
+    return F.grid_sample(image, places, mode='bilinear', padding_mode='border', align_corners=True)
 
 
 def _resize(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -20,8 +20,8 @@ from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import precision_of_ends, precision_of_sums, tf32_in_training
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
+from gsm_plugin.ops import COMPOSITIONS, compose_window_flows
 from gsm_plugin.ops.dispatch import require_known_backend
-from gsm_plugin.ops.flow import COMPOSITIONS, compose_window_flows
 
 ANCHORS = ('center', 'forward')
 _UPSAMPLE_DIM = 64

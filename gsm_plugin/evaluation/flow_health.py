@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops.grid import places, sampling_grid
+from gsm_plugin.ops import grid
 
 # Flows of a pretrained flow network are a little worse than none where nothing moves.
 _CLEARLY, _ROUNDING = 1.05, 0.5 / 255
@@ -69,6 +69,6 @@ def photometric_error(clip: Tensor, flows_backward: Tensor, flows_forward: Tenso
     first, second = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
     target, source = torch.cat((first, second)), torch.cat((second, first))
     flow = torch.cat((flows_backward.flatten(0, 1), flows_forward.flatten(0, 1)))
-    grid = sampling_grid(places(flow), *clip.shape[-2:])
-    warped = F.grid_sample(source, grid, mode='bilinear', padding_mode='border', align_corners=True)
+    places = grid.sampling_grid(grid.places(flow), *clip.shape[-2:])
+    warped = F.grid_sample(source, places, mode='bilinear', padding_mode='border', align_corners=True)
     return torch.where(flow.isfinite().all(), (warped - target).abs().mean(), torch.inf)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
+from gsm_plugin.ops import sinusoids
 
 # Places within a pixel, along each axis, at which the attention of the implicit warp is looked at.
 _PLACES = 8
@@ -47,8 +47,8 @@ def attention_to_positions(warp: ImplicitWarp) -> float:
     """
     dim = warp.q.weight.shape[0]
     device = warp.q.weight.device
-    place = (torch.arange(_PLACES, device=device) + 0.5) / _PLACES / (2 + EPSILON) * (2 * math.pi)
-    encoded = encode(*torch.meshgrid(place, place, indexing='ij'), dim).flatten(0, 1)
+    place = (torch.arange(_PLACES, device=device) + 0.5) / _PLACES / (2 + sinusoids.EPSILON) * (2 * math.pi)
+    encoded = sinusoids.encode(*torch.meshgrid(place, place, indexing='ij'), dim).flatten(0, 1)
     query = (encoded @ warp.q.weight.float().t() + warp.q.bias).unflatten(1, (warp.num_heads, -1))
     key = (warp.position_bias[0].float() @ warp.k.weight.float().t()).unflatten(1, (warp.num_heads, -1))
     logits = torch.einsum('phd,jhd->phj', query, key) * query.shape[2] ** -0.5

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.precision import autocast_as_kept, precision_of_ends, precision_of_products, tf32_in_training
-from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
+from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear, sinusoids
 
 
 class CellProjections(NamedTuple):
@@ -51,7 +50,7 @@ class ImplicitWarp(nn.Module):
         self.v = nn.Linear(dim, dim)
         cell = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
         self.register_buffer('window_idx_offset', cell)
-        position = encode(*(cell / (1 + EPSILON) * (2 * math.pi)).unbind(-1), dim)
+        position = sinusoids.encode(*(cell / (1 + sinusoids.EPSILON) * (2 * math.pi)).unbind(-1), dim)
         self.register_buffer('position_bias', position[None])
 
     def projections(self, dtype: torch.dtype | None = None) -> CellProjections:

@@ -8,9 +8,7 @@ from torch import Tensor
 
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.window_attention import Part, Size3d, WindowAttention
-from gsm_plugin.ops import window_attention
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode
-from gsm_plugin.ops.window_attention.naive import pad_to_windows
+from gsm_plugin.ops import pad_to_windows, sinusoids, window_attention
 
 _TEMPERATURE = 10000
 
@@ -86,6 +84,6 @@ def _positions(height: int, width: int, dim: int) -> Tensor:
     axes = []
     for size in (height, width):
         place = torch.arange(1, size + 1, dtype=torch.float32)
-        axes.append(place / (place[-1:] + EPSILON) * (2 * math.pi))
+        axes.append(place / (place[-1:] + sinusoids.EPSILON) * (2 * math.pi))
     y, x = torch.meshgrid(*axes, indexing='ij')
-    return encode(y, x, dim, _TEMPERATURE)
+    return sinusoids.encode(y, x, dim, _TEMPERATURE)

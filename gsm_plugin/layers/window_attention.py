@@ -13,8 +13,7 @@ from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.mlp import GatedMlp
 from gsm_plugin.layers.precision import precision_of_products
-from gsm_plugin.ops import FeedForward, gated_feed_forward, residual_sum, window_attention
-from gsm_plugin.ops.window_attention.naive import pad_to_windows
+from gsm_plugin.ops import FeedForward, gated_feed_forward, pad_to_windows, residual_sum, window_attention
 
 Size3d = tuple[int, int, int]
 

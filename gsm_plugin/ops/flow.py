@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsm_plugin.ops._common.grid import within_reach
+from gsm_plugin.ops._common.half_precision import computing_type, round_to
 from gsm_plugin.ops.flow_warp.interface import flow_warp
-from gsm_plugin.ops.grid import within_reach
-from gsm_plugin.ops.half_precision import computing_type, round_to
 
 COMPOSITIONS = ('reference', 'exact')
 
@@ -18,8 +18,8 @@ def compose_window_flows(
 
     Window `i` of the clip holds the positions i - pa_frame ... i + pa_frame; positions outside the clip stand still
     (zero flow to their neighbours). All windows are composed at once, in float32 or better. The result is finite: flows
-    of more than `FAR` pixels (`ops/grid.py`), and such that are not finite, count as so long, NaN to the left, or up,
-    and get no gradient.
+    of more than `FAR` pixels (`ops/_common/grid.py`), and such that are not finite, count as so long, NaN to the left,
+    or up, and get no gradient.
 
     Args:
         flows_backward: From frame i to frame i + 1, on the grid of frame i, (b, t - 1, 2, h, w), pixels, x then y.

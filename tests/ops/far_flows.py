@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gsm_plugin.ops.grid import FAR
+from gsm_plugin.ops._common.grid import FAR
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 

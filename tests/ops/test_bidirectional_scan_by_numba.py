@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from gsm_plugin.ops import numba_support
+from gsm_plugin.ops._common import requirements
+from gsm_plugin.ops._common import threads as sharing
 from gsm_plugin.ops.dispatch import choose_backend
 from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
 from tests.ops.test_bidirectional_scan import inputs, with_backend
@@ -69,7 +70,7 @@ def test_half_precision(dtype, tolerance):
 def test_any_number_of_threads_gives_the_same(monkeypatch):
     results = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(numba_support.torch, 'get_num_threads', lambda threads=threads: threads)
+        monkeypatch.setattr(sharing.torch, 'get_num_threads', lambda threads=threads: threads)
         leaves = [x.float().requires_grad_() for x in sized(1100, 2, 70, 4, 2)]
         y = with_backend('numba')(*leaves)
         results.append([y, *torch.autograd.grad(y.square().sum(), leaves)])
@@ -97,21 +98,21 @@ def test_keeps_nothing_of_the_size_of_states_per_token():
 
 
 def test_an_error_of_a_shared_call_is_raised(monkeypatch):
-    monkeypatch.setattr(numba_support.torch, 'get_num_threads', lambda: 2)
+    monkeypatch.setattr(sharing.torch, 'get_num_threads', lambda: 2)
     done = []
 
     def fail():
         raise ValueError('as it should')
 
     with pytest.raises(ValueError, match='as it should'):
-        numba_support.share([fail, lambda: done.append(1)])
+        sharing.share([fail, lambda: done.append(1)])
     assert done == [1]
 
 
 def test_it_is_chosen_on_a_cpu_and_says_what_it_lacks(monkeypatch):
     assert choose_backend('bidirectional_scan', 'auto', 'cpu', torch.float32).name == 'numba'
     assert choose_backend('bidirectional_scan', 'auto', 'cpu', torch.float64).name == 'torch'
-    monkeypatch.setattr(numba_support, 'find_spec', lambda name: None)
-    why_not = numba_support.why_no_numba.__wrapped__
+    monkeypatch.setattr(requirements, 'find_spec', lambda name: None)
+    why_not = requirements.why_no_numba.__wrapped__
     assert why_not('cpu') == 'numba is not installed (pip install numba)'
     assert why_not('cuda') == 'its kernels run on a CPU, not on cuda'

@@ -16,7 +16,7 @@ from gsm_plugin.ops import (
     scatter_norm,
     surrounding_pixels,
 )
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops._common.grid import pixel_grid
 from tests.ops.comparison import poisoned_memory, random_tensors
 from tests.ops.far_flows import H, N, W, assert_close, bad_flow, beyond, results
 from tests.ops.triton_device import DEVICE

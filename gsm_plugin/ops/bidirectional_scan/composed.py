@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops.half_precision import computing_type, round_to, saturate
+from gsm_plugin.ops._common.half_precision import computing_type, round_to, saturate
 from gsm_plugin.ops.selective_scan.interface import selective_scan
 
 

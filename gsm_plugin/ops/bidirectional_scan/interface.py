@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
 from gsm_plugin.ops.bidirectional_scan.composed import (
     bidirectional_scan_mamba_ssm,
     bidirectional_scan_naive,
@@ -13,8 +14,6 @@ from gsm_plugin.ops.bidirectional_scan.composed import (
     why_no_mamba_ssm,
 )
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'bidirectional_scan'
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gsm_plugin.ops._common.half_precision import round_to, saturate
+from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.bidirectional_scan import numba_kernels as kernels
-from gsm_plugin.ops.half_precision import round_to, saturate
-from gsm_plugin.ops.numba_support import share
 
 # Of the convolution, in a piece.
 _TOKENS = 1024

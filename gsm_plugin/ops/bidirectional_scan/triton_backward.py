@@ -7,8 +7,8 @@ buffers of partial sums.
 import triton
 import triton.language as tl
 
+from gsm_plugin.ops._triton.masks import below
 from gsm_plugin.ops.bidirectional_scan.triton_tiles import FORGOTTEN, LOG2E, UNALIGNED, row, sigmoid, with_row
-from gsm_plugin.ops.triton_masks import below
 
 LN2 = tl.constexpr(0.6931471805599453)
 

@@ -7,8 +7,8 @@ what the next tile needs of the ones before stays in registers.
 import triton
 import triton.language as tl
 
+from gsm_plugin.ops._triton.masks import below
 from gsm_plugin.ops.bidirectional_scan.triton_tiles import channels_of, row, sigmoid, with_row
-from gsm_plugin.ops.triton_masks import below
 
 
 @triton.jit

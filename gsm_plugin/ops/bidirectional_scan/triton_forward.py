@@ -8,6 +8,8 @@ see `triton_tiles`.
 import triton
 import triton.language as tl
 
+from gsm_plugin.ops._triton.instructions import prefetch
+from gsm_plugin.ops._triton.masks import below
 from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
     FORGOTTEN,
     UNALIGNED,
@@ -20,8 +22,6 @@ from gsm_plugin.ops.bidirectional_scan.triton_tiles import (
     softplus,
     with_row,
 )
-from gsm_plugin.ops.triton_instructions import prefetch
-from gsm_plugin.ops.triton_masks import below
 
 
 @triton.jit

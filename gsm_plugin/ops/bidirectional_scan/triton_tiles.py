@@ -7,7 +7,7 @@ of it in its registers: neither a recurrence over time nor a sum over states or 
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.triton_instructions import hyperbolic_tangent, reciprocal
+from gsm_plugin.ops._triton.instructions import hyperbolic_tangent, reciprocal
 
 LOG2E = tl.constexpr(1.4426950408889634)
 # Decay that leaves nothing of a state in float32, as a power of 1/2.

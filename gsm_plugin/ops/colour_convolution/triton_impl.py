@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops.triton_masks import below
+from gsm_plugin.ops._triton.masks import below
 
 # Rows and columns of pixels whose products a program has at once, its warps, and programs for a multiprocessor.
 _ROWS, _COLUMNS, _WARPS, _PROGRAMS = 16, 16, 4, 6

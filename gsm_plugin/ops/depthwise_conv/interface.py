@@ -2,11 +2,10 @@
 
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
 from gsm_plugin.ops.depthwise_conv.naive import depthwise_conv_gelu_naive
 from gsm_plugin.ops.depthwise_conv.torch_impl import depthwise_conv_gelu_torch
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'depthwise_conv_gelu'
 

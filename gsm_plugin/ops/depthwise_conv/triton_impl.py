@@ -13,8 +13,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_instructions import add_pairs, multiply_add_pairs, prefetch
-from gsm_plugin.ops.triton_normal import distribution_in_half_precision, gelu_pairs, normal_distribution
+from gsm_plugin.ops._triton.instructions import add_pairs, multiply_add_pairs, prefetch
+from gsm_plugin.ops._triton.normal import distribution_in_half_precision, gelu_pairs, normal_distribution
 
 # More frames than these are cut into chunks of _FRAMES, whose neighbours are loaded twice.
 _FRAMES_AT_ONCE = 7

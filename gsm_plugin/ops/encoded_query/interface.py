@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.encoded_query.composed import encoded_query_naive, encoded_query_torch
-from gsm_plugin.ops.shapes import check_shapes
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'encoded_query'
 

@@ -5,6 +5,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops._triton.cells import landing
+from gsm_plugin.ops._triton.instructions import sine
+from gsm_plugin.ops._triton.masks import below
 from gsm_plugin.ops.encoded_query.composed import composed
 from gsm_plugin.ops.fraction_encoding.triton_impl import (
     TAU,
@@ -12,9 +15,6 @@ from gsm_plugin.ops.fraction_encoding.triton_impl import (
     turns_of,
     turns_per_pixel,
 )
-from gsm_plugin.ops.triton_cells import landing
-from gsm_plugin.ops.triton_instructions import sine
-from gsm_plugin.ops.triton_masks import below
 
 _MOST_CHANNELS = 192
 # Pixels of a program and its warps, channels that it encodes and multiplies at once, and weights of how many such steps

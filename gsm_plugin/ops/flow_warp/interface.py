@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.flow_warp.naive import flow_warp_naive
 from gsm_plugin.ops.flow_warp.torch_impl import flow_warp_torch
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'flow_warp'
 

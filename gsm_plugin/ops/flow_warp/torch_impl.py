@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops.grid import places, sampling_grid
+from gsm_plugin.ops._common.grid import places, sampling_grid
 
 
 def flow_warp_torch(x: Tensor, flow: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_cells import cut, landing, sort_by_cell, sum_cells
+from gsm_plugin.ops._triton.cells import cut, landing, sort_by_cell, sum_cells
 
 _MOST_CHANNELS = 64
 _BLOCK = 1024

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.fraction_encoding.naive import fraction_encoding_naive
 from gsm_plugin.ops.fraction_encoding.torch_impl import fraction_encoding_torch
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'fraction_encoding'
 
@@ -30,8 +30,8 @@ declare(
 def fraction_encoding(target: Tensor, flow: Tensor, dtype: torch.dtype, backend: str = 'auto') -> Tensor:
     """Adds sines and cosines of the fractional part of `pixel + flow` to features.
 
-    Along an axis on which `pixel + flow` is not finite, or `FAR` (`ops/grid.py`) or more, the fraction is 0, and the
-    flow has no gradient.
+    Along an axis on which `pixel + flow` is not finite, or `FAR` (`ops/_common/grid.py`) or more, the fraction is 0,
+    and the flow has no gradient.
 
     Args:
         target: Features on the grid of the flow, (m, h, w, c), c a multiple of 4. Each is used for n / m flows that

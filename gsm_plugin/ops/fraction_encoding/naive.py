@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, wavelengths
-from gsm_plugin.ops.grid import places
+from gsm_plugin.ops._common.grid import places
+from gsm_plugin.ops._common.sinusoids import EPSILON, wavelengths
 
 
 def fraction_encoding_naive(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:

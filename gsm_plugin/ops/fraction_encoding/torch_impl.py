@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, encode, wavelengths
-from gsm_plugin.ops.grid import FAR, places
+from gsm_plugin.ops._common.grid import FAR, places
+from gsm_plugin.ops._common.sinusoids import EPSILON, encode, wavelengths
 
 
 def fraction_encoding_torch(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:

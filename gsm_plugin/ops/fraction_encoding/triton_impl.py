@@ -9,8 +9,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.fraction_encoding.sinusoids import EPSILON, wavelengths
-from gsm_plugin.ops.triton_cells import FAR, landing
+from gsm_plugin.ops._common.sinusoids import EPSILON, wavelengths
+from gsm_plugin.ops._triton.cells import FAR, landing
 
 _BLOCK = 1024
 TAU = tl.constexpr(2 * math.pi)

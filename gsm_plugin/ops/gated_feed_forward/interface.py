@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.gated_feed_forward.composed import gated_feed_forward_composed, gated_feed_forward_naive
-from gsm_plugin.ops.shapes import check_shapes
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'gated_feed_forward'
 

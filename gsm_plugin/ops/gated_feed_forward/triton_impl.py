@@ -5,9 +5,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops._triton.masks import below
+from gsm_plugin.ops._triton.normal import gelu_pairs
 from gsm_plugin.ops.gated_feed_forward.composed import empty_output
-from gsm_plugin.ops.triton_masks import below
-from gsm_plugin.ops.triton_normal import gelu_pairs
 
 # Rows of a program and its warps, channels that it multiplies at once, and weights of how many such steps are in shared
 # memory at a time.

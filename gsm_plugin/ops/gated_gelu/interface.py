@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.gated_gelu.naive import gated_gelu_naive
 from gsm_plugin.ops.gated_gelu.torch_impl import gated_gelu_torch
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'gated_gelu'
 

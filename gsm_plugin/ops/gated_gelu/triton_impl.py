@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_normal import normal_distribution
+from gsm_plugin.ops._triton.normal import normal_distribution
 
 _ROWS, _CHANNELS = 16, 128
 

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
+from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_numba, gather_norm_torch
-from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
-from gsm_plugin.ops.shapes import check_shapes
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'gather_norm'
 

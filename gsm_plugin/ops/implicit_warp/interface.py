@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
 from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
-from gsm_plugin.ops.numba_support import UP_TO_FLOAT32, why_no_numba
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'implicit_warp'
 

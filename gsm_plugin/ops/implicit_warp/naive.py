@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops.grid import places
+from gsm_plugin.ops._common.grid import places
 
 
 def implicit_warp_naive(

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.implicit_warp import numba_kernels as kernels
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_by
-from gsm_plugin.ops.numba_support import share
 
 # In a piece of work, whatever the number of threads.
 _PIXELS = 1024

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.grid import places
+from gsm_plugin.ops._common.grid import places
 
 
 def implicit_warp_torch(*arguments) -> Tensor:

@@ -6,8 +6,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops.triton_cells import cut, landing, sort_by_cell, sum_cells
-from gsm_plugin.ops.triton_masks import below
+from gsm_plugin.ops._triton.cells import cut, landing, sort_by_cell, sum_cells
+from gsm_plugin.ops._triton.masks import below
 
 # Rows of a program, one for each pixel and head; forwards, where a thread has one, its warps, and channels that the
 # thread has at once.

@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsm_plugin.ops._common.half_precision import computing_type, round_to, saturate
+from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.half_precision import computing_type, round_to, saturate
 from gsm_plugin.ops.selective_scan.naive import selective_scan_naive
 from gsm_plugin.ops.selective_scan.torch_impl import selective_scan_torch
-from gsm_plugin.ops.shapes import check_shapes
 
 OP = 'selective_scan'
 

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.shapes import check_shapes
 from gsm_plugin.ops.shuffle_leaky_relu.naive import shuffle_leaky_relu_naive
 from gsm_plugin.ops.shuffle_leaky_relu.torch_impl import shuffle_leaky_relu_torch
-from gsm_plugin.ops.triton_support import why_no_triton
 
 OP = 'shuffle_leaky_relu'
 

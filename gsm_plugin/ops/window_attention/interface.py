@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.ops._common.requirements import why_no_triton
 from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.triton_support import why_no_triton
 from gsm_plugin.ops.window_attention.naive import window_attention_naive
 from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
 

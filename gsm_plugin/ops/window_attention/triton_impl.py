@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops import tf32
+from gsm_plugin.ops._common import tf32
 from gsm_plugin.ops.window_attention.naive import MASKED
 
 Size3d = tuple[int, int, int]

@@ -1,24 +1,9 @@
-"""Tells where kernels compiled by Numba can run, without importing it, and shares their work among threads."""
+"""Shares the work of kernels that let go of Python's lock among threads."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from importlib.util import find_spec
 
 import torch
-
-# What its kernels compute: all in float32.
-UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
-
-
-@cache
-def why_no_numba(device_type: str) -> str | None:
-    """Why kernels compiled by Numba cannot run on a device type (`cpu`, `cuda`, ...), or None where they can."""
-    if device_type != 'cpu':
-        return f'its kernels run on a CPU, not on {device_type}'
-    if find_spec('numba') is None:
-        return 'numba is not installed (pip install numba)'
-    return None
 
 
 def share(calls: Iterable[Callable[[], None]]) -> None:

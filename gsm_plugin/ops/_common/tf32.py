@@ -4,7 +4,7 @@ from types import ModuleType
 
 import torch
 
-from gsm_plugin.ops.switch import Switch
+from gsm_plugin.ops._common.switch import Switch
 
 
 def switch_of(older: ModuleType, newer: object | None) -> Switch:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.ops.shapes import check_shapes
+from gsm_plugin.ops._common.shapes import check_shapes
 
 
 def test_the_first_wrong_shape_is_named():

@@ -6,7 +6,7 @@ from tests.ops.triton_device import DEVICE
 triton = pytest.importorskip('triton')
 tl = pytest.importorskip('triton.language')
 
-from gsm_plugin.ops.triton_normal import distribution_in_half_precision, gelu_pairs, normal_distribution  # noqa: E402
+from gsm_plugin.ops._triton.normal import distribution_in_half_precision, gelu_pairs, normal_distribution  # noqa: E402
 
 
 @triton.jit

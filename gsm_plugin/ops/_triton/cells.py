@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gsm_plugin.ops.grid import FAR as _FAR
-from gsm_plugin.ops.grid import pixel_grid
+from gsm_plugin.ops._common.grid import FAR as _FAR
+from gsm_plugin.ops._common.grid import pixel_grid
 
 FAR = tl.constexpr(_FAR)
 

@@ -6,7 +6,7 @@ from tests.ops.triton_device import DEVICE
 triton = pytest.importorskip('triton')
 tl = pytest.importorskip('triton.language')
 
-from gsm_plugin.ops.triton_instructions import (  # noqa: E402
+from gsm_plugin.ops._triton.instructions import (  # noqa: E402
     add_pairs,
     hyperbolic_tangent,
     multiply_add_pairs,

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from gsm_plugin.ops.triton_instructions import INTERPRETED, reciprocal
+from gsm_plugin.ops._triton.instructions import INTERPRETED, reciprocal
 
 
 @triton.jit

@@ -1,0 +1,1 @@
+"""Plumbing of the ops that needs PyTorch alone."""
