@@ -1,13 +1,16 @@
-# make test: installs into .venv and runs the tests. make demo: trains and tests a small GSM on real clips.
+# make test: installs into .venv and runs the tests; make test-all: the slow ones too. make demo: trains and tests a small GSM on real clips.
 PYTHON ?= python3
 BIN := .venv/bin
 NETWORK := experiments/train_gsm_demo/models/net_g_latest.pth
 
-.PHONY: test lint demo clean
+.PHONY: test test-all lint demo clean
 
 # Two processes of one thread each are faster on two cores than one process of two.
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 20
+
+test-all: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 20 -m 'slow or not slow'
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
