@@ -9,7 +9,7 @@ from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.dataset_checks import paired_images, reds, video_test_sets, vimeo
+from gsm_plugin.engine.dataset_checks import gt_images, paired_images, reds, video_test_sets, vimeo
 from gsm_plugin.engine.dataset_checks.held_out import check_held_out
 from gsm_plugin.engine.dataset_checks.scored_borders import check_borders
 from gsm_plugin.engine.options.names import find
@@ -26,6 +26,8 @@ _CHECKS = {
     'PairedImageDataset': paired_images.check,
     'RealESRGANPairedDataset': paired_images.check,
     'SingleImageDataset': paired_images.check_single,
+    'FFHQDataset': gt_images.check_ffhq,
+    'RealESRGANDataset': gt_images.check_realesrgan,
 }
 
 # What these read only when the first item is asked for, so that they can be built without it.
@@ -38,6 +40,8 @@ _NEEDED = {
     'VideoTestDataset': ('num_frame', 'padding'),
     'VideoTestDUFDataset': ('num_frame', 'padding', 'use_duf_downsampling'),
     'VideoRecurrentTestDataset': ('num_frame',),
+    'FFHQDataset': ('use_hflip',),
+    'RealESRGANDataset': ('use_hflip', 'use_rot'),
 }
 
 

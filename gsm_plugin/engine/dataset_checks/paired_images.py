@@ -5,7 +5,10 @@ from copy import deepcopy
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.text_lists import read_list
 from gsm_plugin.data.lq_gt_checks import check_size, frame_names, image_size
+from gsm_plugin.engine.dataset_checks.gt_images import require_files
+from gsm_plugin.engine.options.names import find
 
 
 def check(section: dict) -> None:
@@ -42,10 +45,23 @@ def check_single(section: dict) -> None:
 def _list_paths(section: dict, roots: tuple[str, ...]) -> list:
     """The paths of the images that the set will read from folders; none of an LMDB."""
     is_disk = section['io_backend']['type'] == 'disk'
-    if is_disk and not any(section.get(key) for key in ('meta_info_file', 'meta_info')):
+    listed = section.get('meta_info_file') or section.get('meta_info')
+    if is_disk and not listed:
         for key in roots:
             frame_names(section[key])
-    paths = DATASET_REGISTRY.get(section['type'])(deepcopy(section)).paths
+    elif is_disk and section['type'] == 'RealESRGANPairedDataset':
+        _check_pairs(listed)
+    paths = find(DATASET_REGISTRY, section['type'])(deepcopy(section)).paths
+    if is_disk and listed:
+        files = [path if isinstance(path, str) else path[key] for path in paths for key in ('gt_path', 'lq_path')]
+        require_files(list(dict.fromkeys(files)), listed)
     if not paths:
         raise UserError(f'{section[roots[0]]} has no images; correct {roots[0]}.')
     return paths if is_disk else []
+
+
+def _check_pairs(listed: str) -> None:
+    """Real-ESRGAN's own form of a list, whose lines BasicSR takes apart without looking."""
+    for number, line in read_list(listed):
+        if line.count(', ') != 1:
+            raise UserError(f'{listed}, line {number} is {line!r}; a line looks like "gt/0001.png, lq/0001.png".')
