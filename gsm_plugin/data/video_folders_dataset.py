@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import alpha_note
-from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
 from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
+from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
 from gsm_plugin.data.paired_clips import PairedClips, size_text
 
 _TRAIN_ONLY = ('gt_size', 'interval_list', 'random_reverse', 'use_hflip', 'use_rot')
@@ -186,25 +187,23 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
             raise UserError(f'{self._title}: {key} has {value!r}; it needs a whole number from 1 up.')
 
     def _open_clips(self) -> PairedClips:
-        counts = read_clip_list(self.opt['meta_info_file']) if self.opt.get('meta_info_file') else {}
-        lq = self._open('dataroot_lq', counts)
-        gt = self._open('dataroot_gt', counts, lone_name=next(iter(lq.frames))) if self.opt.get('dataroot_gt') else None
-        return PairedClips(lq, gt, self.scale, self._title)
+        listed = self.opt.get('meta_info_file')
+        facts = read_clip_facts(listed) if listed else {}
+        lq = self._open('dataroot_lq', facts)
+        gt = self._open('dataroot_gt', facts, lone_name=next(iter(lq.frames))) if self.opt.get('dataroot_gt') else None
+        clips = PairedClips(lq, gt, self.scale, self._title)
+        if gt is not None:
+            check_listed_sizes(listed, facts, gt)
+        return clips
 
-    def _open(self, key: str, counts: dict[str, int | None], lone_name: str | None = None) -> FrameSource:
-        root, clips = self.opt[key], list(counts) or None
+    def _open(self, key: str, facts: dict[str, ClipFacts], lone_name: str | None = None) -> FrameSource:
+        root, clips = self.opt[key], list(facts) or None
         try:
             source = LmdbSource(root, clips) if self._backend == 'lmdb' else FolderSource(root, clips, lone_name)
         except UserError:
-            self._explain_missing(key, counts if self._backend == 'disk' and Path(root).is_dir() else ())
+            self._explain_missing(key, facts if self._backend == 'disk' and Path(root).is_dir() else ())
             raise
-        for clip, count in counts.items():
-            found = len(source.frames[clip])
-            if count not in (None, found):
-                raise UserError(
-                    f'{self._title}: meta_info_file gives clip {clip} {count} frames, but {key} has {found}; '
-                    f'correct the line or complete the clip.'
-                )
+        check_listed_counts(self._title, facts, source, key)
         return source
 
     def _explain_missing(self, key: str, clips: Iterable[str]) -> None:

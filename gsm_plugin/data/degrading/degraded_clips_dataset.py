@@ -10,9 +10,10 @@ from basicsr.utils import get_root_logger
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.checked_options import CheckedOptions
 from gsm_plugin.data.clip_index import ClipIndex
-from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.clip_names import read_clip_facts
 from gsm_plugin.data.degrading import low_resolution
 from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
+from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
 from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.training_crops import (
     Window,
@@ -84,10 +85,13 @@ class DegradedClipsDataset(torch.utils.data.Dataset):
 
     def _open(self, checked: CheckedOptions) -> FrameSource:
         listed = self.opt.get('meta_info_file')
-        clips = list(read_clip_list(listed)) if listed else None
+        facts = read_clip_facts(listed) if listed else {}
         backend = CheckedOptions(self.opt.get('io_backend') or {}, f'{self.opt.get("name")}', {}, 'io_backend:')
         opened = {'disk': FolderSource, 'lmdb': LmdbSource}
-        return opened[backend.word('type', 'disk', tuple(opened))](checked.text('dataroot_gt'), clips)
+        source = opened[backend.word('type', 'disk', tuple(opened))](checked.text('dataroot_gt'), list(facts) or None)
+        check_listed_counts(f'Dataset {self.opt.get("name")}', facts, source, 'dataroot_gt')
+        check_listed_sizes(listed, facts, source)
+        return source
 
     def _check_sizes(self, title: str) -> None:
         for clip in self._source.frames:

@@ -1,11 +1,15 @@
 """BasicSR's lists of clips, and the list that it keeps inside each of its LMDBs."""
 
+import os
 import re
+from collections.abc import Mapping
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.text_lists import plain_words, read_list
+from gsm_plugin.data.clip_names import read_clip_facts
+from gsm_plugin.data.listed_clips import check_listed_size
 from gsm_plugin.data.lmdb_list import read_lmdb_list
-from gsm_plugin.data.lq_gt_checks import check_same_names, compare_sizes
+from gsm_plugin.data.lq_gt_checks import check_same_names, compare_sizes, image_size
 
 
 def read_lines(path: str, form: str) -> list[list[str]]:
@@ -36,6 +40,25 @@ def read_lines(path: str, form: str) -> list[list[str]]:
     if not lines:
         raise UserError(f'{path} is empty; a line looks like "{form}".')
     return lines
+
+
+def check_listed(section: dict, frames: Mapping[str, str]) -> None:
+    """Compares the sizes in a list with those of the ground truth.
+
+    Args:
+        section: The data set, of which `read_lines` has read the list.
+        frames: By clip a frame of it, as a path below dataroot_gt or a key of the LMDB.
+
+    Raises:
+        UserError: The first clip of another size than its line gives.
+    """
+    root, listed = section['dataroot_gt'], section['meta_info_file']
+    facts = read_clip_facts(listed)
+    sizes = read_lmdb_list(root) if section['io_backend']['type'] == 'lmdb' else None
+    for clip, frame in frames.items():
+        where = os.path.join(root, frame)
+        size = image_size(where) if sizes is None else sizes[frame][:2]
+        check_listed_size(listed, clip, facts[clip], where, size)
 
 
 def check_lmdbs(lq: str, gt: str, wanted: list[str], scale: int | None) -> None:

@@ -5,7 +5,7 @@ import os
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.layouts import REDS_HELD_OUT
 from gsm_plugin.data.lq_gt_checks import check_size, visible_names
-from gsm_plugin.engine.dataset_checks.meta_info import check_lmdbs, read_lines
+from gsm_plugin.engine.dataset_checks.meta_info import check_listed, check_lmdbs, read_lines
 
 _LENGTH = 100
 
@@ -21,6 +21,7 @@ def check(section: dict) -> None:
     if section['io_backend']['type'] == 'lmdb':
         wanted = [f'{clip}/{frame:08d}' for clip, count in clips.items() for frame in range(count)]
         check_lmdbs(section['dataroot_lq'], section['dataroot_gt'], wanted, section.get('scale'))
+        check_listed(section, {clip: f'{clip}/{0:08d}' for clip in clips})
         return
     for clip, count in clips.items():
         folders = [os.path.join(section[key], clip) for key in ('dataroot_lq', 'dataroot_gt')]
@@ -32,6 +33,7 @@ def check(section: dict) -> None:
                     f'add it, or correct the list.'
                 )
         check_size(*(os.path.join(folder, '00000000.png') for folder in folders), section.get('scale'))
+    check_listed(section, {clip: f'{clip}/00000000.png' for clip in clips})
 
 
 def check_recurrent(section: dict) -> None:

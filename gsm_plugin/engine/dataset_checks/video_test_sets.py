@@ -8,7 +8,7 @@ from tqdm import tqdm
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.lq_gt_checks import check_frames, check_same_names, common_size, compare_sizes, visible_names
 from gsm_plugin.data.tools.parallel import map_in_order
-from gsm_plugin.engine.dataset_checks.meta_info import read_lines
+from gsm_plugin.engine.dataset_checks.meta_info import check_listed, read_lines
 from gsm_plugin.engine.dataset_checks.vimeo import check_sequences
 
 _THREADS = 8
@@ -33,6 +33,8 @@ def check(section: dict) -> None:
     for clip in _clips(section, lq_root, gt_root):
         lq, gt = zip(*check_frames(os.path.join(lq_root, clip), os.path.join(gt_root, clip)), strict=True)
         gt_size = common_size(gt)
+        if 'meta_info_file' in section:
+            check_listed(section, {clip: os.path.relpath(gt[0], gt_root)})
         if not section.get('use_duf_downsampling'):
             compare_sizes(lq[0], common_size(lq), gt[0], gt_size, section.get('scale'))
 
@@ -73,6 +75,7 @@ def check_vimeo(section: dict) -> None:
     # Threads, since a disk far away answers many questions at once.
     for _ in tqdm(map_in_order(check_sequence, sequences, _THREADS), 'headers', len(sequences), delay=2):
         pass
+    check_listed(section, {sequence: f'{sequence}/im4.png' for sequence in sequences})
 
 
 def _clips(section: dict, lq_root: str, gt_root: str) -> list[str]:

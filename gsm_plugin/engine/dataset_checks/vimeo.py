@@ -4,7 +4,7 @@ import os
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.lq_gt_checks import check_size, visible_names
-from gsm_plugin.engine.dataset_checks.meta_info import check_lmdbs, read_lines
+from gsm_plugin.engine.dataset_checks.meta_info import check_listed, check_lmdbs, read_lines
 
 
 def check(section: dict) -> None:
@@ -21,12 +21,14 @@ def check(section: dict) -> None:
     if section['io_backend']['type'] == 'lmdb':
         wanted = [f'{sequence}/im4' for sequence in sequences]
         check_lmdbs(section['dataroot_lq'], section['dataroot_gt'], wanted, scale)
+        check_listed(section, dict(zip(sequences, wanted, strict=True)))
         return
     for key in ('dataroot_lq', 'dataroot_gt'):
         check_sequences(section[key], sequences)
     for frame in range(1, 8):
         paths = [os.path.join(section[key], sequences[0], f'im{frame}.png') for key in ('dataroot_lq', 'dataroot_gt')]
         check_size(*paths, scale)
+    check_listed(section, {sequences[0]: f'{sequences[0]}/im4.png'})
 
 
 def check_sequences(root: str, sequences: list[str]) -> None:
