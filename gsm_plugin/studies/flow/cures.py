@@ -1,0 +1,57 @@
+"""Changes to what a flow network learns from in a training, for the comparison in docs/training.md."""
+
+import torch
+from torch import Tensor
+
+from gsm_plugin.evaluation.flow_health import photometric_error
+from gsm_plugin.layers import implicit_warp
+from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.ops import flow_warp
+
+
+def cut_gradient_of_fraction() -> None:
+    """The flows get no gradient through the encoded fraction."""
+    encode = implicit_warp.fraction_encoding
+
+    def encode_without_gradient(target: Tensor, flow: Tensor, *others: object) -> Tensor:
+        return encode(target, flow.detach(), *others)
+
+    implicit_warp.fraction_encoding = encode_without_gradient
+
+
+def take_bilinear_gradient() -> None:
+    """Instead of the gradient through the encoded fraction, the flows get that of bilinear warping."""
+    cut_gradient_of_fraction()
+    warp = implicit_warp.ImplicitWarp.forward
+
+    def forward(self, frames: Tensor, target: Tensor, flow: Tensor, *others: object) -> Tensor:
+        warped = warp(self, frames, target, flow, *others)
+        if not (torch.is_grad_enabled() and flow.requires_grad):
+            return warped
+        with torch.autocast(frames.device.type, enabled=False):
+            values = torch.nn.functional.linear(frames.detach().float(), self.v.weight.detach())
+            moved = flow_warp(values, flow)
+        return warped + (moved - moved.detach()).to(warped.dtype)
+
+    implicit_warp.ImplicitWarp.forward = forward
+
+
+def add_photometric_loss() -> None:
+    """The photometric error of the flows is added to the loss."""
+    losses = GSMModel._losses
+
+    def with_flows(self) -> dict[str, Tensor]:
+        found = losses(self)
+        network = self.get_bare_model(self.net_g)
+        found['l_flow'] = photometric_error(self.lq, *network.estimate_flows(self.lq))
+        return found
+
+    GSMModel._losses = with_flows
+
+
+CURES = {
+    'none': lambda: None,
+    'no-fraction': cut_gradient_of_fraction,
+    'bilinear': take_bilinear_gradient,
+    'photometric': add_photometric_loss,
+}

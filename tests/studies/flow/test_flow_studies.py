@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.compat import UserError
+from gsm_plugin.layers import implicit_warp
+from gsm_plugin.studies.flow import cures, gradients, noise, saw, worth
+from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, load_subject, psnr, read_clips
+
+OPTIONS = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2}
+SCRIPTS = Path(__file__).parents[3] / 'scripts'
+
+
+@pytest.fixture(scope='module')
+def subject():
+    torch.manual_seed(0)
+    net = GSMamba(**OPTIONS)
+    with torch.no_grad():
+        # a new network does not look at flows yet
+        net.implicit_align.q.weight.mul_(8)
+    return Subject(OPTIONS, net.state_dict(), torch.device('cpu'))
+
+
+def clip_of(name, seed, side=8, frames=3):
+    generator = torch.Generator().manual_seed(seed)
+    gt = torch.rand(1, frames, 3, 4 * side, 4 * side, generator=generator)
+    return StudyClip(name, gt[..., ::4, ::4].contiguous(), gt)
+
+
+@pytest.fixture(scope='module')
+def exact(subject):
+    return gradients.exact_gradients(subject, clip_of('one', 1), gradients.TORCH)
+
+
+def test_torch_backends_may_stand_for_the_naive_network_in_float64(subject, exact):
+    naive = gradients.exact_gradients(subject, clip_of('one', 1), gradients.NAIVE)
+    for way in gradients.WAYS:
+        for kind in gradients.KINDS:
+            torch.testing.assert_close(exact[way][kind], naive[way][kind], rtol=1e-6, atol=1e-12)
+
+
+def test_ways_add_up_to_the_whole_gradient_of_the_flows(exact):
+    whole = exact['all']['flows']
+    torch.testing.assert_close(exact['gather']['flows'] + exact['scatter']['flows'], whole, rtol=1e-6, atol=1e-12)
+    assert exact['gather']['flows'].norm() > 0
+    assert not torch.equal(exact['gather']['flows'], whole)
+
+
+def test_gradients_in_float32_have_the_direction_and_the_size_of_those_in_float64(subject, exact):
+    rows = list(gradients.rows_of_precisions(subject, clip_of('one', 1), exact, ['fp32']))
+    assert len(rows) == 6
+    for *_, cosine, ratio in rows:
+        assert float(cosine) > 0.999
+        assert float(ratio) == pytest.approx(1, abs=1e-2)
+
+
+def test_differences_over_tiny_steps_agree_with_the_gradient(subject, exact):
+    for row in gradients.rows_of_differences(subject, clip_of('one', 1), exact['all']['flows']):
+        by_gradient, smallest = float(row[1]), float(row[2])
+        assert smallest == pytest.approx(by_gradient, rel=2e-2, abs=1e-7)
+
+
+def test_a_saw_has_the_loss_of_the_network_at_no_shift(subject, tmp_path):
+    clip = clip_of('one', 1)
+    found = saw.measure_saw(subject, clip, steps=2)
+    with torch.no_grad():
+        assert found.loss[0] == pytest.approx(charbonnier(subject.network()(clip.lq), clip.gt).item(), rel=1e-5)
+    assert found.shifts.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+    assert found.slope[0] == pytest.approx(2 * (found.loss[1] - found.loss[0]))
+    assert found.describe().startswith('one: loss ')
+    saw.draw_saws([found], tmp_path / 'saw.png')
+    assert cv2.imread(str(tmp_path / 'saw.png')) is not None
+
+
+def test_equal_batches_have_no_noise_and_others_have(subject):
+    clips = [clip_of('clip', seed) for seed in (1, 2)]
+    equal, _ = noise.measure_noise(subject.network(), [(clips[0].lq, clips[0].gt)] * 2, 'fp32')
+    other, waves = noise.measure_noise(subject.network(), [(clip.lq, clip.gt) for clip in clips], 'fp32')
+    assert [row[0] for row in other] == ['flow network', 'implicit warp', 'scan', 'the rest']
+    for still, noisy in zip(equal, other, strict=True):
+        assert float(still[2]) < 1e-2 * float(noisy[2])
+    assert sum(float(row[1].rstrip('%')) for row in waves) == pytest.approx(100, abs=0.5)
+
+
+def test_worth_compares_own_flows_with_none_and_those_of_another_clip(subject):
+    clips = [clip_of('one', 1), clip_of('two', 2, side=12, frames=4)]
+    net = subject.network()
+    rows = worth.rows_of_worth(net, clips, first=net.spynet)
+    with torch.no_grad():
+        expected = psnr(net(clips[0].lq), clips[0].gt)
+    assert float(rows[0][1]) == pytest.approx(expected, abs=2e-3)
+    assert [row[0] for row in rows] == ['one', 'two']
+    # the first flow network is the same, so its error is
+    assert rows[0][5] == rows[0][6]
+    assert worth.rows_of_worth(net, clips[:1], None)[0][3:7:3] == ['', '']
+
+
+def test_without_the_gradient_through_the_fraction_flows_learn_less(subject, monkeypatch):
+    monkeypatch.setattr(implicit_warp, 'fraction_encoding', implicit_warp.fraction_encoding)
+    monkeypatch.setattr(implicit_warp.ImplicitWarp, 'forward', implicit_warp.ImplicitWarp.forward)
+    clip = clip_of('one', 1)
+
+    def gradient():
+        net = subject.network()
+        charbonnier(net(clip.lq), clip.gt).backward()
+        return torch.cat([value.grad.flatten() for value in net.spynet.parameters()])
+
+    whole = gradient()
+    cures.cut_gradient_of_fraction()
+    cut = gradient()
+    cures.take_bilinear_gradient()
+    assert not torch.allclose(whole, cut)
+    assert not torch.allclose(gradient(), cut)
+
+
+def test_missing_clips_are_one_sentence(tmp_path):
+    with pytest.raises(UserError, match='LQ has no folder of frames'):
+        read_clips(tmp_path, 3, torch.device('cpu'))
+    (tmp_path / 'LQ/a').mkdir(parents=True)
+    with pytest.raises(UserError, match='a has no frames'):
+        read_clips(tmp_path, 3, torch.device('cpu'))
+
+
+def test_the_script_prints_tables_of_files(subject, tmp_path):
+    for name, seed in (('a', 1), ('b', 2)):
+        clip = clip_of(name, seed, frames=2)
+        for kind, frames in (('LQ', clip.lq), ('GT', clip.gt)):
+            (tmp_path / kind / name).mkdir(parents=True)
+            for i, frame in enumerate(frames[0]):
+                image = np.ascontiguousarray((frame.permute(1, 2, 0) * 255).byte().numpy())
+                cv2.imwrite(str(tmp_path / kind / name / f'{i}.png'), image)
+    torch.save({'params_ema': subject.weights}, tmp_path / 'net.pth')
+    options = {'network_g': {'type': 'GSMamba', 'spynet_path': None, **OPTIONS}}
+    (tmp_path / 'options.yml').write_text(yaml.safe_dump(options), encoding='utf-8')
+    loaded = load_subject(options['network_g'], tmp_path / 'net.pth', torch.device('cpu'))
+    assert loaded.options == OPTIONS
+    files = ['--opt', tmp_path / 'options.yml', '--weights', tmp_path / 'net.pth', '--clips', tmp_path]
+    command = [sys.executable, SCRIPTS / 'study_flow.py', 'worth', *files]
+    done = subprocess.run(command, capture_output=True, encoding='utf-8', check=True)
+    assert '| a ' in done.stdout
+    assert 'no motion' in done.stdout
