@@ -7,6 +7,7 @@ mends BasicSR's modules at the moment they are imported. One file per mend, each
 from gsm_plugin.compat import (
     bad_samples,
     basicvsrpp_anywhere,
+    best_results,
     ddp_on_cpu,
     distutils_version,
     finite_images,
@@ -43,7 +44,7 @@ _MENDS = {
     'basicsr.data.data_util': (one_decoder.mend_sequences, text_lists.mend),
     'basicsr.data.degradations': (jpeg_quality.mend,),
     'basicsr.metrics': (finite_psnr.mend,),
-    'basicsr.models.base_model': (ddp_on_cpu.mend, optimizers_by_name.mend, short_network_log.mend),
+    'basicsr.models.base_model': (best_results.mend, ddp_on_cpu.mend, optimizers_by_name.mend, short_network_log.mend),
     'basicsr.models.video_base_model': (validation_tables.mend_base, shared_batch.mend, bad_samples.mend_model),
     'basicsr.models.video_recurrent_model': (validation_tables.mend_recurrent,),
     'basicsr.train': (resume_anywhere.mend,),

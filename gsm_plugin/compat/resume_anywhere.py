@@ -38,12 +38,12 @@ def find_resume_state(opt: dict) -> str | None:
         opt: Finished options: `auto_resume`, and `path` with `training_states` and perhaps `resume_state`.
 
     Returns:
-        The newest state of the experiment with `--auto_resume`, otherwise `path:resume_state`; None to start afresh.
+        The newest state of the experiment with `--auto_resume`; without it or without one, `path:resume_state`; None to
+        start afresh.
     """
-    if not opt['auto_resume']:
-        return opt['path'].get('resume_state')
-    states = [path for path in Path(opt['path']['training_states']).glob('*.state') if path.stem.isdigit()]
-    return str(max(states, key=lambda path: int(path.stem))) if states else None
+    folder = Path(opt['path']['training_states'])
+    states = [path for path in folder.glob('*.state') if path.stem.isdigit()] if opt['auto_resume'] else []
+    return str(max(states, key=lambda path: int(path.stem))) if states else opt['path'].get('resume_state')
 
 
 def _load(path: str) -> dict:

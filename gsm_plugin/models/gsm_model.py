@@ -64,6 +64,7 @@ class GSMModel(VideoRecurrentModel):
         else:
             opt['path'].setdefault('param_key_g', 'params_ema' if self._val.use_ema else 'params')
         self._waiting_group = None
+        self._may_be_best = True
         self._sets_without_gt = set()
         super().__init__(opt)
 
@@ -204,9 +205,10 @@ class GSMModel(VideoRecurrentModel):
         """
         dataset = dataloader.dataset
         name = dataset.opt['name']
-        scores, flow_numbers = self._score_own_clips(dataset, current_iter, save_img)
+        scores, flow_numbers, ruined = self._score_own_clips(dataset, current_iter, save_img)
         if self.opt['dist'] and self._waiting_group is None:
             self._waiting_group = validation.patient_group()
+        self._may_be_best = not validation.in_any_process(ruined, self._waiting_group)
         tables = finite_scores.fill_gaps(validation.gather_tables(scores, self._waiting_group))
         if tables:
             self._initialize_best_metric_results(name)
@@ -214,19 +216,21 @@ class GSMModel(VideoRecurrentModel):
             self._log_validation_metric_values(current_iter, name, tb_logger)
         self._keep_flow_numbers(flow_numbers, name, current_iter, tb_logger)
 
-    def _score_own_clips(self, dataset: Dataset, current_iter: int | str, save_img: bool) -> tuple[dict, dict]:
+    def _score_own_clips(self, dataset: Dataset, current_iter: int | str, save_img: bool) -> tuple[dict, dict, bool]:
+        """By number of the clip its folder and scores, and numbers of its flows; and whether outputs were ruined."""
         val = self._val
         clips = validation.clips_of_this_process(dataset)
         total = validation.count_frames(dataset, clips, val.center_frame_only)
-        scores, flow_numbers = {}, {}
+        scores, flow_numbers, ruined = {}, {}, False
         with tqdm(total=total, unit='frame', disable=self.opt['rank'] != 0) as bar:
             for index in clips:
                 clip = validation.open_clip(dataset, index, val.center_frame_only)
                 bar.set_description(f'{dataset.opt["name"]}: {clip.folder}')
                 with watching(self._validated_network, bar.set_postfix_str):
-                    output = self.restore(clip.lq[None], lambda done, of: bar.set_postfix_str(f'tile {done}/{of}'))[0]
+                    given = self.restore(clip.lq[None], lambda done, of: bar.set_postfix_str(f'tile {done}/{of}'))[0]
                 where = f'{dataset.opt["name"]}, clip {clip.folder}'
-                output = finite_scores.check_output(output, where, self.is_train)
+                output = finite_scores.check_output(given, where, self.is_train)
+                ruined |= output is not given
                 save = self._saver(dataset, clip, current_iter) if save_img else None
                 rows = []
                 for values in validation.score_clip(clip, output, val.metrics, save):
@@ -239,7 +243,7 @@ class GSMModel(VideoRecurrentModel):
                     self._say_once_without_gt(dataset.opt['name'])
                 flow_numbers[index] = self._measure_flows(clip, rows)
                 torch.cuda.empty_cache()
-        return scores, flow_numbers
+        return scores, flow_numbers, ruined
 
     def _measure_flows(self, clip: validation.Clip, rows: list[list[float]]) -> dict[str, float]:
         """Numbers of a clip's flows, and with `flow_worth` of the first metric with other flows."""
@@ -288,6 +292,10 @@ class GSMModel(VideoRecurrentModel):
     def _log_validation_metric_values(self, current_iter: int | str, dataset_name: str, tb_logger: object):
         scalars = tb_logger and validation.ScalarsOfSet(tb_logger, dataset_name)
         super()._log_validation_metric_values(current_iter, dataset_name, scalars)
+
+    def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: int | str):
+        if self._may_be_best:
+            super()._update_best_metric_result(dataset_name, metric, val, current_iter)
 
     def _losses(self) -> OrderedDict[str, Tensor]:
         losses = OrderedDict()

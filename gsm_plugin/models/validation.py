@@ -151,6 +151,15 @@ def gather_tables(
     return {folder: torch.tensor(values, dtype=torch.float32) for folder, values in rows.items()}
 
 
+def in_any_process(flag: bool, group: distributed.ProcessGroup | None) -> bool:
+    """Whether a flag is set in one of the processes; the group is None where there is one."""
+    flags = [flag]
+    if group is not None:
+        flags = [None] * distributed.get_world_size(group)
+        distributed.all_gather_object(flags, flag, group=group)
+    return any(flags)
+
+
 def patient_group() -> distributed.ProcessGroup:
     """A process group for waiting; all processes have to ask for it."""
     return distributed.new_group(backend='gloo', timeout=_PATIENCE)

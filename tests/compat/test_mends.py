@@ -227,6 +227,17 @@ def test_the_newest_state_below_the_root_is_resumed_on_the_cpu(resumable, tmp_pa
     assert (tmp_path / 'models').is_dir()
 
 
+def test_without_a_state_the_named_one_is_resumed(resumable, tmp_path):
+    import basicsr.train
+
+    named = (tmp_path / 'training_states' / '9.state').rename(tmp_path / 'named.state')
+    resumable['path']['resume_state'] = str(named)
+    assert basicsr.train.load_resume_state(resumable)['iter'] == 10
+    (tmp_path / 'training_states' / '10.state').unlink()
+    resumable['path']['resume_state'] = str(named)
+    assert basicsr.train.load_resume_state(resumable)['iter'] == 9
+
+
 def test_basicsr_itself_looks_in_the_working_directory(resumable, tmp_path, monkeypatch):
     import basicsr.train
 

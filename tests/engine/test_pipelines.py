@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +94,23 @@ def test_auto_resume_goes_on_where_the_newest_state_is(project, options, capfd):
 def test_auto_resume_without_a_state_starts_afresh(project, options):
     run(project, options, auto_resume=True)
     assert 'net_g_latest.pth' in networks(project)
+
+
+def test_auto_resume_takes_the_named_state_until_the_experiment_has_one_of_its_own(project, options, capfd):
+    run(project, options, 'train:total_iter=1')
+    named = Path('experiments', 'tiny', 'training_states', '1.state')
+    forced = ('name=other', f'path:resume_state={named}')
+    run(project, options, *forced, 'train:total_iter=2', auto_resume=True)
+    out = capfd.readouterr().err
+    assert f'Resuming training from epoch: 0, iter: 1. The state is {named}.' in out
+    assert 'passed over' not in out
+    run(project, options, *forced, 'train:total_iter=3', auto_resume=True)
+    own = project / 'experiments' / 'other' / 'training_states' / '2.state'
+    out = capfd.readouterr().err
+    assert f'path:resume_state {named} is passed over: --auto_resume has {own}.' in out
+    assert f'Resuming training from epoch: 0, iter: 2. The state is {own}.' in out
+    run(project, options, 'name=other', f'path:resume_state={own.with_name("3.state")}', auto_resume=True)
+    assert 'passed over' not in capfd.readouterr().err
 
 
 def test_a_damaged_state_is_named_and_skipped_for_the_one_before(project, options, capfd):

@@ -9,6 +9,7 @@ from torch import distributed, multiprocessing
 
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import TrainingDiverged
+from gsm_plugin.models.validation import in_any_process
 from gsm_plugin.register import register_all
 from tests.models.tiny import SCALE, folders_set, loader_of, make_batch, make_options, weights_of, write_clip
 
@@ -122,7 +123,13 @@ def validate(root, rank):
         for name in CLIPS:
             model.validation(loader_of(folders_set(root / name, name)), current_iter, None, save_img=current_iter == 2)
             results[name] = model.metric_results
-    return {'tables': results, 'best': model.best_metric_results}
+    lone = [in_any_process(rank == one, model._waiting_group) for one in range(PROCESSES + 1)]
+    if rank == 1:
+        # a NaN that the clips of one process alone are restored with
+        model.restore = lambda *arguments: GSMModel.restore(model, *arguments) * float('nan')
+    model.validation(loader_of(folders_set(root / 'triple', 'ruined')), 3, None)
+    ruined = model.best_metric_results.pop('ruined')['psnr']['iter']
+    return {'tables': results, 'best': model.best_metric_results, 'lone': lone, 'ruined': ruined}
 
 
 def validate_longer_than_training_waits(root, rank):
@@ -243,6 +250,12 @@ def test_validation_in_two_processes_equals_that_in_one(results, root, tmp_path)
             name: {key: one['val'] for key, one in metrics.items()}
             for name, metrics in expected.best_metric_results.items()
         }
+
+
+def test_outputs_that_are_ruined_in_one_process_are_not_the_best_in_any(results):
+    for actual in both(results, validate):
+        assert actual['lone'] == [True] * PROCESSES + [False]
+        assert actual['ruined'] == -1
 
 
 def test_the_published_recipe_has_the_losses_of_one_process_with_twice_the_batch(results, tmp_path):

@@ -101,6 +101,34 @@ def test_a_training_warns_and_goes_on_and_such_a_network_is_not_the_best(clips, 
     assert 'set, clip two: the output of the network holds values that are no numbers' in log()
 
 
+@pytest.mark.parametrize('better', ['higher', 'lower'])
+def test_a_first_network_with_outputs_of_no_numbers_is_not_the_best(clips, better):
+    metrics = {'bright': {'type': 'calculate_brightness', 'better': better}}
+    model = validate(ruin(make_model(clips, val={'metrics': metrics}), NAN), clips, 1)
+    assert model.best_metric_results['set']['bright']['iter'] == -1
+    validate(ruin(model, 0), clips, 2)
+    assert model.best_metric_results['set']['bright']['iter'] == 2
+
+
+@pytest.mark.parametrize('better', ['higher', 'lower'])
+@pytest.mark.parametrize(
+    'scores, best', [((2, 2, 2), 1), ((NAN, 2, 2), 2), ((INF, 2, 2), 2), ((-INF, 2, NAN), 2), ((NAN, INF, -INF), -1)]
+)
+def test_the_older_of_equal_scores_is_the_best_and_no_score_is_none(clips, better, scores, best):
+    metrics = {'bright': {'type': 'calculate_brightness', 'better': better}}
+    model = make_model(clips, val={'metrics': metrics})
+    model._initialize_best_metric_results('set')
+    for iteration, score in enumerate(scores, 1):
+        model._update_best_metric_result('set', 'bright', score, iteration)
+    assert model.best_metric_results['set']['bright']['iter'] == best
+
+
+def test_a_metric_without_a_value_in_any_frame_makes_no_network_the_best(clips):
+    metrics = {'bright': {'type': 'calculate_brightness', 'without': 300}}
+    model = validate(make_model(clips, val={'metrics': metrics}), clips)
+    assert model.best_metric_results['set']['bright']['iter'] == -1
+
+
 def test_a_frame_without_a_value_is_left_out_of_the_average_and_named(clips, log):
     blacken(clips, 'one', 1)
     metrics = {'bright': {'type': 'calculate_brightness'}}

@@ -1,9 +1,10 @@
 """Finds the state that a run goes on from, the same in all processes, and says what is different now."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from basicsr.utils import check_resume
+from basicsr.utils import check_resume, get_root_logger
 from torch import distributed
 
 from gsm_plugin.compat.resume_anywhere import check_networks
@@ -16,7 +17,10 @@ _SET_BY_THE_RUN = ('rank', 'dist', 'auto_resume', 'root_path', 'path:', 'world_s
 
 
 def choose_state(store: CheckpointStore, options: dict) -> FoundState | None:
-    """The state that a run goes on from: the newest whole one with `--auto_resume`, or `path:resume_state`.
+    """The state that a run goes on from: with `--auto_resume` the newest whole one, otherwise `path:resume_state`.
+
+    An experiment that has no state yet goes on from the named one with `--auto_resume` too, so that the same command
+    starts and restarts a run that goes on from another experiment.
 
     Args:
         store: The checkpoints of the experiment.
@@ -28,10 +32,13 @@ def choose_state(store: CheckpointStore, options: dict) -> FoundState | None:
     Raises:
         UserError: There is something to go on from, but it cannot be read.
     """
-    if options['auto_resume']:
-        return _for_all(store, options['rank'], store.newest)
     named = options['path'].get('resume_state')
-    return None if named is None else store.read_state(Path(named))
+    found = _for_all(store, options['rank'], store.newest) if options['auto_resume'] else None
+    if found is None:
+        return None if named is None else store.read_state(Path(named))
+    if named is not None and os.path.realpath(named) != os.path.realpath(found.path):
+        get_root_logger().warning(f'path:resume_state {named} is passed over: --auto_resume has {found.path}.')
+    return found
 
 
 def choose_good_state(store: CheckpointStore, rank: int) -> FoundState | None:

@@ -171,7 +171,7 @@ def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseMo
     notes = restore(model, state, options['path'].get('ignore_resume_networks') or ())
     if schedule.differs(before, run['options'], state):
         schedule.follow()
-    logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {state["iter"]}.')
+    logger.info(f'Resuming training from epoch: {state["epoch"]}, iter: {state["iter"]}. The state is {found.path}.')
     for note in [*notes, *describe_changes(state.get('run', {}), run)]:
         logger.warning(note)
     return model
