@@ -39,4 +39,6 @@ def plot(arguments: argparse.Namespace) -> None:
     for experiment, log in zip(arguments.experiments, logs, strict=True):
         if log.damaged:
             print(f'{experiment}: {log.damaged} damaged line(s) of the log are passed over.')
+        for curve, (bad, points) in log.gaps().items():
+            print(f'{experiment}: {bad} of {points} points of {curve} are no numbers (NaN or infinite) and left out.')
     print(f'Curves of {", ".join(log.name for log in logs)}: {output}')

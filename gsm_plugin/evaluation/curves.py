@@ -76,9 +76,11 @@ def _every(groups) -> list[str]:
 def _draw_panel(axes, title: str, kind: str, curves: list[tuple[int, str | None, Curve]], several_runs: bool) -> None:
     datasets = _every([dataset] for _, dataset, _ in curves if dataset is not None)
     for run, dataset, curve in curves:
-        x, y = np.array(sorted(curve)), np.array([curve[step] for step in sorted(curve)])
+        # A point between two that are no numbers would not be seen; how many there are is said beside the picture.
+        steps = [step for step in sorted(curve) if np.isfinite(curve[step])]
+        x, y = np.array(steps), np.array([curve[step] for step in steps])
         style = {'color': _COLOURS[run % len(_COLOURS)], 'linewidth': 1.6}
-        if np.isfinite(y).sum() == 1:
+        if len(steps) == 1:
             # A line through one point shows nothing, such as the loss of a training that diverged after its first step.
             style |= {'marker': 'o', 'markersize': 3}
         if kind == 'loss':

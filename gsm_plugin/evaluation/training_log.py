@@ -1,6 +1,7 @@
 """Reads what a training has logged: JSON lines, or the text log of BasicSR, as curves over iterations."""
 
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ Curve = dict[int, float]
 class TrainingLog:
     """The curves of a training, each a value by iteration; where one was logged twice after a resume, the later.
 
+    Values that were no numbers are NaN or infinite, those that the JSON lines have as null too.
+
     Attributes:
         name: What the run is called.
         losses: By name of the loss.
@@ -48,6 +51,14 @@ class TrainingLog:
     lr: Curve = field(default_factory=dict)
     grad_norm: Curve = field(default_factory=dict)
     damaged: int = 0
+
+    def gaps(self) -> dict[str, tuple[int, int]]:
+        """By curve, of those that have any, how many points are no numbers, and how many there are."""
+        curves = dict(self.losses)
+        curves |= {f'{name} on {data}': curve for name, sets in self.metrics.items() for data, curve in sets.items()}
+        curves |= {'learning rate': self.lr, 'gradient norm': self.grad_norm}
+        bad = {name: sum(not math.isfinite(value) for value in curve.values()) for name, curve in curves.items()}
+        return {name: (count, len(curves[name])) for name, count in bad.items() if count}
 
 
 def read_training_log(path: str | Path) -> TrainingLog:
@@ -91,8 +102,10 @@ def _read_json_lines(lines: list[str], log: TrainingLog) -> None:
             kind, iteration = entry['kind'], int(entry['iter'])
             if kind == 'train':
                 rates = entry.get('lr', entry.get('lrs')) or [None]
-                _add(log.lr, iteration, rates[0])
-                _add(log.grad_norm, iteration, entry.get('grad_norm'))
+                if rates != [None]:
+                    _add(log.lr, iteration, rates[0])
+                if 'grad_norm' in entry:
+                    _add(log.grad_norm, iteration, entry['grad_norm'])
                 for name, value in _section(entry, 'losses').items():
                     _add(log.losses[name], iteration, value)
             elif kind in ('val', 'validation'):
@@ -111,8 +124,8 @@ def _section(entry: dict, name: str) -> dict[str, float | None]:
 
 
 def _add(curve: Curve, iteration: int, value: float | None) -> None:
-    if value is not None:
-        curve[iteration] = float(value)
+    # JSON has no word for what is no number
+    curve[iteration] = math.nan if value is None else float(value)
 
 
 def _read_text(lines: list[str], log: TrainingLog) -> None:

@@ -84,6 +84,26 @@ def test_the_command_draws_and_says_where(tmp_path, monkeypatch, capsys):
     assert Image.open(tmp_path / 'mine.png').format == 'PNG'
 
 
+def test_the_command_says_how_many_points_of_which_curve_are_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / 'experiments' / 'mine', step(1, None, grad_norm=0.1), step(2), step(3, grad_norm=None))
+    write_lines(tmp_path / 'experiments' / 'whole', step(1), step(2))
+    command.main(['plot', 'mine', 'whole'])
+    assert capsys.readouterr().out.splitlines() == [
+        'mine: 1 of 3 points of l_pix are no numbers (NaN or infinite) and left out.',
+        'mine: 1 of 2 points of gradient norm are no numbers (NaN or infinite) and left out.',
+        'Curves of mine, whole: curves.png',
+    ]
+
+
+def test_points_between_two_that_are_no_numbers_are_seen(tmp_path):
+    log = TrainingLog('one')
+    log.lr = {i: float('nan') if i % 2 else 1e-4 for i in range(20)}
+    draw_curves([log], tmp_path / 'curves.png')
+    pixels = np.asarray(Image.open(tmp_path / 'curves.png').convert('RGB')).reshape(-1, 3)
+    assert (pixels == [int(curves._COLOURS[0][i : i + 2], 16) for i in (1, 3, 5)]).all(1).sum() > 100
+
+
 @pytest.mark.parametrize('arguments, sentence', [(['x'], 'x does not exist'), (['x', '-o', 'a.jpg'], '-o is a.jpg')])
 def test_a_mistake_ends_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)

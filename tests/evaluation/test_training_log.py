@@ -52,6 +52,25 @@ def test_losses_and_metrics_may_stand_beside_the_rest(tmp_path):
     assert log.metrics == {'psnr': {'REDS4': {10: 30.5}}}
 
 
+def test_points_that_are_no_numbers_are_counted_by_curve(tmp_path):
+    val = {'kind': 'val', 'dataset': 'REDS4', 'metrics': {'psnr': None, 'ssim': 0.9}}
+    log = read_training_log(
+        write_lines(
+            tmp_path,
+            *[step(1, None, grad_norm=None), step(2, 0.5), step(3, None, grad_norm=0.1)],
+            {**val, 'iter': 3},
+            {'kind': 'train', 'iter': 4, 'l_pix': 0.4, 'lrs': [None]},
+        )
+    )
+    assert log.losses['l_pix'].keys() == {1, 2, 3, 4}
+    assert log.gaps() == {'l_pix': (2, 4), 'psnr on REDS4': (1, 1), 'gradient norm': (1, 2)}
+
+
+def test_points_of_a_text_log_that_are_no_numbers_are_counted_too(tmp_path):
+    (tmp_path / 'train_tiny_20261124_124740.log').write_text(TEXT)
+    assert read_training_log(tmp_path).gaps() == {'l_pix': (1, 2), 'psnr on Vid4': (1, 1)}
+
+
 def test_what_a_resumed_run_logs_again_replaces_what_came_before(tmp_path):
     log = read_training_log(write_lines(tmp_path, step(10, 1.0), step(20, 2.0), step(10, 3.0)))
     assert log.losses['l_pix'] == {10: 3.0, 20: 2.0}
