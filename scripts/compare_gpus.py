@@ -32,9 +32,9 @@ import torch
 import yaml
 from small_training import make_data, new_project
 
-from gsm_plugin.engine.options.reading import read_options
 from gsm_plugin.evaluation.provenance import provenance
 from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.options.reading import read_options
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / 'options/train_gsm_reds.yml'

@@ -16,6 +16,8 @@ STOREYS = (
     ('engine',),
     ('register',),
     ('models', 'data'),
+    # classes in the rooms above say what they read by it; it knows what the rooms below can do
+    ('options',),
     # the Restorer makes networks, and models run them by it
     ('inference', 'evaluation'),
     ('archs',),

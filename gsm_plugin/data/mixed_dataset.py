@@ -11,9 +11,8 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.checked_options import CheckedOptions
 from gsm_plugin.data.degrading import low_resolution
+from gsm_plugin.options.known_keys import SET_BY_THE_MIX
 
-# What the parts cannot have of their own, since their items go into one batch.
-SET_BY_THE_MIX = ('name', 'phase', 'scale', 'num_frame', 'gt_size')
 _SHARED = ('use_hflip', 'use_rot', 'degradation')
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from gsm_plugin.engine.options.nearest import nearest, similarity
+from gsm_plugin.options.nearest import nearest, similarity
 
 _ALIKE = 0.6
 

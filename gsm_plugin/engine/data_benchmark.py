@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import check_datasets
-from gsm_plugin.engine.options.finishing import set_names_and_folders
-from gsm_plugin.engine.options.paths import check_paths, expand_home
-from gsm_plugin.engine.options.preparing import check_option_file
-from gsm_plugin.engine.options.reading import force_options, read_options
+from gsm_plugin.engine.finishing import set_names_and_folders
+from gsm_plugin.engine.preparing import check_option_file
+from gsm_plugin.options.paths import check_paths, expand_home
+from gsm_plugin.options.reading import force_options, read_options
 
 _LEAST_BATCHES = 3
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.reading import read_options
 from gsm_plugin.engine.training.data_order import SeededSamples
+from gsm_plugin.options.reading import read_options
 from gsm_plugin.whole_files import write_whole
 
 _FRAME_MS = 150

@@ -10,7 +10,7 @@ import torch
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
-from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.preparing import prepare_options
 from gsm_plugin.engine.testing import run_test
 from gsm_plugin.engine.training.loop_options import what_basicsr_leaves_out
 from gsm_plugin.engine.training.run import train

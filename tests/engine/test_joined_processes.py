@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from gsm_plugin.engine.options import finishing
+from gsm_plugin.engine import finishing
 
 
 @pytest.fixture

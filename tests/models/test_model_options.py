@@ -140,8 +140,8 @@ def test_every_key_that_the_model_reads_is_described(tmp_path, is_train):
 
 
 def test_every_described_key_is_read_by_one_of_the_classes(tmp_path):
-    from gsm_plugin.engine.options.source_scan import scan_class
     from gsm_plugin.models.model_options import TrainOptions, ValOptions
+    from gsm_plugin.options.source_scan import scan_class
 
     own = {f'train:{name}' for name in TrainOptions.__dataclass_fields__}
     own |= {f'val:{name}' for name in ValOptions.__dataclass_fields__}

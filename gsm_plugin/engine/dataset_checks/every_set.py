@@ -12,7 +12,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import gt_images, paired_images, reds, video_test_sets, vimeo
 from gsm_plugin.engine.dataset_checks.held_out import check_held_out
 from gsm_plugin.engine.dataset_checks.scored_borders import check_borders
-from gsm_plugin.engine.options.names import find
+from gsm_plugin.options.names import find
 
 _CHECKS = {
     'REDSDataset': reds.check,

@@ -10,7 +10,7 @@ from gsm_plugin.data.clip_names import read_clip_list
 from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
 from gsm_plugin.data.lq_gt_checks import visible_names
 from gsm_plugin.engine.dataset_checks import reds
-from gsm_plugin.engine.options.data_sections import data_sections
+from gsm_plugin.options.data_sections import data_sections
 
 _REDS = ('REDSDataset', 'REDSRecurrentDataset')
 _LISTED = ('Vimeo90KDataset', 'Vimeo90KRecurrentDataset', 'VideoTestVimeo90KDataset')

@@ -11,13 +11,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.names import is_known
-from gsm_plugin.engine.options.nearest import nearest
-from gsm_plugin.engine.options.reading import read_options
-from gsm_plugin.engine.options.together import enlargement
 from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.evaluation.records import as_read
 from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.options.names import is_known
+from gsm_plugin.options.nearest import nearest
+from gsm_plugin.options.reading import read_options
+from gsm_plugin.options.together import enlargement
 from gsm_plugin.weights.download import sha256_of
 from gsm_plugin.weights.known_files import find_weights
 

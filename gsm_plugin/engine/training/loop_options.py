@@ -4,23 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.reading import look_up
+from gsm_plugin.options.known_keys import LOOP_KEYS
+from gsm_plugin.options.reading import look_up
 
 ON_DIVERGENCE = ('stop', 'rollback')
-
-LOOP_KEYS: dict[str, str] = {
-    'deterministic': 'Only algorithms that give the same result each time, also on a GPU; default false.',
-    'train:max_hours': 'Save and end with status 0 after so many hours; default no limit.',
-    'train:on_divergence': 'After max_skipped_steps: stop (default), or rollback to the last good checkpoint.',
-    'logger:keep_last': 'So many of the newest checkpoints stay; default all of them.',
-    'logger:keep_every': 'Beside those, the first checkpoint from every multiple of this iteration on stays.',
-    'logger:sample_pictures': 'At each validation, write and log a frame of each set beside its input; default false.',
-    'logger:save_best': 'Metric of the first validation set by which the best networks are kept as net_*_best.pth.',
-}
-"""What BasicSR's own loop does not know; what they mean."""
-
-NEEDED_OF_THE_MODEL = {'train:on_divergence': 'train:max_skipped_steps', 'logger:sample_pictures': 'val:tile'}
-"""Keys that are for models which read another one: those that skip steps, and those that restore a clip when asked."""
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def test_arguments_of_known_networks_are_those_of_their_classes(label, training)
     from basicsr.utils.registry import ARCH_REGISTRY
 
     import gsm_plugin
-    from gsm_plugin.engine.options.names import find, is_known
+    from gsm_plugin.options.names import find, is_known
 
     gsm_plugin.register()
     known = KNOWN_NETWORKS[label]

@@ -11,7 +11,7 @@ import torch
 from torch import distributed, multiprocessing
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
-from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.preparing import prepare_options
 from gsm_plugin.engine.training.loop import TrainingLoop
 from gsm_plugin.engine.training.run import train
 from gsm_plugin.register import register_all

@@ -1,9 +1,10 @@
 import pytest
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.preparing import check_option_file
-from gsm_plugin.engine.options.reading import force_options
-from gsm_plugin.engine.training.loop_options import LOOP_KEYS, LoopOptions
+from gsm_plugin.engine.preparing import check_option_file
+from gsm_plugin.engine.training.loop_options import LoopOptions
+from gsm_plugin.options.known_keys import LOOP_KEYS
+from gsm_plugin.options.reading import force_options
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 

@@ -7,8 +7,8 @@ import torch
 import yaml
 
 import gsm_plugin
-from gsm_plugin.engine.options.preparing import check_option_file
-from gsm_plugin.engine.options.reading import OptionLoader, read_options
+from gsm_plugin.engine.preparing import check_option_file
+from gsm_plugin.options.reading import OptionLoader, read_options
 
 FILES = sorted((Path(__file__).parents[2] / 'options').glob('*.yml'))
 

@@ -5,12 +5,10 @@ from collections.abc import Iterable
 from basicsr.utils.file_client import FileClient
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from gsm_plugin.data.mixed_dataset import SET_BY_THE_MIX
-from gsm_plugin.engine.options.data_sections import data_sections
-from gsm_plugin.engine.options.names import find
-from gsm_plugin.engine.options.signatures import constructed_sections, key_of, parameters
-from gsm_plugin.engine.options.source_scan import Path, begins, scan_class
-from gsm_plugin.engine.training.loop_options import LOOP_KEYS, NEEDED_OF_THE_MODEL
+from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.names import find
+from gsm_plugin.options.signatures import constructed_sections, key_of, parameters
+from gsm_plugin.options.source_scan import Path, begins, scan_class
 
 # What the training loop, basicsr.train, basicsr.test, BasicSR's loggers and check_resume read, and init_dist takes.
 _PIPELINE = {
@@ -42,6 +40,23 @@ _EVERY_SET = {
 
 # What they, the training pipeline and the guard of training samples read for the training set alone.
 TRAINING_SET_ONLY = frozenset({'batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio', 'on_bad_sample'})
+
+LOOP_KEYS: dict[str, str] = {
+    'deterministic': 'Only algorithms that give the same result each time, also on a GPU; default false.',
+    'train:max_hours': 'Save and end with status 0 after so many hours; default no limit.',
+    'train:on_divergence': 'After max_skipped_steps: stop (default), or rollback to the last good checkpoint.',
+    'logger:keep_last': 'So many of the newest checkpoints stay; default all of them.',
+    'logger:keep_every': 'Beside those, the first checkpoint from every multiple of this iteration on stays.',
+    'logger:sample_pictures': 'At each validation, write and log a frame of each set beside its input; default false.',
+    'logger:save_best': 'Metric of the first validation set by which the best networks are kept as net_*_best.pth.',
+}
+"""What BasicSR's own loop does not know; what they mean."""
+
+NEEDED_OF_THE_MODEL = {'train:on_divergence': 'train:max_skipped_steps', 'logger:sample_pictures': 'val:tile'}
+"""Keys that are for models which read another one: those that skip steps, and those that restore a clip when asked."""
+
+# What the parts of a mixed set cannot have of their own, since their items go into one batch.
+SET_BY_THE_MIX = ('name', 'phase', 'scale', 'num_frame', 'gt_size')
 
 # What parsing sets, whatever the file says.
 _SET_BY_THE_RUN = {

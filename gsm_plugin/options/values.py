@@ -7,8 +7,8 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.names import find
-from gsm_plugin.engine.options.reading import look_up
+from gsm_plugin.options.names import find
+from gsm_plugin.options.reading import look_up
 
 _POSITIVE = {
     'scale': int,

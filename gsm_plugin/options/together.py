@@ -3,10 +3,10 @@
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.data_sections import data_sections
-from gsm_plugin.engine.options.names import find
-from gsm_plugin.engine.options.reading import look_up
-from gsm_plugin.engine.options.signatures import parameters
+from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.names import find
+from gsm_plugin.options.reading import look_up
+from gsm_plugin.options.signatures import parameters
 
 # What networks of BasicSR enlarge by that have no argument for it.
 _FIXED_SCALE = {'BasicVSR': 4, 'IconVSR': 4}

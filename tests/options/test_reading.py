@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.reading import OptionLoader, force_options, parse_value, read_options
+from gsm_plugin.options.reading import OptionLoader, force_options, parse_value, read_options
 
 
 def read(tmp_path, text):

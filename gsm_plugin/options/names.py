@@ -15,8 +15,8 @@ from basicsr.utils.registry import (
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import CANNOT_SERVE, optimizers, schedulers
-from gsm_plugin.engine.options.data_sections import data_sections
-from gsm_plugin.engine.options.nearest import nearest
+from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.nearest import nearest
 
 
 def find(registry: Registry, name: str) -> Callable:

@@ -10,8 +10,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
-from gsm_plugin.engine.options.names import find, is_known
-from gsm_plugin.engine.options.source_scan import ANY, Path
+from gsm_plugin.options.names import find, is_known
+from gsm_plugin.options.source_scan import ANY, Path
 
 _NOT_FROM_OPTIONS = frozenset({'self', 'img', 'img2'})
 """Beside the first argument of optimisers and schedulers: what BasicSR hands to metrics itself."""

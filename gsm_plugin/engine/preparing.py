@@ -12,24 +12,24 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.resume_anywhere import find_resume_state
 from gsm_plugin.engine.dataset_checks import check_datasets
-from gsm_plugin.engine.options.checking import check_keys, check_sections
-from gsm_plugin.engine.options.finishing import (
+from gsm_plugin.engine.finishing import (
     choose_devices,
     drop_missing_loggers,
     set_names_and_folders,
     start_processes,
 )
-from gsm_plugin.engine.options.names import check_names, find
-from gsm_plugin.engine.options.paths import check_paths, expand_home
-from gsm_plugin.engine.options.reading import force_options, look_up, read_options
-from gsm_plugin.engine.options.signatures import check_arguments
-from gsm_plugin.engine.options.together import check_together
-from gsm_plugin.engine.options.types import check_argument_types, check_common_types
-from gsm_plugin.engine.options.values import check_values
 from gsm_plugin.engine.run_folders import check_writable
 from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.models.freezing import frozen_names
 from gsm_plugin.ops.dispatch import choose_backend
+from gsm_plugin.options.checking import check_keys, check_sections
+from gsm_plugin.options.names import check_names, find
+from gsm_plugin.options.paths import check_paths, expand_home
+from gsm_plugin.options.reading import force_options, look_up, read_options
+from gsm_plugin.options.signatures import check_arguments
+from gsm_plugin.options.together import check_together
+from gsm_plugin.options.types import check_argument_types, check_common_types
+from gsm_plugin.options.values import check_values
 
 # The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
 _OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.historical import reason_to_ignore
-from gsm_plugin.engine.options.known_keys import TRAINING_SET_ONLY, known_paths
-from gsm_plugin.engine.options.nearest import nearest, similarity
-from gsm_plugin.engine.options.reading import look_up
-from gsm_plugin.engine.options.source_scan import Path, begins, leads_below
+from gsm_plugin.options.historical import reason_to_ignore
+from gsm_plugin.options.known_keys import TRAINING_SET_ONLY, known_paths
+from gsm_plugin.options.nearest import nearest, similarity
+from gsm_plugin.options.reading import look_up
+from gsm_plugin.options.source_scan import Path, begins, leads_below
 
 _SECTIONS = ('datasets', 'path', 'train', 'val', 'val:metrics', 'logger', 'logger:wandb', 'dist_params')
 

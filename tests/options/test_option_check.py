@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.preparing import prepare_options
+from gsm_plugin.engine.preparing import prepare_options
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 

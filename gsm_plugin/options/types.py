@@ -9,7 +9,7 @@ from inspect import Parameter
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.signatures import constructed_sections, key_of
+from gsm_plugin.options.signatures import constructed_sections, key_of
 
 Test = Callable[[object], bool]
 Kind = tuple[str, Test]

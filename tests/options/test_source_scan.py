@@ -1,8 +1,8 @@
 import basicsr
 import pytest
 
-from gsm_plugin.engine.options.known_keys import class_paths
-from gsm_plugin.engine.options.source_scan import BELOW, begins, scan_class
+from gsm_plugin.options.known_keys import class_paths
+from gsm_plugin.options.source_scan import BELOW, begins, scan_class
 
 
 class Model:

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.data_sections import data_sections
 from gsm_plugin.inference.loading import FOLDER
+from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 

@@ -1,6 +1,6 @@
 """Option files and forced options as an accident or an attacker writes them: each is read, or refused in a sentence.
 
-With more cases, and others each time: FUZZ_CASES=2000 python -m pytest tests/engine/test_option_fuzzing.py
+With more cases, and others each time: FUZZ_CASES=2000 python -m pytest tests/options/test_option_fuzzing.py
 """
 
 import argparse
@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.options.preparing import check_option_file, prepare_options
-from gsm_plugin.engine.options.reading import force_options, read_options
+from gsm_plugin.engine.preparing import check_option_file, prepare_options
+from gsm_plugin.options.reading import force_options, read_options
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 
