@@ -9,7 +9,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import no_file
 from gsm_plugin.data.lmdb_list import read_lmdb_list
 from gsm_plugin.data.lq_gt_checks import image_size, visible_names
-from gsm_plugin.engine.options.names import find
+from gsm_plugin.options.names import find
 
 
 def check_ffhq(section: dict) -> None:

@@ -8,7 +8,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.compat.text_lists import read_list
 from gsm_plugin.data.lq_gt_checks import check_size, frame_names, image_size
 from gsm_plugin.engine.dataset_checks.gt_images import require_files
-from gsm_plugin.engine.options.names import find
+from gsm_plugin.options.names import find
 
 
 def check(section: dict) -> None:
