@@ -76,3 +76,21 @@ def test_speed_tables_are_those_of_their_records(monkeypatch):
         assert 'fps' in speed_table.BLOCK.search(text)[3]
         assert speed_table.filled(text) == text
     sys.modules.pop('speed_table')
+
+
+def test_every_script_has_a_line():
+    text = (ROOT / 'scripts/README.md').read_text(encoding='utf-8')
+    missing = [path.name for path in (ROOT / 'scripts').glob('*.py') if f'`{path.name}`' not in text]
+    # a module of the scripts, not one itself
+    assert missing in ([], ['small_training.py'])
+
+
+def test_every_option_file_has_a_line():
+    text = (ROOT / 'options/README.md').read_text(encoding='utf-8')
+    named = {name for names in re.findall(r'`([^`]*)`', text) for name in _expanded(names)}
+    assert not [path.name for path in (ROOT / 'options').glob('*.yml') if path.name not in named]
+
+
+def _expanded(name):
+    braces = re.match(r'(.*)\{([^}]*)\}(.*)', name)
+    return [f'{braces[1]}{part}{braces[3]}' for part in braces[2].split(',')] if braces else [name]
