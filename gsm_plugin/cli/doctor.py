@@ -68,6 +68,7 @@ def _basicsr() -> Iterator[str]:
         yield f'imported from {place}' if number == 0 else f'hidden by it: {place}'
     if (place := ailments.unused_copy_here()) is not None:
         yield f'not used by this command, but by a script in this folder: {place}'
+    yield 'in a script of your own, import gsm_plugin stands above all that imports basicsr, which fails without it'
 
 
 def _devices() -> Iterator[str]:

@@ -47,6 +47,10 @@ def test_the_backend_of_every_op_is_listed_with_its_reason(report):
         assert f'  {op} on cpu: {backend} ({reason})' in lines
 
 
+def test_scripts_are_told_what_comes_first(report):
+    assert any(line.startswith('  in a script of your own, import gsm_plugin stands above') for line in report()[1])
+
+
 def test_the_imported_basicsr_and_a_hidden_one_are_listed(report, tmp_path, monkeypatch):
     import basicsr
 
