@@ -205,10 +205,13 @@ def _add_degrade(actions: argparse._SubParsersAction) -> None:
 
 
 def _degrade(arguments: argparse.Namespace) -> None:
+    from gsm_plugin.data.degradations import DEGRADATIONS
     from gsm_plugin.data.tools.degrading import degrade_clips
 
     if arguments.kind == 'real':
         return _degrade_really(arguments)
+    if arguments.kind not in DEGRADATIONS:
+        raise UserError(f'--kind is {arguments.kind!r}; take one of {", ".join(DEGRADATIONS)}, real.')
     for name in ('seed', 'opt'):
         if getattr(arguments, name) is not None:
             raise UserError(f'{name} is for --kind real, but the kind is {arguments.kind}; leave it out.')

@@ -132,7 +132,7 @@ def test_frames_are_degraded(clips, capsys):
         (['from-video', 'no.mp4', '--out', 'x'], 'basicsr: no.mp4 is missing or not a video'),
         (
             ['degrade', 'GT', 'x', '--kind', 'blur'],
-            "basicsr: No degradation is called 'blur'; take one of bi, bd, bd-duf",
+            "basicsr: --kind is 'blur'; take one of bi, bd, bd-duf, real.",
         ),
     ],
 )
