@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gsm_plugin.compat import UserError
@@ -117,6 +117,24 @@ def whole_file(path: Path) -> Iterator[Path]:
         publish_file(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Makes the folder of a file that is to come; those that are new are removed on an error, if nothing is in them.
+
+    Args:
+        path: The file.
+    """
+    new = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
         raise
 
 

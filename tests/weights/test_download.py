@@ -132,6 +132,25 @@ def test_what_is_not_the_file_never_gets_its_name(server, know, tmp_path, known_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_download_that_fails_leaves_no_empty_folders(server, know, tmp_path):
+    (tmp_path / 'experiments').mkdir()
+    folder = tmp_path / 'experiments' / 'pretrained_models'
+    know(Url(f'{server.address}/moved'), file='flownet/net.pth')
+    know(PartOf('net', 'spynet.'), name='part', file='deep/part.pth')
+    for name in ('net', 'part'):
+        with pytest.raises(UserError, match='net could not be had'):
+            get_weights(name, folder)
+        assert list(tmp_path.rglob('*')) == [tmp_path / 'experiments']
+
+
+def test_what_came_of_an_interrupted_download_stays(server, know, tmp_path):
+    know(Url(server.address), file='flownet/net.pth')
+    server.stop_after = 70_000
+    with pytest.raises(UserError):
+        get_weights('net', tmp_path / 'new')
+    assert [path.name for path in (tmp_path / 'new' / 'flownet').iterdir()] == ['net.pth.part']
+
+
 def test_the_next_source_is_asked_where_one_fails(server, know, tmp_path):
     know(Url(f'{server.address}/moved'), Url(server.address))
     lines = []
