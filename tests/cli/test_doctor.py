@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -58,7 +59,7 @@ def test_the_imported_basicsr_and_a_hidden_one_are_listed(report, tmp_path, monk
     (tmp_path / 'basicsr' / '__init__.py').write_text('')
     monkeypatch.setattr(sys, 'path', [*sys.path, str(tmp_path)])
     lines = report()[1]
-    assert f'  imported from {basicsr.__file__}' in lines
+    assert f'  imported from {os.path.realpath(basicsr.__file__)}' in lines
     assert f'  hidden by it: {tmp_path}/basicsr/__init__.py' in lines
     assert any('rename the first folder' in sentence for sentence in ailments._host_ailments())
 
