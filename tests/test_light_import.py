@@ -35,6 +35,20 @@ def test_the_restorer_pulls_no_basicsr_before_it_loads():
     assert not modules & set(HEAVY)
 
 
+def test_a_network_is_loaded_from_safetensors_and_runs_without_basicsr_and_opencv(tmp_path):
+    modules = modules_after(
+        'import torch\n'
+        'from safetensors.torch import save_file\n'
+        'from gsm_plugin import GSMamba, Restorer\n'
+        'network = GSMamba(upscale=2, prop_depth=2, attn_depth=1, embed_dims=8, num_heads=2)\n'
+        f'save_file(network.state_dict(), {str(tmp_path / "gsm.safetensors")!r})\n'
+        f'restorer = Restorer.load({str(tmp_path / "gsm.safetensors")!r}, device="cpu")\n'
+        'assert restorer(torch.rand(2, 3, 6, 6)).shape == (2, 3, 12, 12)'
+    )
+    assert 'safetensors' in modules
+    assert not modules & {'basicsr', 'cv2'}
+
+
 def test_what_packages_offer_is_there():
     modules_after(
         'import gsm_plugin\n'

@@ -1,17 +1,16 @@
-"""Optical flow between the frames of a clip by BasicSR's SPyNet (arXiv 1611.00850), for clips of any size."""
+"""Optical flow between the frames of a clip by SPyNet (arXiv 1611.00850), as BasicSR has it, for clips of any size."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-from basicsr.archs.arch_util import flow_warp
-from basicsr.archs.spynet_arch import SpyNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.ops import extend_by_reflection, grid, tf32
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import fit_file
@@ -25,7 +24,7 @@ _LARGEST = torch.finfo(torch.float16).max
 
 
 def build_spynet(path: str | Path | None = None) -> SpyNet:
-    """Makes BasicSR's SPyNet, with weights from a file if one is given.
+    """Makes a SPyNet, with weights from a file if one is given.
 
     Args:
         path: Weights in any layout of `read_weights`, of SPyNet alone or of a network that contains it as `spynet`
@@ -152,6 +151,9 @@ def _warp(image: Tensor, flow: Tensor) -> Tensor:
     coordinates on the CPU, which a CUDA graph of inference cannot contain.
     """
     if torch.is_grad_enabled():
+        # here, since BasicSR brings OpenCV and much else along
+        from basicsr.archs.arch_util import flow_warp
+
         return flow_warp(image, flow.permute(0, 2, 3, 1), padding_mode='border')
     places = grid.sampling_grid(grid.pixel_grid(flow) + flow, *image.shape[2:])
     return F.grid_sample(image, places, mode='bilinear', padding_mode='border', align_corners=True)

@@ -6,6 +6,10 @@ import torch
 from torch.nn import functional as F
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
+
+# isort: split
+from basicsr.archs.spynet_arch import SpyNet as SpyNetOfBasicSR
+
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows, in_float16
 from gsm_plugin.ops import tf32
@@ -30,11 +34,13 @@ def clip():
 def test_flows_are_those_of_basicsr_with_and_without_gradients(spynet, size):
     clip = torch.rand(1, 3, 3, *size)
     first, second = clip[0, :-1], clip[0, 1:]
+    reference = SpyNetOfBasicSR()
+    reference.load_state_dict(spynet.state_dict(), strict=True)
     for enabled in (True, False):
         with torch.set_grad_enabled(enabled):
             backward, forward = estimate_flows(spynet, clip)
             for flow, pair in ((backward, (first, second)), (forward, (second, first))):
-                expected = spynet(*pair)
+                expected = reference(*pair)
                 assert expected.abs().max() > 1
                 torch.testing.assert_close(flow[0], expected, atol=1e-5, rtol=1e-5)
 
@@ -95,3 +101,12 @@ def test_on_a_gpu_inference_under_autocast_takes_float16_where_tf32_is_allowed(c
         flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=on)
         with torch.set_grad_enabled(gradients), torch.autocast('cuda', torch.bfloat16, enabled=autocast), flags:
             assert in_float16(clip) == (not gradients and autocast and on)
+
+
+def test_random_weights_are_those_of_basicsr():
+    torch.manual_seed(3)
+    actual = build_spynet().state_dict()
+    torch.manual_seed(3)
+    expected = SpyNetOfBasicSR().state_dict()
+    assert list(actual) == list(expected)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
