@@ -15,7 +15,7 @@ STOREYS = (
     ('cli', 'studies'),
     ('engine',),
     ('register',),
-    ('models', 'data'),
+    ('models', 'data', 'export'),
     # classes in the rooms above say what they read by it; it knows what the rooms below can do
     ('options',),
     # the Restorer makes networks, and models run them by it

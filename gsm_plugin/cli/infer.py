@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from gsm_plugin.cli.network_options import add_network
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command."""
@@ -39,13 +41,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         help='name in basicsr weights list (default: gsm-reds or basicvsr-reds, whichever is here)',
     )
     weights.add_argument('-w', '--weights', type=Path, metavar='FILE', help='file of weights')
-    command.add_argument(
-        '--network',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='what the file of weights does not tell, as in network_g of an option file: pa_frame=1 anchor=forward',
-    )
+    add_network(command)
     command.add_argument(
         '--device', default='auto', metavar='NAME', help='auto, cpu, cuda, cuda:1, mps (default: auto)'
     )

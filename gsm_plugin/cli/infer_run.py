@@ -5,8 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import yaml
-
+from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
@@ -132,25 +131,11 @@ def _networks(arguments: argparse.Namespace, weights: Path) -> list[Network]:
         'precision': arguments.precision,
         'tile': tile,
         'self_ensemble': arguments.self_ensemble,
-        'network': _overrides(arguments.network),
+        'network': network_options(arguments.network),
     }
     if tile is not None:
         how['tile_overlap'] = overlap
     return [Restorer.load(weights, device=device, **how) for device in devices]
-
-
-def _overrides(words: list[str]) -> dict[str, object]:
-    """Arguments of the network, read as an option file has them."""
-    overrides = {}
-    for word in words:
-        key, equals, value = word.partition('=')
-        if not (key and equals and value):
-            raise UserError(f'--network {word!r} is no KEY=VALUE; write for example --network pa_frame=1.')
-        try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f'--network {word!r} has a value that YAML cannot read; quote it.') from error
-    return overrides
 
 
 def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
@@ -164,10 +149,10 @@ def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, t
 
 
 def _training(weights: Path) -> str:
-    """What the weights were trained on, where they are known by the name of their file."""
-    from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
+    from gsm_plugin.inference.loading import trained_on
+    from gsm_plugin.weights.reader import read_metadata
 
-    return next((known.trained_on for known in KNOWN_WEIGHTS.values() if Path(known.file).name == weights.name), '')
+    return trained_on(weights, read_metadata(weights))
 
 
 def _weights(arguments: argparse.Namespace) -> Path:

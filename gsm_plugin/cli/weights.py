@@ -1,14 +1,16 @@
-"""`basicsr weights`: lists and gets public files of weights."""
+"""`basicsr weights`: lists and gets public files of weights, and converts files."""
 
 import argparse
 from pathlib import Path
+
+from gsm_plugin.cli.network_options import add_network, network_options
 
 DEFAULT_FOLDER = Path('experiments', 'pretrained_models')
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command."""
-    text = 'list and get public files of weights'
+    text = 'list and get public files of weights; convert files'
     command = subparsers.add_parser('weights', help=text, description=text)
     actions = command.add_subparsers(required=True, metavar='ACTION', dest='action')
     text = 'list the known files, with source, size, licence and hash'
@@ -18,10 +20,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     getting = actions.add_parser('get', help=text, description=text)
     getting.add_argument('names', nargs='+', metavar='NAME', help='name in the list')
     getting.set_defaults(run=_get)
+    _add_convert(actions)
     for parser in (listing, getting):
         parser.add_argument(
             '--to', type=Path, default=DEFAULT_FOLDER, metavar='FOLDER', help=f'folder (default: {DEFAULT_FOLDER})'
         )
+
+
+def _add_convert(actions: argparse._SubParsersAction) -> None:
+    text = 'write weights as safetensors that say which network they are of, or as .pth for BasicSR'
+    converting = actions.add_parser('convert', help=text, description=text)
+    converting.add_argument('weights', metavar='IN', help='file in any layout, or name in the list')
+    converting.add_argument('out', type=Path, metavar='OUT', help='file to write: .safetensors or .pth')
+    add_network(converting)
+    converting.add_argument(
+        '--trained-on', metavar='TEXT', help='training set and degradation, to be written into the file'
+    )
+    converting.set_defaults(run=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from gsm_plugin.export.convert import convert
+
+    done = convert(arguments.weights, arguments.out, network_options(arguments.network), arguments.trained_on)
+    for fact in done.facts:
+        print(fact)
+    print(f'{done.path}: written.')
 
 
 def _list(arguments: argparse.Namespace) -> None:

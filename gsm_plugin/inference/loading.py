@@ -31,6 +31,9 @@ class Loaded:
         handling: How it has to be shown clips.
         name: The name of its file.
         facts: Sentences about it.
+        options: Section `network_g` of an option file, with which it was made.
+        taken: Which weights of the file; a key for `read_weights`.
+        trained_on: Training set and degradation; empty where nothing tells them.
     """
 
     network: nn.Module
@@ -38,6 +41,9 @@ class Loaded:
     handling: Handling
     name: str
     facts: tuple[str, ...]
+    options: Mapping[str, object]
+    taken: str | None
+    trained_on: str
 
 
 def load_network(
@@ -60,7 +66,8 @@ def load_network(
     network_g = {**recognised.options, **recognised.assumed}
     network = build(_with_graphs(network_g, device))
     # the same place of the file, of which nothing is to be said again
-    load_weights(network, path, key=None if weights.taken == TOP_LEVEL else weights.taken)
+    taken = None if weights.taken == TOP_LEVEL else weights.taken
+    load_weights(network, path, key=taken)
     network.eval().requires_grad_(False).to(device)
     handling = handling_of(network_g)
     facts = [f'weights: {path} ({weights.taken})', f'network: {_in_words(network_g)}']
@@ -70,7 +77,9 @@ def load_network(
             f'{path} does not tell {_in_words(recognised.assumed)}: these are the published values; name others by '
             f'network={{...}}, or in basicsr infer by --network.'
         )
-    return Loaded(network, _scale_of(network, network_g, handling, device), handling, name, tuple(facts))
+    scale, training = _scale_of(network, network_g, handling, device), trained_on(path, weights.metadata)
+    _check_scale(scale, weights.metadata, path)
+    return Loaded(network, scale, handling, name, tuple(facts), network_g, taken, training)
 
 
 def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
@@ -92,6 +101,19 @@ def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
         what = f'No weights are called {name_or_path!r}' if is_name else f'The file of weights {path} does not exist'
         raise UserError(f'{what}; did you mean {near}? basicsr weights list shows all {len(KNOWN_WEIGHTS)} names.')
     return path.stem, path
+
+
+def trained_on(path: Path, metadata: Mapping[str, str]) -> str:
+    """What weights were trained on: as their file says, or as is known by its name; empty where neither tells."""
+    known = (one.trained_on for one in KNOWN_WEIGHTS.values() if Path(one.file).name == path.name)
+    return metadata.get('trained_on') or next(known, '')
+
+
+def _check_scale(scale: int, metadata: Mapping[str, str], path: Path) -> None:
+    if metadata.get('scale', str(scale)) != str(scale):
+        raise UserError(
+            f'{path} says scale: {metadata["scale"]}, but its network enlarges {scale} times; get it again.'
+        )
 
 
 def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path) -> Recognised:

@@ -1,9 +1,10 @@
 """Reads a file of weights in whichever of the usual layouts it is, without running anything that is in it."""
 
+import json
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.weights import settings_buffer
+from gsm_plugin.weights.content_hash import check_hash
 from gsm_plugin.weights.file_kinds import damaged_part, describe_file, is_safetensors, is_torchscript
 
 KNOWN_KEYS = ('params', 'params_ema', 'state_dict', 'model_state_dict', 'model', 'net_g', 'net', 'network', 'generator')
@@ -27,7 +30,8 @@ class Weights:
     Attributes:
         tensors: By name, as in the file.
         taken: Where they were: a key of the file, or `TOP_LEVEL`.
-        metadata: What a safetensors file says about itself; empty for other files.
+        metadata: What a file says about itself, as safetensors files do, and .pth files that `basicsr weights convert`
+            wrote; and under `network_g` what a settings buffer says.
         notes: Sentences on what was taken in the place of what was asked for, and on what was left out.
     """
 
@@ -61,15 +65,46 @@ def read_weights(path: str | Path, key: str | None = 'params') -> Weights:
         raise UserError(f'The file of weights {path} does not exist; correct the path.')
     try:
         if path.is_file() and is_safetensors(path):
-            return _read_safetensors(path)
+            return _checked(_read_safetensors(path), path)
     except OSError as error:
         raise UserError(f'{path} cannot be read ({error.strerror}); correct its permissions or its disk.') from error
+    return _checked(_read_pickled(path, key), path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says about itself, read without its weights; empty for other files, and damaged ones."""
+    try:
+        if is_safetensors(path):
+            with safe_open(path, framework='pt', device='cpu') as file:
+                return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        # whoever reads the weights says it
+        pass
+    return {}
+
+
+def _read_pickled(path: Path, key: str | None) -> Weights:
     content, objects = _load(path)
     weights = _choose(content, path, key, objects)
+    if isinstance(content, Mapping) and weights.taken == 'params':
+        said = content.get('metadata', {})
+        is_text = isinstance(said, Mapping) and all(isinstance(value, str) for value in said.values())
+        weights = replace(weights, metadata=dict(said) if is_text else {})
     if objects:
         note = f'{path} holds Python objects beside its tensors ({first(objects)}); they are left out unread.'
-        return Weights(weights.tensors, weights.taken, notes=(*weights.notes, note))
+        return replace(weights, notes=(*weights.notes, note))
     return weights
+
+
+def _checked(weights: Weights, path: Path) -> Weights:
+    """Takes a settings buffer out of the weights, since networks have none, and what it says into the metadata."""
+    tensors = dict(weights.tensors)
+    buffer = tensors.pop(settings_buffer.NAME, None)
+    check_hash(tensors, weights.metadata, path)
+    if buffer is None:
+        return weights
+    said = json.dumps(settings_buffer.read_settings(buffer))
+    return replace(weights, tensors=tensors, metadata={'network_g': said, **weights.metadata})
 
 
 def _read_safetensors(path: Path) -> Weights:

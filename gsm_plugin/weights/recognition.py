@@ -10,6 +10,7 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.weights.mmagic_names import translate
 from gsm_plugin.weights.network_fit import window_of
 from gsm_plugin.weights.parameter_names import match_names
+from gsm_plugin.weights.settings_buffer import ASSUMED
 
 Weights = Mapping[str, Tensor]
 _TAPS = 9
@@ -104,8 +105,7 @@ def _gsm(weights: Weights) -> Recognised:
         'attn_depth': _count(weights, block),
         'embed_dims': len(weights['conv_first.weight']),
     }
-    # what the network has when nothing is said about it
-    assumed = {'pa_frame': 2, 'anchor': 'center', 'scatter': 'all', 'flow_composition': 'reference'}
+    assumed = dict(ASSUMED)
     table, index = (f'{block}.0.attn.relative_position_{what}' for what in ('bias_table', 'index'))
     if table in weights:
         options['num_heads'] = weights[table].shape[1]

@@ -87,7 +87,13 @@ def test_the_released_gsm_is_told_and_what_no_shape_tells_is_the_published():
         'num_heads': 8,
         'window_size': [2, 8, 8],
     }
-    assert found.assumed == {'pa_frame': 2, 'anchor': 'center', 'scatter': 'all', 'flow_composition': 'reference'}
+    assert found.assumed == {
+        'pa_frame': 2,
+        'anchor': 'center',
+        'scatter': 'all',
+        'flow_composition': 'reference',
+        'ssm_init': 'reference',
+    }
 
 
 @pytest.mark.parametrize('options', BASICSR[:3] + BASICSR[4:], ids=str)

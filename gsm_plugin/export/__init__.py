@@ -1,0 +1,1 @@
+"""Weights and networks for other programs: safetensors, ONNX, programs of torch.export."""
