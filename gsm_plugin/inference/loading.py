@@ -1,6 +1,5 @@
 """From a name or a file of weights to a network that is ready to run."""
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from torch import nn
 from gsm_plugin.archs.building import build
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
-from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, find_weights
 from gsm_plugin.weights.loading import load_weights
 from gsm_plugin.weights.reader import TOP_LEVEL, Weights, read_weights
 from gsm_plugin.weights.recognition import Recognised, options_in, recognise
@@ -96,10 +95,12 @@ def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
             raise UserError(f'{path} is not there; run basicsr weights get {known.name}.')
         return known.name, path
     if not path.exists():
-        is_name = isinstance(name_or_path, str) and not path.suffix and len(path.parts) == 1
-        near = difflib.get_close_matches(str(name_or_path), KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
-        what = f'No weights are called {name_or_path!r}' if is_name else f'The file of weights {path} does not exist'
-        raise UserError(f'{what}; did you mean {near}? basicsr weights list shows all {len(KNOWN_WEIGHTS)} names.')
+        if isinstance(name_or_path, str) and not path.suffix and len(path.parts) == 1:
+            # a name, of which there is none
+            find_weights(name_or_path)
+        raise UserError(
+            f'The file of weights {path} does not exist; correct the path, or give a name of basicsr weights list.'
+        )
     return path.stem, path
 
 

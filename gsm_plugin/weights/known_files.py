@@ -3,6 +3,7 @@
 A hash of eight digits is the one that BasicSR and mmagic write into their file names; it is the beginning of SHA-256.
 """
 
+import difflib
 from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
@@ -66,7 +67,11 @@ def find_weights(name: str) -> WeightFile:
         UserError: No file has the name.
     """
     if name not in KNOWN_WEIGHTS:
-        raise UserError(f'No weights are called {name!r}; basicsr weights list shows the {len(KNOWN_WEIGHTS)} known.')
+        near = difflib.get_close_matches(name, KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f'No weights are called {name!r}; did you mean {near}? basicsr weights list shows the {len(KNOWN_WEIGHTS)} '
+            f'known.'
+        )
     return KNOWN_WEIGHTS[name]
 
 

@@ -214,7 +214,7 @@ def test_names_are_those_of_the_known_files(files, tmp_path):
     [
         ('basicvsr-red', {}, "No weights are called 'basicvsr-red'; did you mean basicvsr-reds?"),
         ('vrt-reds', {}, 'run basicsr weights get vrt-reds'),
-        ('there/is/none.pth', {}, 'there/is/none.pth does not exist'),
+        ('there/is/none.pth', {}, 'none.pth does not exist; correct the path, or give a name of basicsr weights list'),
         ('gsm', {'precision': 'int8'}, "precision is 'int8'; it must be one of auto, fp32, tf32, bf16, fp16"),
         ('gsm', {'precision': 'fp16'}, 'precision is fp16, but a CPU does not compute in fp16; take fp32 or auto'),
         ('gsm', {'precision': 'tf32'}, 'precision is tf32, but a CPU does not compute in tf32'),

@@ -196,8 +196,9 @@ def test_the_flow_network_comes_out_of_a_file_as_basicsr_loads_it(server, know, 
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(UserError, match=r"No weights are called 'vgg'; basicsr weights list shows the \d+ known\."):
-        get_weights('vgg', '.')
+    expected = r"No weights are called 'spynett'; did you mean spynet\? basicsr weights list shows the \d+ known\."
+    with pytest.raises(UserError, match=expected):
+        get_weights('spynett', '.')
 
 
 def test_the_list_is_consistent():
