@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
-from gsm_plugin.ops.bidirectional_scan.composed import why_no_mamba_ssm
+from gsm_plugin.ops._common.requirements import needs_mamba_ssm
 
 WIDTH_OF_CONVOLUTION = 4
 
@@ -26,7 +26,7 @@ def main() -> int:
         print('Triton measures on a GPU, and PyTorch sees none here.', file=sys.stderr)
         return 1
     rows = []
-    backends = ['triton'] if why_no_mamba_ssm('cuda') else ['triton', 'mamba_ssm']
+    backends = ['triton'] if needs_mamba_ssm(torch.device('cuda')) else ['triton', 'mamba_ssm']
     for backend, steps in itertools.product(backends, ('published', 'small')):
         for name, run in _passes(_leaves(args, steps), backend).items():
             rows.append([f'{backend} {name}, {steps} steps', f'{_milliseconds(run):.3f}', _kernels(run)])

@@ -7,6 +7,7 @@ may have. It shows that kernels fit a card, not that they are right or fast ther
 """
 
 import argparse
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -28,7 +29,7 @@ from triton.compiler import ASTSource
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.tables import markdown_table
-from gsm_plugin.ops.dispatch import Backend
+from gsm_plugin.ops import dispatch
 
 RELEASED = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
 # Multiprocessors, and bytes of shared memory that a block may have, of a card of each capability.
@@ -98,7 +99,7 @@ def _pretended_gpu(processors: int, most_shared: int, calls: dict) -> Iterator[N
     # PyTorch has no gradients of tensors on a GPU that is not there, so they are on the CPU and say otherwise
     tensors = mock.patch.object(torch.Tensor, 'is_cuda', True)
     # so the first backend of each op is taken, which is Triton's where there is one
-    choice = mock.patch.object(Backend, 'refuses', _refuses_types)
+    choice = mock.patch.object(dispatch, '_OPS', {op: _anywhere(backends) for op, backends in dispatch._OPS.items()})
     run = mock.patch.object(triton.runtime.jit.JITFunction, 'run', take_down)
     # autocast on a GPU leaves cat alone, on the CPU it refuses tensors of another half precision
     cat = mock.patch.object(torch, 'cat', _without_autocast(torch.cat))
@@ -114,9 +115,9 @@ def _without_autocast(function: Callable[..., torch.Tensor]) -> Callable[..., to
     return call
 
 
-def _refuses_types(backend: Backend, device_type: str, dtype: torch.dtype | None = None) -> str | None:
-    """Why a backend cannot run where all of them can: for a type alone."""
-    return None if dtype is None or backend.types is None or dtype in backend.types else f'not in {dtype}'
+def _anywhere(backends: tuple[dispatch.Backend, ...]) -> tuple[dispatch.Backend, ...]:
+    """Backends that run on every device."""
+    return tuple(dataclasses.replace(backend, runs_on=lambda device: None) for backend in backends)
 
 
 def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[str, str, ASTSource, dict]:

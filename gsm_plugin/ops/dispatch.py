@@ -1,16 +1,26 @@
 """Chooses the backend of an op, says which and why, and refuses a named one that cannot run."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 
 import torch
+from torch import Tensor
+
+from gsm_plugin.ops._common.requirements import nothing_needed
 
 # A child of BasicSR's logger, so that the choice stands in the log file of a run.
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 _OPS: dict[str, tuple['Backend', ...]] = {}
+_told: set[tuple] = set()
+
+
+def everything_covered(*arguments: object) -> str | None:
+    """The `covers` of a backend that computes whatever the op takes."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -19,33 +29,49 @@ class Backend:
 
     Attributes:
         name: What users write in an option file: naive, torch, ...
-        function: The implementation.
-        why_not: Tells for a device type (`cpu`, `cuda`, ...) why the backend cannot run there, or None where it can.
         preference: Why `auto` takes it where it can run.
+        runs_on: Tells for a device why the backend cannot run there, or None where it can.
         types: Types of tensors that it computes, or None where it computes all of them.
+        covers: Tells for the arguments of a call why the backend does not compute that, or None where it does.
+        function: What computes it, called as `covers` is; None for `<op>_<name>` of the op's folder, which is imported
+            at its first call.
     """
 
     name: str
-    function: Callable
-    why_not: Callable[[str], str | None]
     preference: str
+    runs_on: Callable[[torch.device], str | None] = nothing_needed
     types: tuple[torch.dtype, ...] | None = None
+    covers: Callable[..., str | None] = everything_covered
+    function: Callable | None = None
 
-    def refuses(self, device_type: str, dtype: torch.dtype | None = None) -> str | None:
-        """Why it cannot run on a device type or with a type of tensors, or None where it can."""
+    def refuses(
+        self, device: torch.device, dtype: torch.dtype | None = None, arguments: tuple | None = None
+    ) -> str | None:
+        """Why it cannot compute a call, as far as that is known, or None where it can."""
         if dtype is not None and self.types is not None and dtype not in self.types:
             return f'it does not compute in {str(dtype).removeprefix("torch.")}'
-        return self.why_not(device_type)
+        reason = self.runs_on(device)
+        return self.covers(*arguments) if reason is None and arguments is not None else reason
 
 
-def anywhere(device_type: str) -> str | None:
-    """The `why_not` of a backend that runs on every device."""
-    return None
+def declare(op: str, *backends: Backend) -> None:
+    """Makes an op known, with its backends from the one that `auto` likes best to the one it likes least.
+
+    Args:
+        op: Name of the op and of its folder.
+        *backends: Those without a function get that of the folder.
+    """
+    _OPS[op] = tuple(
+        replace(backend, function=_lazy(op, backend.name)) if backend.function is None else backend
+        for backend in backends
+    )
 
 
-def declare(op: str, backends: Sequence[Backend]) -> None:
-    """Makes an op known, with its backends from the one that `auto` likes best to the one it likes least."""
-    _OPS[op] = tuple(backends)
+@cache
+def implementation(op: str, name: str) -> Callable:
+    """The function of an op's backend: `<op>_<name>` in `naive.py` or `<name>_impl.py` of the op's folder."""
+    module = 'naive' if name == 'naive' else f'{name}_impl'
+    return getattr(import_module(f'gsm_plugin.ops.{op}.{module}'), f'{op}_{name}')
 
 
 def require_known_backend(op: str, requested: str) -> None:
@@ -56,66 +82,93 @@ def require_known_backend(op: str, requested: str) -> None:
 
 
 def choose_backend(
-    op: str, requested: str, device_type: str, dtype: torch.dtype | None = None, not_triton: str | None = None
+    op: str,
+    requested: str,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+    arguments: tuple | None = None,
 ) -> Backend:
-    """Chooses the backend of an op. `auto` falls back along the list and logs its choice once.
+    """Chooses the backend of an op. `auto` falls back along the list and logs each choice once.
 
     Args:
         op: Name of the op, as declared.
         requested: `auto` or the name of a backend.
-        device_type: Where the tensors are: `cpu`, `cuda`, ...
-        dtype: Type of the tensors, for ops with backends that do not compute every one.
-        not_triton: Why Triton's kernels do not cover this very call, such as its sizes, or None where they do.
+        device: Where the tensors are.
+        dtype: Type of the tensors, where it is known.
+        arguments: Of the call, as the backend gets them, where there is one.
 
     Raises:
         ValueError: The op has no backend of that name.
         RuntimeError: The named backend cannot run on the device, or with the type, or does not cover the call.
     """
+    device = torch.device(device)
     if requested == 'auto':
-        return _choose_automatically(op, device_type, dtype, not_triton)
+        return _choose_automatically(op, device, dtype, arguments)
     require_known_backend(op, requested)
     backend = next(backend for backend in _OPS[op] if backend.name == requested)
-    reason = _why_not(backend, device_type, dtype, not_triton)
+    reason = backend.refuses(device, dtype, arguments)
     if reason is not None:
         raise RuntimeError(f'The backend {requested!r} of {op} cannot run here: {reason}; set auto or another one.')
     return backend
 
 
-def describe_backends(device_type: str) -> list[tuple[str, str, str]]:
+def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torch.dtype | None = None):
+    """Computes an op by the backend that `choose_backend` gives.
+
+    Args:
+        op: Name of the op, as declared.
+        requested: `auto` or the name of a backend.
+        like: Tensor on the device, and of the type, in which the op computes.
+        arguments: Of the backend's function.
+        dtype: The type, where `like` has another one.
+    """
+    dtype = like.dtype if dtype is None else dtype
+    return choose_backend(op, requested, like.device, dtype, arguments).function(*arguments)
+
+
+def describe_backends(device: torch.device | str) -> list[tuple[str, str, str]]:
     """What `auto` chooses on a device: (op, backend, why) for every op."""
-    return [(op, *_first_that_runs(op, device_type)[1:]) for op in _OPS]
+    choices = ((op, *_first_that_runs(op, torch.device(device))) for op in _OPS)
+    return [(op, backend.name, _why(backend, passed_over)) for op, backend, passed_over in choices]
 
 
-def summarize_backends(device_type: str) -> str:
+def summarize_backends(device: torch.device | str) -> str:
     """What `auto` chooses on a device, in one line."""
     ops: dict[str, list[str]] = {}
-    for op, backend, _ in describe_backends(device_type):
+    for op, backend, _ in describe_backends(device):
         ops.setdefault(backend, []).append(op)
     most = max(ops, key=lambda backend: len(ops[backend]))
     parts = [f'{backend} for {", ".join(names)}' for backend, names in ops.items() if backend != most]
-    return f'Backends on {device_type}: {"; ".join([*parts, f"{most} for {len(ops[most])} ops"])}.'
+    return f'Backends on {device}: {"; ".join([*parts, f"{most} for {len(ops[most])} ops"])}.'
 
 
-@cache
-def _choose_automatically(op: str, device_type: str, dtype: torch.dtype | None, not_triton: str | None) -> Backend:
-    backend, name, reason = _first_that_runs(op, device_type, dtype, not_triton)
-    # what `summarize_backends` says is no news
-    is_expected = name == _first_that_runs(op, device_type)[1]
-    _logger.log(logging.DEBUG if is_expected else logging.INFO, f'{op} on {device_type}: backend {name} ({reason}).')
+def _lazy(op: str, name: str) -> Callable:
+    return lambda *arguments: implementation(op, name)(*arguments)
+
+
+def _choose_automatically(op: str, device: torch.device, dtype: torch.dtype | None, arguments: tuple | None) -> Backend:
+    backend, passed_over = _first_that_runs(op, device, dtype, arguments)
+    choice = op, device.type, backend.name, passed_over
+    if choice not in _told:
+        _told.add(choice)
+        # what `summarize_backends` says is no news
+        level = logging.DEBUG if backend.name == _first_that_runs(op, device)[0].name else logging.INFO
+        _logger.log(level, f'{op} on {device.type}: backend {backend.name} ({_why(backend, passed_over)}).')
     return backend
 
 
 def _first_that_runs(
-    op: str, device_type: str, dtype: torch.dtype | None = None, not_triton: str | None = None
-) -> tuple[Backend, str, str]:
-    passed_over = []
+    op: str, device: torch.device, dtype: torch.dtype | None = None, arguments: tuple | None = None
+) -> tuple[Backend, tuple[str, ...]]:
+    """The backend that `auto` takes, and why not those before it."""
+    passed_over: tuple[str, ...] = ()
     for backend in _OPS[op]:
-        reason = _why_not(backend, device_type, dtype, not_triton)
+        reason = backend.refuses(device, dtype, arguments)
         if reason is None:
-            return backend, backend.name, '; '.join([*passed_over, backend.preference])
-        passed_over.append(f'not {backend.name}: {reason}')
-    raise RuntimeError(f'{op} has no backend for {device_type}: {"; ".join(passed_over)}.')
+            return backend, passed_over
+        passed_over = *passed_over, f'not {backend.name}: {reason}'
+    raise RuntimeError(f'{op} has no backend for {device.type}: {"; ".join(passed_over)}.')
 
 
-def _why_not(backend: Backend, device_type: str, dtype: torch.dtype | None, not_triton: str | None) -> str | None:
-    return backend.refuses(device_type, dtype) or (not_triton if backend.name == 'triton' else None)
+def _why(backend: Backend, passed_over: tuple[str, ...]) -> str:
+    return '; '.join([*passed_over, backend.preference])

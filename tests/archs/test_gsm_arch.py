@@ -102,12 +102,12 @@ def test_each_backend_key_reaches_its_ops(monkeypatch, key, ops):
     taken = set()
 
     def record(backend):
-        def why_not(device_type):
+        def runs_on(device):
             taken.add(op)
-            return backend.why_not(device_type)
+            return backend.runs_on(device)
 
         op = next(name for name, backends in dispatch._OPS.items() if backend in backends)
-        return dataclasses.replace(backend, why_not=why_not) if backend.name == 'naive' else backend
+        return dataclasses.replace(backend, runs_on=runs_on) if backend.name == 'naive' else backend
 
     recorded = {op: tuple(map(record, backends)) for op, backends in dispatch._OPS.items()}
     net = tiny(**{key: 'naive'})

@@ -205,11 +205,11 @@ def test_each_backend_key_reaches_its_op(monkeypatch, key, op):
     taken = []
 
     def record(name, backend):
-        def why_not(device_type):
+        def runs_on(device):
             taken.append(name)
-            return backend.why_not(device_type)
+            return backend.runs_on(device)
 
-        return dataclasses.replace(backend, why_not=why_not) if backend.name == 'naive' else backend
+        return dataclasses.replace(backend, runs_on=runs_on) if backend.name == 'naive' else backend
 
     net, x = tiny(**{key: 'naive'}).eval(), clip(1, 2, 3, 8, 8)
     with torch.no_grad():

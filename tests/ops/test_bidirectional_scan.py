@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
-from gsm_plugin.ops.bidirectional_scan import composed
+from gsm_plugin.ops._common.requirements import needs_mamba_ssm
 from gsm_plugin.ops.dispatch import choose_backend
 from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
@@ -40,7 +40,9 @@ def triton_impl(monkeypatch):
 def triton_backend(x, z, *parameters, kept=None):
     from gsm_plugin.ops.bidirectional_scan.triton_impl import bidirectional_scan_triton
 
-    return on_device(lambda x, z, *rest: bidirectional_scan_triton(x, z, rest, kept))(x, z, *parameters)
+    return on_device(lambda x, z, *rest: bidirectional_scan_triton(x, z, ScanParameters(*rest), kept))(
+        x, z, *parameters
+    )
 
 
 @pytest.mark.parametrize('length', [1, 3, 63, 130])
@@ -181,35 +183,28 @@ def test_triton_keeps_nothing_of_the_size_of_states_per_token(triton_impl, monke
     kept = []
     leaves = [x.float().to(DEVICE).requires_grad_() for x in inputs(64, 1, 4, n=4, rank=1)]
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
-        triton_impl.bidirectional_scan_triton(leaves[0], leaves[1], leaves[2:])
+        triton_impl.bidirectional_scan_triton(leaves[0], leaves[1], ScanParameters(*leaves[2:]))
     assert max(x.numel() for x in kept) <= leaves[0].numel()
 
 
-@pytest.mark.skipif(composed.why_no_mamba_ssm(DEVICE) is not None, reason='mamba-ssm cannot run here')
+@pytest.mark.skipif(needs_mamba_ssm(torch.device(DEVICE)) is not None, reason='mamba-ssm cannot run here')
 @pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
 def test_mamba_ssm_matches_ours(triton_impl, dtype, tolerance):
     tensors = [x.to(DEVICE, dtype).requires_grad_() for x in inputs(257, 2, 64, 16, 4)]
+    from gsm_plugin.ops.bidirectional_scan.mamba_ssm_impl import bidirectional_scan_mamba_ssm
+
     results = []
-    for function in (triton_impl.bidirectional_scan_triton, composed.bidirectional_scan_mamba_ssm):
-        y = function(tensors[0], tensors[1], tensors[2:])
+    for function in (triton_impl.bidirectional_scan_triton, bidirectional_scan_mamba_ssm):
+        y = function(tensors[0], tensors[1], ScanParameters(*tensors[2:]))
         results.append([y, *torch.autograd.grad(y.float().square().sum(), tensors)])
     for actual, expected in zip(*results, strict=True):
         assert (actual - expected).float().norm() <= tolerance * expected.float().norm()
 
 
-def test_float64_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
-    monkeypatch.setattr(composed.torch, 'are_deterministic_algorithms_enabled', lambda: True)
+def test_float64_is_refused_by_name_and_passed_over_by_auto():
     with pytest.raises(RuntimeError, match='does not compute in float64'):
         choose_backend('bidirectional_scan', 'triton', 'cuda', torch.float64)
     assert choose_backend('bidirectional_scan', 'auto', 'cuda', torch.float64).name == 'torch'
-
-
-def test_mamba_ssm_says_what_it_lacks(monkeypatch):
-    assert composed.why_no_mamba_ssm('cpu') == 'mamba-ssm runs on CUDA devices, not on cpu'
-    monkeypatch.setattr(composed, 'find_spec', lambda name: None)
-    assert composed.why_no_mamba_ssm('cuda') == 'mamba-ssm is not installed'
-    monkeypatch.setattr(composed, 'find_spec', lambda name: object() if name == 'mamba_ssm' else None)
-    assert composed.why_no_mamba_ssm('cuda') == 'mamba-ssm is installed without its CUDA extension'
 
 
 @pytest.mark.parametrize('backend', ['naive', 'torch'])

@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import colour_convolution
-from gsm_plugin.ops.colour_convolution.composed import colour_convolution_naive, colour_convolution_torch
+from gsm_plugin.ops.colour_convolution.naive import colour_convolution_naive
+from gsm_plugin.ops.colour_convolution.torch_impl import colour_convolution_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 

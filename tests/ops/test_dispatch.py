@@ -1,33 +1,43 @@
 import logging
 
 import pytest
+import torch
 
 from gsm_plugin.ops import describe_backends, dispatch
-from gsm_plugin.ops.dispatch import Backend, choose_backend, declare
+from gsm_plugin.ops.dispatch import Backend, choose_backend, compute, declare
+
+
+def needs_gpu(device):
+    return None if device.type == 'cuda' else 'it needs a GPU'
+
+
+def narrow(x):
+    return None if x.shape[-1] < 8 else f'it takes up to 7 channels, there are {x.shape[-1]}'
+
+
+KERNELS = Backend('triton', 'kernels', covers=narrow, function=torch.square)
+PLAIN = Backend('torch', 'plain operators', function=torch.abs)
 
 
 @pytest.fixture(autouse=True)
 def op(monkeypatch):
     monkeypatch.setattr(dispatch, '_OPS', {})
-    dispatch._choose_automatically.cache_clear()
-    only_gpu = Backend('fast', max, lambda device: None if device == 'cuda' else 'it needs a GPU', 'kernels')
-    declare('op', (only_gpu, Backend('torch', min, dispatch.anywhere, 'plain operators')))
-    yield
-    dispatch._choose_automatically.cache_clear()
+    monkeypatch.setattr(dispatch, '_told', set())
+    declare(
+        'op', Backend('fast', 'kernels', needs_gpu, function=max), Backend('torch', 'plain operators', function=min)
+    )
 
 
 def test_auto_takes_the_first_that_runs():
     assert choose_backend('op', 'auto', 'cuda').name == 'fast'
-    assert choose_backend('op', 'auto', 'cpu').name == 'torch'
+    assert choose_backend('op', 'auto', torch.device('cpu')).name == 'torch'
 
 
 def test_auto_says_once_which_and_why(caplog):
     with caplog.at_level(logging.DEBUG, 'basicsr.gsm_plugin'):
         choose_backend('op', 'auto', 'cpu')
         choose_backend('op', 'auto', 'cpu')
-    assert [record.getMessage() for record in caplog.records] == [
-        'op on cpu: backend torch (not fast: it needs a GPU; plain operators).'
-    ]
+    assert caplog.messages == ['op on cpu: backend torch (not fast: it needs a GPU; plain operators).']
 
 
 def test_what_auto_takes_as_expected_is_no_news_beside_the_summary(caplog):
@@ -35,8 +45,8 @@ def test_what_auto_takes_as_expected_is_no_news_beside_the_summary(caplog):
         choose_backend('op', 'auto', 'cpu')
     assert caplog.records == []
     assert dispatch.summarize_backends('cpu') == 'Backends on cpu: torch for 1 ops.'
-    declare('other', [Backend('fast', len, dispatch.anywhere, 'made up')])
-    declare('third', [Backend('torch', len, dispatch.anywhere, 'made up')])
+    declare('other', Backend('fast', 'made up', function=len))
+    declare('third', Backend('torch', 'made up', function=len))
     assert dispatch.summarize_backends('cpu') == 'Backends on cpu: fast for other; torch for 2 ops.'
 
 
@@ -46,16 +56,27 @@ def test_a_named_backend_is_taken_or_refused_with_the_reason():
         choose_backend('op', 'fast', 'cpu')
 
 
-def test_a_call_that_tritons_kernels_do_not_cover_is_left_to_the_next_and_says_so(caplog):
-    declare('op', (Backend('triton', max, dispatch.anywhere, 'kernels'), *dispatch._OPS['op'][1:]))
-    assert choose_backend('op', 'auto', 'cpu').name == 'triton'
-    caplog.clear()
+def test_a_call_that_a_backend_does_not_cover_is_left_to_the_next_and_says_so_once(caplog):
+    declare('op', KERNELS, PLAIN)
+    assert compute('op', 'auto', torch.full((7,), -3.0), (torch.full((7,), -3.0),))[0] == 9
+    wide = torch.full((9,), -3.0)
     with caplog.at_level(logging.INFO, 'basicsr.gsm_plugin'):
-        assert choose_backend('op', 'auto', 'cpu', not_triton='it is too wide').name == 'torch'
-    assert caplog.messages == ['op on cpu: backend torch (not triton: it is too wide; plain operators).']
-    assert choose_backend('op', 'torch', 'cpu', not_triton='it is too wide').name == 'torch'
-    with pytest.raises(RuntimeError, match="'triton' of op cannot run here: it is too wide; set auto"):
-        choose_backend('op', 'triton', 'cpu', not_triton='it is too wide')
+        for _ in range(2):
+            assert compute('op', 'auto', wide, (wide,))[0] == 3
+    reason = 'it takes up to 7 channels, there are 9'
+    assert caplog.messages == [f'op on cpu: backend torch (not triton: {reason}; plain operators).']
+    assert compute('op', 'torch', wide, (wide,))[0] == 3
+    with pytest.raises(RuntimeError, match=f"'triton' of op cannot run here: {reason}; set auto"):
+        compute('op', 'triton', wide, (wide,))
+
+
+def test_a_type_that_a_backend_does_not_compute_is_left_to_the_next():
+    declare('op', Backend('triton', 'kernels', types=(torch.float16,), function=torch.square), PLAIN)
+    x = torch.full((2,), -3.0)
+    assert compute('op', 'auto', x, (x,))[0] == 3
+    assert compute('op', 'auto', x, (x,), torch.float16)[0] == 9
+    with pytest.raises(RuntimeError, match='it does not compute in float32'):
+        compute('op', 'triton', x, (x,))
 
 
 def test_an_unknown_backend_is_refused():
@@ -68,6 +89,6 @@ def test_description_tells_every_op():
 
 
 def test_nothing_that_runs_is_an_error():
-    declare('lonely', (Backend('fast', max, lambda device: 'it needs a GPU', ''),))
+    declare('lonely', Backend('fast', '', needs_gpu, function=max))
     with pytest.raises(RuntimeError, match='lonely has no backend for cpu: not fast: it needs a GPU'):
         choose_backend('lonely', 'auto', 'cpu')

@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import encoded_query, fraction_encoding
-from gsm_plugin.ops.encoded_query.composed import encoded_query_naive, encoded_query_torch
+from gsm_plugin.ops.encoded_query.naive import encoded_query_naive
+from gsm_plugin.ops.encoded_query.torch_impl import encoded_query_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 

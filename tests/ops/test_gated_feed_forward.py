@@ -3,8 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import FeedForward, gated_feed_forward
-from gsm_plugin.ops.gated_feed_forward import composed, interface
-from gsm_plugin.ops.gated_feed_forward.composed import gated_feed_forward_composed, gated_feed_forward_naive
+from gsm_plugin.ops.gated_feed_forward import interface, torch_impl
+from gsm_plugin.ops.gated_feed_forward.naive import gated_feed_forward_naive
+from gsm_plugin.ops.gated_feed_forward.torch_impl import gated_feed_forward_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 
@@ -66,9 +67,9 @@ def test_naive_is_what_the_layers_of_pytorch_make_of_it():
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('rows_at_once', [2**17, 4])
-def test_composed_matches_naive(monkeypatch, rows_at_once, dtype):
-    monkeypatch.setattr(composed, '_ROWS_IN_CACHE', rows_at_once)
-    assert_matches_naive(gated_feed_forward_composed, tensors((9, 24, 40, 36), dtype), dtype)
+def test_torch_matches_naive(monkeypatch, rows_at_once, dtype):
+    monkeypatch.setattr(torch_impl, '_ROWS_IN_CACHE', rows_at_once)
+    assert_matches_naive(gated_feed_forward_torch, tensors((9, 24, 40, 36), dtype), dtype)
 
 
 @HALF
@@ -90,9 +91,9 @@ def test_triton_adds_in_the_type_of_x(sums):
     assert result.dtype == torch.float32
 
 
-@pytest.mark.parametrize('backend', ['triton', 'composed'])
+@pytest.mark.parametrize('backend', ['triton', 'torch'])
 def test_the_result_may_take_the_place_of_x_or_of_some_frames_of_many(backend):
-    function = triton_backend() if backend == 'triton' else gated_feed_forward_composed
+    function = triton_backend() if backend == 'triton' else gated_feed_forward_torch
     x, attended, parameters = on(DEVICE, *tensors((6, 24, 24, 48), torch.bfloat16))
     with torch.no_grad():
         expected = function(x, attended, parameters, EPS, torch.bfloat16, None)
@@ -108,10 +109,10 @@ def test_the_result_may_take_the_place_of_x_or_of_some_frames_of_many(backend):
     assert not clip[:, 3:].any()
 
 
-@pytest.mark.parametrize('backend', ['triton', 'composed', 'naive'])
+@pytest.mark.parametrize('backend', ['triton', 'torch', 'naive'])
 def test_no_rows_give_none(backend):
     x, attended, parameters = on(DEVICE, *tensors((0, 24, 40, 48), torch.bfloat16))
-    functions = {'composed': gated_feed_forward_composed, 'naive': gated_feed_forward_naive}
+    functions = {'torch': gated_feed_forward_torch, 'naive': gated_feed_forward_naive}
     function = triton_backend() if backend == 'triton' else functions[backend]
     with torch.no_grad():
         assert function(x, attended, parameters, EPS, torch.bfloat16, None).shape == (0, 24)
@@ -135,14 +136,14 @@ def test_wrong_sizes_and_gradients_are_named():
 
 
 @torch.no_grad()
-def test_wide_rows_and_float32_are_composed_and_the_kernel_refuses_them(monkeypatch, triton_anywhere):
+def test_wide_rows_and_float32_are_left_to_torch_and_the_kernel_refuses_them(monkeypatch, triton_anywhere):
     monkeypatch.setattr(interface, '_MOST_CHANNELS', 7)
     for dtype, message in (
         (torch.bfloat16, 'there are 8 channels, its kernel takes up to 7'),
         (torch.float32, 'float32'),
     ):
         x, attended, p = on(DEVICE, *tensors((3, 8, 8, 16), dtype))
-        expected = gated_feed_forward_composed(x, attended, p, EPS, dtype, None)
+        expected = gated_feed_forward_torch(x, attended, p, EPS, dtype, None)
         assert torch.equal(gated_feed_forward(x, attended, p, EPS, dtype), expected)
         with pytest.raises(RuntimeError, match=f'{message}; set auto'):
             gated_feed_forward(x, attended, p, EPS, dtype, 'triton')

@@ -3,7 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import Cells, gather_norm, implicit_warp
-from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_numba, gather_norm_torch
+from gsm_plugin.ops.gather_norm.naive import gather_norm_naive
+from gsm_plugin.ops.gather_norm.numba_impl import gather_norm_numba
+from gsm_plugin.ops.gather_norm.torch_impl import gather_norm_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 

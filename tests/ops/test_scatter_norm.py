@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import SumAndNorm, flow_warp, scatter_norm
-from gsm_plugin.ops.scatter_norm.composed import scatter_norm_naive, scatter_norm_torch
+from gsm_plugin.ops.scatter_norm.naive import scatter_norm_naive
+from gsm_plugin.ops.scatter_norm.torch_impl import scatter_norm_torch
 from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE
 

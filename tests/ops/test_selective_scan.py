@@ -1,3 +1,6 @@
+import inspect
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,11 +20,19 @@ def inputs(length, batch=2, channels=3, state=4, seed=0):
     return u, F.softplus(delta - 1), -A.exp(), B, C
 
 
+def y_of(scan):
+    """The first of a backend's two results."""
+    return lambda *arguments: scan(*arguments)[0]
+
+
+naive, fast = y_of(selective_scan_naive), y_of(selective_scan_torch)
+
+
 def ones(*shape):
     return torch.ones(shape, dtype=torch.float64)
 
 
-@pytest.mark.parametrize('scan', [selective_scan_naive, selective_scan_torch])
+@pytest.mark.parametrize('scan', [naive, fast])
 def test_constant_decay_gives_a_geometric_series(scan):
     half = torch.full((1, 1), 0.5, dtype=torch.float64).log()
     y = scan(ones(1, 1, 6), ones(1, 1, 6), half, ones(1, 1, 6), ones(1, 1, 6))
@@ -29,7 +40,7 @@ def test_constant_decay_gives_a_geometric_series(scan):
     torch.testing.assert_close(y[0, 0], expected)
 
 
-@pytest.mark.parametrize('scan', [selective_scan_naive, selective_scan_torch])
+@pytest.mark.parametrize('scan', [naive, fast])
 def test_no_decay_gives_a_cumulative_sum(scan):
     u, delta, _, B, C = inputs(100)
     y = scan(u, delta, torch.zeros(3, 4, dtype=torch.float64), B, C)
@@ -39,17 +50,17 @@ def test_no_decay_gives_a_cumulative_sum(scan):
 
 @pytest.mark.parametrize('length', [1, 2, 63, 65, 1000])
 def test_matches_naive(length):
-    assert_same_function(selective_scan_torch, selective_scan_naive, inputs(length))
+    assert_same_function(fast, naive, inputs(length))
 
 
 @pytest.mark.parametrize('dtype', [torch.float32])
 def test_matches_naive_in_single_precision(dtype):
-    assert_same_function(selective_scan_torch, selective_scan_naive, inputs(257), dtype)
+    assert_same_function(fast, naive, inputs(257), dtype)
 
 
 def test_blocks_of_channels_change_nothing(monkeypatch):
     monkeypatch.setattr(torch_impl, '_BLOCK_ELEMENTS', 2 * 65 * 4 * 2)
-    assert_same_function(selective_scan_torch, selective_scan_naive, inputs(65, channels=5))
+    assert_same_function(fast, naive, inputs(65, channels=5))
 
 
 # blocks of 90 steps: with a rest, without one, and with as many chunks as steps
@@ -58,14 +69,14 @@ def test_chunks_in_lockstep_change_nothing(monkeypatch, least, call, length):
     monkeypatch.setattr(torch_impl, '_BLOCK_ELEMENTS', 90 * 24)
     monkeypatch.setattr(torch_impl, '_CALL_ELEMENTS', call)
     monkeypatch.setattr(torch_impl, '_LEAST_CHUNKS', least)
-    assert_same_function(selective_scan_torch, selective_scan_naive, inputs(length))
+    assert_same_function(fast, naive, inputs(length))
 
 
 def test_matches_naive_on_non_contiguous_input():
     def transposed(function):
         return lambda u, *rest: function(u.transpose(0, 2).contiguous().transpose(0, 2), *rest)
 
-    assert_same_function(transposed(selective_scan_torch), selective_scan_naive, inputs(20))
+    assert_same_function(transposed(fast), naive, inputs(20))
 
 
 @pytest.mark.parametrize('backend', ['torch', 'naive'])
@@ -78,13 +89,13 @@ def test_bias_softplus_skip_and_gate(backend):
     u, delta, A, B, C = inputs(9)
     D, z, bias = random_tensors((3,), (2, 3, 9), (3,), seed=5)
     actual = selective_scan(u, delta, A, B, C, D, z, bias, delta_softplus=True, backend=backend)
-    y = selective_scan_naive(u, F.softplus(delta + bias[:, None]), A, B, C)
+    y = naive(u, F.softplus(delta + bias[:, None]), A, B, C)
     torch.testing.assert_close(actual, (y + D[:, None] * u) * F.silu(z))
 
 
 def test_half_precision_is_scanned_in_float32():
     tensors = [x.bfloat16() for x in inputs(400)]
-    expected = selective_scan_naive(*(x.float() for x in tensors))
+    expected = naive(*(x.float() for x in tensors))
     actual = selective_scan(*tensors)
     assert actual.dtype == torch.bfloat16
     torch.testing.assert_close(actual, expected.bfloat16(), atol=1e-2, rtol=1e-2)
@@ -126,3 +137,91 @@ def test_a_wrong_shape_is_named(name, index):
     tensors[index] = tensors[index][:1, ...] if index != 2 else tensors[index][:2]
     with pytest.raises(ValueError, match=f'{name} has the shape'):
         selective_scan(*tensors)
+
+
+def reference(u, delta, A, B, C, D, z, delta_bias):
+    """What mamba-ssm's `selective_scan_fn` returns with a softplus, number by number."""
+    (b, d, length), n = u.shape, A.shape[1]
+    y, h = torch.zeros_like(u), u.new_zeros(b, d, n)
+    B, C = (x if x.ndim == 4 else x[:, None] for x in (B, C))
+    for i, channel, t in itertools.product(range(b), range(d), range(length)):
+        group = channel // (d // B.shape[1])
+        step = F.softplus(delta[i, channel, t] + delta_bias[channel])
+        h[i, channel] = (step * A[channel]).exp() * h[i, channel] + step * u[i, channel, t] * B[i, group, :, t]
+        y[i, channel, t] = h[i, channel] @ C[i, group, :, t] + D[channel] * u[i, channel, t]
+    return y * F.silu(z), h
+
+
+def mambas_arguments(groups=None):
+    u, delta, A, B, C = inputs(7, channels=6)
+    D, z, bias = random_tensors((6,), (2, 6, 7), (6,), seed=5)
+    if groups:
+        B, C = random_tensors(*[(2, groups, 4, 7)] * 2, seed=6)
+    return u, delta, A, B, C, D, z, bias
+
+
+@pytest.mark.parametrize('backend', ['torch', 'naive'])
+@pytest.mark.parametrize('groups', [None, 1, 2, 3])
+def test_it_is_what_selective_scan_fn_of_mamba_ssm_is(backend, groups):
+    arguments = mambas_arguments(groups)
+    y, last_state = selective_scan(*arguments, True, True, backend=backend)
+    expected_y, expected_state = reference(*arguments)
+    torch.testing.assert_close(y, expected_y)
+    torch.testing.assert_close(last_state, expected_state)
+    assert torch.equal(selective_scan(*arguments, True, backend=backend), y)
+
+
+def test_its_arguments_are_those_of_selective_scan_fn_of_mamba_ssm():
+    theirs = ['u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias', 'delta_softplus', 'return_last_state']
+    parameters = inspect.signature(selective_scan).parameters
+    assert list(parameters) == [*theirs, 'backend']
+    assert [parameters[name].default for name in theirs[5:]] == [None, None, None, False, False]
+
+
+def test_groups_have_the_gradients_of_naive():
+    arguments = mambas_arguments(groups=3)
+
+    def of(backend):
+        return lambda *tensors: selective_scan(*tensors, delta_softplus=True, backend=backend)
+
+    assert_same_function(of('torch'), of('naive'), arguments)
+
+
+@pytest.mark.parametrize('backend', ['torch', 'naive'])
+def test_no_gradient_flows_into_the_last_state_and_that_of_the_rest_is_the_same(backend):
+    leaves = [x.requires_grad_() for x in inputs(5)]
+    y, last_state = selective_scan(*leaves, return_last_state=True, backend=backend)
+    assert not last_state.requires_grad
+    expected = torch.autograd.grad(selective_scan(*leaves, backend=backend).square().sum(), leaves)
+    for actual, wanted in zip(torch.autograd.grad(y.square().sum(), leaves), expected, strict=True):
+        assert torch.equal(actual, wanted)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_the_last_state_of_half_precision_is_in_float32(dtype):
+    tensors = [x.to(dtype) for x in inputs(70)]
+    y, last_state = selective_scan(*tensors, return_last_state=True)
+    assert (y.dtype, last_state.dtype) == (dtype, torch.float32)
+    torch.testing.assert_close(last_state, selective_scan_naive(*(x.float() for x in tensors))[1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'name, change, message',
+    [
+        ('A', lambda x: x.cfloat(), 'A is complex; selective_scan takes real numbers'),
+        ('B', lambda x: x[0, :, :1].expand(-1, 6), r'B has the shape \(4, 6\); u \(2, 6, 7\) needs \(2, 4, 7\)'),
+        ('C', lambda x: x[:, None], r'C has the shape \(2, 1, 4, 7\); u \(2, 6, 7\) needs \(2, 4, 7\)'),
+        ('D', lambda x: x[1:], r'D has the shape \(5,\); u \(2, 6, 7\) needs \(6,\)'),
+        ('z', lambda x: x[..., 1:], r'z has the shape \(2, 6, 6\); u \(2, 6, 7\) needs \(2, 6, 7\)'),
+        ('u', lambda x: x[0], r'u has the shape \(6, 7\); give \(b, d, l\)'),
+    ],
+)
+def test_what_is_not_covered_is_named(name, change, message):
+    arguments = dict(zip(['u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias'], mambas_arguments(), strict=True))
+    with pytest.raises(ValueError, match=message):
+        selective_scan(**{**arguments, name: change(arguments[name])})
+
+
+def test_groups_that_do_not_divide_the_channels_are_named():
+    with pytest.raises(ValueError, match='6 channels in 4 groups of B and C; give a multiple'):
+        selective_scan(*mambas_arguments(groups=4))

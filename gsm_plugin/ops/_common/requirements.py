@@ -1,35 +1,61 @@
-"""Tells where kernels of Triton and of Numba can run, without importing either."""
+"""Tells where backends can run, without importing what they need: None where they can, else why not."""
 
 from functools import cache
 from importlib.util import find_spec
 
 import torch
 
-# What Numba's kernels compute: all in float32.
+# Of kernels that compute in float32.
 UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
 _LEAST_CAPABILITY = (8, 0)
 
 
-@cache
-def why_no_triton(device_type: str) -> str | None:
-    """Why Triton kernels cannot run on a device type (`cpu`, `cuda`, ...), or None where they can."""
-    if device_type != 'cuda':
-        return f'its kernels run on CUDA devices, not on {device_type}'
-    if find_spec('triton') is None:
+def nothing_needed(device: torch.device) -> str | None:
+    """For backends that run on every device."""
+    return None
+
+
+def needs_triton(device: torch.device) -> str | None:
+    """For kernels of Triton; cards of one machine may differ."""
+    if device.type != 'cuda':
+        return f'its kernels run on CUDA devices, not on {device.type}'
+    if not _is_installed('triton'):
         return 'triton is not installed'
     if not torch.cuda.is_available():
         return 'PyTorch finds no CUDA device'
-    capability = torch.cuda.get_device_capability()
+    capability = _capability(torch.cuda.current_device() if device.index is None else device.index)
     if capability < _LEAST_CAPABILITY:
         return f'the GPU has compute capability {capability[0]}.{capability[1]}, its kernels need 8.0'
     return None
 
 
-@cache
-def why_no_numba(device_type: str) -> str | None:
-    """Why kernels compiled by Numba cannot run on a device type (`cpu`, `cuda`, ...), or None where they can."""
-    if device_type != 'cpu':
-        return f'its kernels run on a CPU, not on {device_type}'
-    if find_spec('numba') is None:
+def needs_numba(device: torch.device) -> str | None:
+    """For kernels that Numba compiles."""
+    if device.type != 'cpu':
+        return f'its kernels run on a CPU, not on {device.type}'
+    if not _is_installed('numba'):
         return 'numba is not installed (pip install numba)'
     return None
+
+
+def needs_mamba_ssm(device: torch.device) -> str | None:
+    """For mamba-ssm's scan."""
+    if device.type != 'cuda':
+        return f'mamba-ssm runs on CUDA devices, not on {device.type}'
+    if not _is_installed('mamba_ssm'):
+        return 'mamba-ssm is not installed'
+    if not _is_installed('selective_scan_cuda'):
+        return 'mamba-ssm is installed without its CUDA extension'
+    if torch.are_deterministic_algorithms_enabled():
+        return 'mamba-ssm adds gradients in no fixed order, and deterministic algorithms are asked for'
+    return None
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+@cache
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)

@@ -14,22 +14,25 @@ from torch.autograd.function import once_differentiable
 from gsm_plugin.ops._common.half_precision import round_to, saturate
 from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.bidirectional_scan import numba_kernels as kernels
+from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
 
 # Of the convolution, in a piece.
 _TOKENS = 1024
 
 
-def bidirectional_scan_numba(x: Tensor, z: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
+def bidirectional_scan_numba(
+    x: Tensor, z: Tensor, parameters: ScanParameters, kept: torch.dtype | None = None
+) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there; half precision in float32."""
     dtype = x.dtype
     with torch.autocast(x.device.type, enabled=False):
         x_, z_ = (saturate(value.float(), dtype) for value in (x, z))
-        conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = (parameter.float() for parameter in parameters)
-        u = saturate(_Convolution.apply(x_, conv_weight, conv_bias), dtype)
-        dt, BC = saturate(_by_direction(u, x_proj), dtype).split([dt_proj.shape[2], 2 * A.shape[2]], -1)
+        p = ScanParameters(*(parameter.float() for parameter in parameters))
+        u = saturate(_Convolution.apply(x_, p.conv_weight, p.conv_bias), dtype)
+        dt, BC = saturate(_by_direction(u, p.x_proj), dtype).split([p.dt_proj.shape[2], 2 * p.A.shape[2]], -1)
         # as `saturate` clips
         limit = np.float32(torch.finfo(torch.float16).max if dtype.itemsize == 2 else np.inf)
-        s = _Scan.apply(u, dt, dt_proj, dt_bias, A, BC, D, limit, torch.is_grad_enabled())
+        s = _Scan.apply(u, dt, p.dt_proj, p.dt_bias, p.A, BC, p.D, limit, torch.is_grad_enabled())
         return round_to(_Gate.apply(s, z_), dtype)
 
 

@@ -7,10 +7,11 @@ from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops.bidirectional_scan import triton_backward, triton_convolution, triton_forward
 from gsm_plugin.ops.bidirectional_scan import triton_plan as plan
+from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
 
 
 def bidirectional_scan_triton(
-    x: Tensor, z: Tensor, parameters: tuple[Tensor, ...], kept: torch.dtype | None = None
+    x: Tensor, z: Tensor, parameters: ScanParameters, kept: torch.dtype | None = None
 ) -> Tensor:
     """Computes `bidirectional_scan`, arguments and result as described there; sums and states are float32."""
     kept = x.dtype if kept is None else kept
@@ -19,7 +20,8 @@ def bidirectional_scan_triton(
 
 class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, z: Tensor, kept: torch.dtype, with_gradient: bool, *parameters: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, z: Tensor, kept: torch.dtype, with_gradient: bool, *tensors: Tensor) -> Tensor:
+        parameters = ScanParameters(*tensors)
         sizes, prepared = plan.sizes_of(x, parameters), plan.prepare(parameters, x, kept)
         _, u, delta, _, steps = _inputs(x, prepared, sizes, kept, False)
         entry = _entry_states(u, delta, steps, prepared, sizes)
@@ -34,8 +36,8 @@ class _BidirectionalScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, dy: Tensor):
-        x, z, entry, *prepared = ctx.saved_tensors
-        prepared, sizes, dy = plan.Prepared(*prepared), ctx.sizes, _rows(dy)
+        x, z, entry, *tensors = ctx.saved_tensors
+        prepared, sizes, dy = ScanParameters(*tensors), ctx.sizes, _rows(dy)
         c, u, delta, small, steps = _inputs(x, prepared, sizes, ctx.kept, True)
         dz = torch.empty(z.shape, dtype=z.dtype, device=z.device)
         states = torch.empty(
@@ -47,12 +49,15 @@ class _BidirectionalScan(torch.autograd.Function):
         _add_dt(dsmall, ddelta, prepared.dt_proj, sizes)
         dx_proj, d_dt_proj = _inputs_bwd(c, small, dsmall, ddelta, du, prepared, sizes)
         dx, d_weight, d_bias = _convolve_bwd(x, du, prepared.conv_weight, sizes)
-        gradients = (d_weight, d_bias, dx_proj, d_dt_proj.transpose(1, 2), d_dt_bias, dA.transpose(1, 2), dD)
+        gradients = ScanParameters(
+            conv_weight=d_weight, conv_bias=d_bias, x_proj=dx_proj, dt_proj=d_dt_proj.transpose(1, 2),
+            dt_bias=d_dt_bias, A=dA.transpose(1, 2), D=dD,
+        )  # fmt: skip
         return dx, dz, None, None, *(gradient.to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True))
 
 
 def _inputs(
-    x: Tensor, prepared: plan.Prepared, sizes: plan.Sizes, kept: torch.dtype, for_gradient: bool
+    x: Tensor, prepared: ScanParameters, sizes: plan.Sizes, kept: torch.dtype, for_gradient: bool
 ) -> tuple[Tensor, ...]:
     """Inputs of all steps: c, u and delta, (2, b, padded, d), dt, B and C, (2, b, rank + 2n, padded), B and C by steps.
 
@@ -79,7 +84,7 @@ def _inputs(
     return c, u, delta, small, steps
 
 
-def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: plan.Prepared, sizes: plan.Sizes) -> Tensor:
+def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: ScanParameters, sizes: plan.Sizes) -> Tensor:
     """State that enters each chunk, (2, b, chunks, n, d)."""
     end, total = (plan.float32(u, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
     if sizes.chunks > 1:
@@ -91,7 +96,7 @@ def _entry_states(u: Tensor, delta: Tensor, steps: Tensor, prepared: plan.Prepar
 
 
 def _adjoints(
-    delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, prepared: plan.Prepared, sizes: plan.Sizes
+    delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, prepared: ScanParameters, sizes: plan.Sizes
 ) -> Tensor:
     """Adjoint of the state that leaves each chunk, (2, b, chunks, n, d)."""
     start, total = (plan.float32(z, 2, sizes.b, sizes.chunks, *rest, sizes.d) for rest in ((sizes.n,), ()))
@@ -114,7 +119,7 @@ def _chain(end: Tensor, total: Tensor, A: Tensor, sizes: plan.Sizes, backwards: 
 
 def _scan(
     u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, steps: Tensor, entry: Tensor, states: Tensor, y: Tensor,
-    prepared: plan.Prepared, sizes: plan.Sizes, for_gradient: bool,
+    prepared: ScanParameters, sizes: plan.Sizes, for_gradient: bool,
 ) -> None:  # fmt: skip
     """Fills y with the result, or with z's gradient, and then states with those that enter each block."""
     triton_forward.scan_fwd_kernel[sizes.chunks, plan.ceil(sizes.d, plan.CHANNELS), sizes.b](
@@ -127,7 +132,7 @@ def _scan(
 
 def _scan_bwd(
     u: Tensor, delta: Tensor, z: Tensor, dy: Tensor, small: Tensor, states: Tensor, adjoint: Tensor,
-    prepared: plan.Prepared, sizes: plan.Sizes,
+    prepared: ScanParameters, sizes: plan.Sizes,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of u, of delta before its softplus, of B and C (below free rows), A, delta's bias, and D."""
     du = torch.empty_like(u, dtype=plan.gradient_dtype(u))
@@ -154,7 +159,7 @@ def _add_dt(dsmall: Tensor, ddelta: Tensor, dt_proj: Tensor, sizes: plan.Sizes) 
 
 
 def _inputs_bwd(
-    c: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: plan.Prepared, sizes: plan.Sizes
+    c: Tensor, small: Tensor, dsmall: Tensor, ddelta: Tensor, du: Tensor, prepared: ScanParameters, sizes: plan.Sizes
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x_proj and dt_proj, channels last; du becomes the gradient of the convolutions' results."""
     groups, group, channel_blocks = plan.groups(sizes, plan.TILE, plan.TILE, 4)

@@ -7,6 +7,8 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
+
 _LOG2E = 1.4426950408889634
 # Channels of a program of the kernels that scan or convolve, which is one warp: a thread has two of them, for which it
 # reads B and C once.
@@ -64,22 +66,10 @@ class Sizes(NamedTuple):
         return ceil(2 * self.n, 16) * 16
 
 
-class Prepared(NamedTuple):
-    """Parameters: dt_proj and A with channels last, A for powers of two."""
-
-    conv_weight: Tensor
-    conv_bias: Tensor
-    x_proj: Tensor
-    dt_proj: Tensor
-    dt_bias: Tensor
-    A: Tensor
-    D: Tensor
-
-
-def sizes_of(x: Tensor, parameters: tuple[Tensor, ...]) -> Sizes:
+def sizes_of(x: Tensor, parameters: ScanParameters) -> Sizes:
     """Sizes of a call, with chunks that fill the GPU."""
     b, length, d = x.shape
-    width, rank, n = parameters[0].shape[2], parameters[3].shape[2], parameters[5].shape[2]
+    width, rank, n = parameters.conv_weight.shape[2], parameters.dt_proj.shape[2], parameters.A.shape[2]
     warps = WARPS_PER_MULTIPROCESSOR * (_multiprocessors(x.device) if x.is_cuda else 1)
     blocks = max(LEAST_BLOCKS, ceil(length * b * ceil(d, CHANNELS), BLOCK * warps))
     blocks += blocks % 2  # so that rows of numbers of all steps are aligned
@@ -91,16 +81,21 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def prepare(parameters: tuple[Tensor, ...], x: Tensor, kept: torch.dtype) -> Prepared:
-    """Brings the parameters into the forms that the kernels read."""
-    conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D = parameters
+def prepare(parameters: ScanParameters, x: Tensor, kept: torch.dtype) -> ScanParameters:
+    """Brings the parameters into the forms that the kernels read: dt_proj and A channels last, A for powers of two."""
     # Triton's interpreter knows no product of bfloat16
     dtype = torch.float32 if kept == torch.bfloat16 and not x.is_cuda else kept
-    dt_proj = dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=dtype).copy_(dt_proj.transpose(1, 2))
-    A = torch.mul(A.float().transpose(1, 2), _LOG2E, out=A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32))
-    x_proj = x_proj.to(dtype)
-    conv_weight, conv_bias, x_proj, dt_bias, D = (t.contiguous() for t in (conv_weight, conv_bias, x_proj, dt_bias, D))
-    return Prepared(conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
+    dt_proj, A = parameters.dt_proj, parameters.A
+    A_last = A.new_empty(2, *A.shape[:0:-1], dtype=torch.float32)
+    return ScanParameters(
+        conv_weight=parameters.conv_weight.contiguous(),
+        conv_bias=parameters.conv_bias.contiguous(),
+        x_proj=parameters.x_proj.to(dtype).contiguous(),
+        dt_proj=dt_proj.new_empty(2, *dt_proj.shape[:0:-1], dtype=dtype).copy_(dt_proj.transpose(1, 2)),
+        dt_bias=parameters.dt_bias.contiguous(),
+        A=torch.mul(A.float().transpose(1, 2), _LOG2E, out=A_last),
+        D=parameters.D.contiguous(),
+    )
 
 
 def convolve_config(sizes: Sizes) -> tuple[dict[str, int], int, int, int]:

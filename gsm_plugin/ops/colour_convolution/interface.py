@@ -3,29 +3,31 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.colour_convolution.composed import colour_convolution_naive, colour_convolution_torch
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'colour_convolution'
 
 _MOST_CHANNELS, _MOST_COLOURS = 128, 7
 
 
-def _triton(*arguments) -> Tensor:
-    from gsm_plugin.ops.colour_convolution.triton_impl import colour_convolution_triton
-
-    return colour_convolution_triton(*arguments)
+def _kernel_covers(x: Tensor, x_bias: Tensor, weight: Tensor, *_: Tensor) -> str | None:
+    """Why the Triton kernel does not cover a call in a type that it has, or None where it does."""
+    colours, channels = weight.shape[:2]
+    if channels > _MOST_CHANNELS or colours > _MOST_COLOURS:
+        most = f'up to {_MOST_CHANNELS} and {_MOST_COLOURS}'
+        return f'there are {channels} channels and {colours} colours, its kernel takes {most}'
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        return "channels are not last in the images' memory"
+    return None
 
 
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one kernel, channels last', (torch.bfloat16, torch.float16)),
-        Backend('torch', colour_convolution_torch, anywhere, 'ops one after the other'),
-        Backend('naive', colour_convolution_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one kernel, channels last', needs_triton, (torch.bfloat16, torch.float16), _kernel_covers),
+    Backend('torch', 'ops one after the other'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -53,8 +55,7 @@ def colour_convolution(
     if torch.is_grad_enabled():
         raise ValueError('colour_convolution keeps no gradients; call it within torch.no_grad().')
     _check_sizes(x, x_bias, weight, bias, images)
-    chosen = choose_backend(OP, backend, x.device.type, x.dtype, _why_no_kernel(x, weight))
-    return chosen.function(x, x_bias, weight, bias, images)
+    return compute(OP, backend, x, (x, x_bias, weight, bias, images))
 
 
 def _check_sizes(x: Tensor, x_bias: Tensor, weight: Tensor, bias: Tensor, images: Tensor) -> None:
@@ -65,14 +66,3 @@ def _check_sizes(x: Tensor, x_bias: Tensor, weight: Tensor, bias: Tensor, images
     c, m = x.shape[1], images.shape[1]
     parameters = ('x_bias', x_bias, (c,)), ('weight', weight, (m, c, 3, 3)), ('bias', bias, (m,))
     check_shapes(f'{c} channels, {m} colours need', parameters)
-
-
-def _why_no_kernel(x: Tensor, weight: Tensor) -> str | None:
-    """Why the Triton kernel does not cover a call in a type that it has, or None where it does."""
-    colours, channels = weight.shape[:2]
-    if channels > _MOST_CHANNELS or colours > _MOST_COLOURS:
-        most = f'up to {_MOST_CHANNELS} and {_MOST_COLOURS}'
-        return f'there are {channels} channels and {colours} colours, its kernel takes {most}'
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        return "channels are not last in the images' memory"
-    return None

@@ -3,27 +3,18 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.encoded_query.composed import encoded_query_naive, encoded_query_torch
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'encoded_query'
 
 
-def _triton(*arguments) -> Tensor:
-    from gsm_plugin.ops.encoded_query.triton_impl import encoded_query_triton
-
-    return encoded_query_triton(*arguments)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one kernel in half precision up to 192 channels, else two'),
-        Backend('torch', encoded_query_torch, anywhere, 'the encoding, then a product of matrices'),
-        Backend('naive', encoded_query_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one kernel in half precision up to 192 channels, else two', needs_triton),
+    Backend('torch', 'the encoding, then a product of matrices'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -53,7 +44,7 @@ def encoded_query(
         raise ValueError('encoded_query keeps no gradients; call it within torch.no_grad().')
     _check_sizes(target, flow, weight, bias)
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    return choose_backend(OP, backend, target.device.type).function(target, flow, weight, bias, dtype)
+    return compute(OP, backend, target, (target, flow, weight, bias, dtype))
 
 
 def _check_sizes(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from gsm_plugin.ops._triton.cells import landing
 from gsm_plugin.ops._triton.instructions import sine
 from gsm_plugin.ops._triton.masks import below
-from gsm_plugin.ops.encoded_query.composed import composed
+from gsm_plugin.ops.encoded_query.naive import projected
 from gsm_plugin.ops.fraction_encoding.triton_impl import (
     TAU,
     fraction_encoding_triton,
@@ -26,7 +26,7 @@ def encoded_query_triton(target: Tensor, flow: Tensor, weight: Tensor, bias: Ten
     """Computes `encoded_query`, arguments and result as described there."""
     (n, _, h, w), c = flow.shape, target.shape[3]
     if dtype not in (torch.bfloat16, torch.float16) or c > _MOST_CHANNELS:
-        return composed(fraction_encoding_triton, target, flow, weight, bias, dtype)
+        return projected(fraction_encoding_triton, target, flow, weight, bias, dtype)
     query = torch.empty(n, h, w, c, dtype=dtype, device=target.device)
     if query.numel():
         first = max(16, triton.next_power_of_2(c) // 2)

@@ -3,27 +3,17 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.flow_warp.naive import flow_warp_naive
-from gsm_plugin.ops.flow_warp.torch_impl import flow_warp_torch
+from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'flow_warp'
 
 
-def _triton(x: Tensor, flow: Tensor) -> Tensor:
-    from gsm_plugin.ops.flow_warp.triton_impl import flow_warp_triton
-
-    return flow_warp_triton(x, flow)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'reads channels-last features of any strides once'),
-        Backend('torch', flow_warp_torch, anywhere, 'grid_sample'),
-        Backend('naive', flow_warp_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'reads channels-last features of any strides once', needs_triton),
+    Backend('torch', 'grid_sample'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -50,4 +40,4 @@ def flow_warp(x: Tensor, flow: Tensor, backend: str = 'auto') -> Tensor:
             f'flow_warp got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, h, w, c) and (n, 2, h, w).'
         )
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    return choose_backend(OP, backend, x.device.type).function(x, flow)
+    return compute(OP, backend, x, (x, flow))

@@ -3,27 +3,17 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.fraction_encoding.naive import fraction_encoding_naive
-from gsm_plugin.ops.fraction_encoding.torch_impl import fraction_encoding_torch
+from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'fraction_encoding'
 
 
-def _triton(target: Tensor, flow: Tensor, dtype: torch.dtype) -> Tensor:
-    from gsm_plugin.ops.fraction_encoding.triton_impl import fraction_encoding_triton
-
-    return fraction_encoding_triton(target, flow, dtype)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'writes the sum once and nothing else'),
-        Backend('torch', fraction_encoding_torch, anywhere, 'keeps only the flow for the backward pass'),
-        Backend('naive', fraction_encoding_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'writes the sum once and nothing else', needs_triton),
+    Backend('torch', 'keeps only the flow for the backward pass'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -56,4 +46,4 @@ def fraction_encoding(target: Tensor, flow: Tensor, dtype: torch.dtype, backend:
     if not len(target) or len(flow) % len(target):
         raise ValueError(f'fraction_encoding got {len(flow)} flows for {len(target)} targets; give a multiple.')
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    return choose_backend(OP, backend, target.device.type).function(target, flow, dtype)
+    return compute(OP, backend, target, (target, flow, dtype))

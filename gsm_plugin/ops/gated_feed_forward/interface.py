@@ -5,10 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.gated_feed_forward.composed import gated_feed_forward_composed, gated_feed_forward_naive
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'gated_feed_forward'
 
@@ -43,13 +42,7 @@ class FeedForward(NamedTuple):
     out_bias: Tensor
 
 
-def _triton(*args) -> Tensor:
-    from gsm_plugin.ops.gated_feed_forward.triton_impl import gated_feed_forward_triton
-
-    return gated_feed_forward_triton(*args)
-
-
-def _why_no_kernel(x: Tensor) -> str | None:
+def _kernel_covers(x: Tensor, *_: object) -> str | None:
     """Why the Triton kernel does not cover a call in a type that it has, or None where it does."""
     channels = x.shape[-1]
     if channels > _MOST_CHANNELS:
@@ -59,11 +52,9 @@ def _why_no_kernel(x: Tensor) -> str | None:
 
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one kernel', (torch.bfloat16, torch.float16)),
-        Backend('composed', gated_feed_forward_composed, anywhere, 'ops one after the other'),
-        Backend('naive', gated_feed_forward_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one kernel', needs_triton, (torch.bfloat16, torch.float16), _kernel_covers),
+    Backend('torch', 'ops one after the other'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -84,8 +75,8 @@ def gated_feed_forward(
         parameters: See `FeedForward`; matrices may be of type `dtype` already.
         eps: Added to the variance.
         dtype: Type in which matrices are multiplied, that of autocast where it is on; sums are float32 or better.
-        backend: auto, triton, composed or naive. The kernel of triton is for bfloat16 and float16 and up to 192
-            channels; auto takes composed for what is beyond.
+        backend: auto, triton, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192
+            channels; auto takes torch for what is beyond.
         into: What the result is written to, such as x itself.
 
     Returns:
@@ -98,8 +89,7 @@ def gated_feed_forward(
     if torch.is_grad_enabled():
         raise ValueError('gated_feed_forward keeps no gradients; call it within torch.no_grad().')
     _check_sizes(x, attended, parameters, into)
-    chosen = choose_backend(OP, backend, x.device.type, dtype, _why_no_kernel(x))
-    return chosen.function(x, attended, parameters, eps, dtype, into)
+    return compute(OP, backend, x, (x, attended, parameters, eps, dtype, into), dtype)
 
 
 def _check_sizes(x: Tensor, attended: Tensor, parameters: FeedForward, into: Tensor | None) -> None:

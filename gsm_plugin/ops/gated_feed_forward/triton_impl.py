@@ -5,9 +5,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops._triton.launching import pointers
 from gsm_plugin.ops._triton.masks import below
 from gsm_plugin.ops._triton.normal import gelu_pairs
-from gsm_plugin.ops.gated_feed_forward.composed import empty_output
+from gsm_plugin.ops.gated_feed_forward.interface import FeedForward
+from gsm_plugin.ops.gated_feed_forward.torch_impl import empty_output
 
 # Rows of a program and its warps, channels that it multiplies at once, and weights of how many such steps are in shared
 # memory at a time.
@@ -15,16 +17,16 @@ _ROWS, _WARPS, _AT_ONCE, _STAGES = 64, 4, 32, 3
 
 
 def gated_feed_forward_triton(
-    x: Tensor, attended: Tensor, parameters: tuple[Tensor, ...], eps: float, dtype: torch.dtype, into: Tensor | None
+    x: Tensor, attended: Tensor, parameters: FeedForward, eps: float, dtype: torch.dtype, into: Tensor | None
 ) -> Tensor:
     """Computes `gated_feed_forward`, arguments and result as described there; sums are float32."""
     output = into if into is not None and into.is_contiguous() else empty_output(x, dtype)
     if x.numel():
-        c, k, n = x.shape[-1], attended.shape[-1], len(parameters[4])
-        matrices = [(t.to(dtype) if t.ndim == 2 else t).contiguous() for t in parameters]
+        c, k, n = x.shape[-1], attended.shape[-1], len(parameters.gate)
+        cast = FeedForward(*((t.to(dtype) if t.ndim == 2 else t).contiguous() for t in parameters))
         first = max(16, triton.next_power_of_2(c) // 2)
         gated_feed_forward_kernel[triton.cdiv(x.numel() // c, _ROWS),](
-            x.contiguous(), attended.contiguous(), *matrices, output, x.numel() // c, eps,
+            x.contiguous(), attended.contiguous(), p_output=output, count=x.numel() // c, eps=eps, **pointers(cast),
             C=c, K=k, N=n, FIRST=first, SECOND=max(16, triton.next_power_of_2(c - first)),
             ROWS=_ROWS, AT_ONCE=_AT_ONCE, STAGES=_STAGES,
             # Triton's interpreter knows no product of bfloat16

@@ -2,27 +2,17 @@
 
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.gated_gelu.naive import gated_gelu_naive
-from gsm_plugin.ops.gated_gelu.torch_impl import gated_gelu_torch
+from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'gated_gelu'
 
 
-def _triton(hidden: Tensor) -> Tensor:
-    from gsm_plugin.ops.gated_gelu.triton_impl import gated_gelu_triton
-
-    return gated_gelu_triton(hidden)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one pass, and nothing but the input kept for the backward pass'),
-        Backend('torch', gated_gelu_torch, anywhere, 'plain operators'),
-        Backend('naive', gated_gelu_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one pass, and nothing but the input kept for the backward pass', needs_triton),
+    Backend('torch', 'plain operators'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -42,4 +32,4 @@ def gated_gelu(hidden: Tensor, backend: str = 'auto') -> Tensor:
     """
     if hidden.ndim < 1 or hidden.shape[-1] % 2:
         raise ValueError(f'hidden has the shape {tuple(hidden.shape)}; give (..., 2 n), gates before values.')
-    return choose_backend(OP, backend, hidden.device.type).function(hidden)
+    return compute(OP, backend, hidden, (hidden,))

@@ -5,10 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.gather_norm.composed import gather_norm_naive, gather_norm_numba, gather_norm_torch
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'gather_norm'
 
@@ -33,22 +32,12 @@ class Cells(NamedTuple):
     value_position: Tensor
 
 
-def _triton(*arguments) -> Tensor:
-    from gsm_plugin.ops.gather_norm.triton_impl import gather_norm_triton
-
-    return gather_norm_triton(*arguments)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'gathers, attends and normalises in one kernel'),
-        Backend(
-            'numba', gather_norm_numba, why_no_numba, 'the warp compiled for this CPU, then the norm', UP_TO_FLOAT32
-        ),
-        Backend('torch', gather_norm_torch, anywhere, 'the warp, then the norm'),
-        Backend('naive', gather_norm_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'gathers, attends and normalises in one kernel', needs_triton),
+    Backend('numba', 'the warp compiled for this CPU, then the norm', needs_numba, UP_TO_FLOAT32),
+    Backend('torch', 'the warp, then the norm'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -85,8 +74,7 @@ def gather_norm(
         raise ValueError('gather_norm keeps no gradients; call it within torch.no_grad().')
     _check_sizes(cells, num_heads, frames, weight, bias)
     cells = cells._replace(flow=cells.flow.to(torch.promote_types(cells.flow.dtype, torch.float32)))
-    function = choose_backend(OP, backend, cells.query.device.type, cells.query.dtype).function
-    return function(cells, num_heads, frames, weight, bias, eps, dtype)
+    return compute(OP, backend, cells.query, (cells, num_heads, frames, weight, bias, eps, dtype))
 
 
 def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor) -> None:

@@ -5,24 +5,25 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops._triton.launching import pointers
+from gsm_plugin.ops.gather_norm.interface import Cells
 from gsm_plugin.ops.implicit_warp.triton_impl import attend, forward_settings, part_of, pixels_of, rows_of_images
 
 
 def gather_norm_triton(
-    cells: tuple[Tensor, ...], num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
+    cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> Tensor:
     """Computes `gather_norm`, arguments and result as described there, in float32 or better inside."""
-    query, key, value, flow, key_position, value_position = cells
-    n, h, w, c = query.shape
-    out = torch.empty(n // frames, h, w, frames, c, dtype=dtype, device=query.device)
+    n, h, w, c = cells.query.shape
+    out = torch.empty(n // frames, h, w, frames, c, dtype=dtype, device=cells.query.device)
     if out.numel():
-        query, key, value = (rows_of_images(x) for x in (query, key, value))
-        key_position, value_position = key_position.contiguous(), value_position.contiguous()
+        query, key, value = (rows_of_images(x) for x in (cells.query, cells.key, cells.value))
+        rest = (x.contiguous() for x in (cells.flow, cells.key_position, cells.value_position))
         settings = forward_settings(query, num_heads)
         gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
-            query, key, value, flow.contiguous(), key_position, value_position, weight, bias, out,
-            len(query), frames, h, w, query.stride(0), key.stride(0), value.stride(0), eps,
-            **settings,
+            **pointers(Cells(query, key, value, *rest)), p_weight=weight, p_bias=bias, p_out=out,
+            pixels=len(query), frames=frames, height=h, width=w, eps=eps,
+            stride_query=query.stride(0), stride_key=key.stride(0), stride_value=value.stride(0), **settings,
         )  # fmt: skip
     return out
 

@@ -3,34 +3,18 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, why_no_numba, why_no_triton
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
-from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'implicit_warp'
 
 
-def _triton(*arguments) -> Tensor:
-    from gsm_plugin.ops.implicit_warp.triton_impl import implicit_warp_triton
-
-    return implicit_warp_triton(*arguments)
-
-
-def _numba(*arguments) -> Tensor:
-    from gsm_plugin.ops.implicit_warp.numba_impl import implicit_warp_numba
-
-    return implicit_warp_numba(*arguments)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'gathers and attends in one kernel'),
-        Backend('numba', _numba, why_no_numba, 'gathers and attends in a loop compiled for this CPU', UP_TO_FLOAT32),
-        Backend('torch', implicit_warp_torch, anywhere, 'all pixels at once, the backward pass gathers again'),
-        Backend('naive', implicit_warp_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'gathers and attends in one kernel', needs_triton),
+    Backend('numba', 'gathers and attends in a loop compiled for this CPU', needs_numba, UP_TO_FLOAT32),
+    Backend('torch', 'all pixels at once, the backward pass gathers again'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -76,5 +60,4 @@ def implicit_warp(
     if c % num_heads or key_position.shape != (4, c) or value_position.shape != (4, c):
         raise ValueError(f'{c} channels in {num_heads} heads need a multiple and positions of shape (4, {c}).')
     flow = flow.detach().to(torch.promote_types(flow.dtype, torch.float32))
-    function = choose_backend(OP, backend, query.device.type, query.dtype).function
-    return function(query, key, value, flow, key_position, value_position, num_heads)
+    return compute(OP, backend, query, (query, key, value, flow, key_position, value_position, num_heads))

@@ -3,28 +3,18 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.residual_norm.naive import residual_norm_naive
-from gsm_plugin.ops.residual_norm.torch_impl import residual_norm_torch
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'residual_norm'
 
 
-def _triton(*args) -> tuple[Tensor, Tensor | None]:
-    from gsm_plugin.ops.residual_norm.triton_impl import residual_norm_triton
-
-    return residual_norm_triton(*args)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'sum and norm in one pass that writes the type that is needed next'),
-        Backend('torch', residual_norm_torch, anywhere, 'plain operators'),
-        Backend('naive', residual_norm_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'sum and norm in one pass that writes the type that is needed next', needs_triton),
+    Backend('torch', 'plain operators'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -49,7 +39,7 @@ def layer_norm(
         RuntimeError: The named backend cannot run here.
     """
     _check_channels(x, weight=weight, bias=bias)
-    return _choose(backend, x)(x, None, None, weight, bias, eps, dtype)[1]
+    return compute(OP, backend, x, (x, None, None, weight, bias, eps, dtype))[1]
 
 
 def residual_layer_norm(
@@ -85,7 +75,7 @@ def residual_layer_norm(
     """
     _check_channels(x, weight=weight, bias=bias, scale=scale)
     _check_update(x, update, into)
-    return _choose(backend, x)(x, update, scale, weight, bias, eps, dtype, into)
+    return compute(OP, backend, x, (x, update, scale, weight, bias, eps, dtype, into))
 
 
 def residual_sum(
@@ -94,11 +84,7 @@ def residual_sum(
     """Computes `scale * x + update`; arguments, result and errors as in `residual_layer_norm`."""
     _check_channels(x, scale=scale)
     _check_update(x, update, into)
-    return _choose(backend, x)(x, update, scale, None, None, 0.0, x.dtype, into)[0]
-
-
-def _choose(backend: str, x: Tensor):
-    return choose_backend(OP, backend, x.device.type).function
+    return compute(OP, backend, x, (x, update, scale, None, None, 0.0, x.dtype, into))[0]
 
 
 def _check_channels(x: Tensor, **parameters: Tensor | None) -> None:

@@ -5,10 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.scatter_norm.composed import scatter_norm_naive, scatter_norm_torch
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'scatter_norm'
 
@@ -31,19 +30,11 @@ class SumAndNorm(NamedTuple):
     bias: Tensor
 
 
-def _triton(*arguments) -> Tensor:
-    from gsm_plugin.ops.scatter_norm.triton_impl import scatter_norm_triton
-
-    return scatter_norm_triton(*arguments)
-
-
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'warp, sum and norm in one kernel'),
-        Backend('torch', scatter_norm_torch, anywhere, 'the warp, then sum and norm'),
-        Backend('naive', scatter_norm_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'warp, sum and norm in one kernel', needs_triton),
+    Backend('torch', 'the warp, then sum and norm'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -79,8 +70,7 @@ def scatter_norm(
         raise ValueError('scatter_norm keeps no gradients; call it within torch.no_grad().')
     _check_sizes(frames, aligned, flow, parameters)
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    function = choose_backend(OP, backend, frames.device.type).function
-    return function(frames, aligned, flow, parameters, eps, dtype)
+    return compute(OP, backend, frames, (frames, aligned, flow, parameters, eps, dtype))
 
 
 def _check_sizes(frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumAndNorm) -> None:

@@ -5,15 +5,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from gsm_plugin.ops._triton.launching import pointers
 from gsm_plugin.ops.flow_warp.triton_impl import corners, pixel, share
 from gsm_plugin.ops.residual_norm.triton_impl import normalise
+from gsm_plugin.ops.scatter_norm.interface import SumAndNorm
 
 # Values of a program, and its warps.
 _BLOCK, _WARPS = 2048, 2
 
 
 def scatter_norm_triton(
-    frames: Tensor, aligned: Tensor, flow: Tensor, parameters: tuple[Tensor, ...], eps: float, dtype: torch.dtype
+    frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumAndNorm, eps: float, dtype: torch.dtype
 ) -> Tensor:
     """Computes `scatter_norm`, arguments and result as described there, in float32 or better inside."""
     normed = torch.empty(frames.shape, dtype=dtype, device=frames.device)
@@ -21,11 +23,13 @@ def scatter_norm_triton(
         b, k, h, w, c = frames.shape
         channels = triton.next_power_of_2(c)
         pixels = max(1, _BLOCK // channels)
+        strides = dict(zip((f'stride_a{axis}' for axis in 'bkhwc'), aligned.stride(), strict=True))
         wide = torch.promote_types(frames.dtype, flow.dtype)
         scatter_norm_kernel[triton.cdiv(b * k * h * w, pixels),](
-            frames, aligned, flow.contiguous(), *parameters, normed, b * k * h * w, k, h, w,
-            frames.stride(0), frames.stride(1), *aligned.stride(), eps, C=c, PIXELS=pixels, CHANNELS=channels,
-            DTYPE=tl.float64 if wide == torch.float64 else tl.float32, num_warps=_WARPS,
+            frames, aligned, flow.contiguous(), p_normed=normed, count=b * k * h * w, k=k, height=h, width=w,
+            stride_b=frames.stride(0), stride_k=frames.stride(1), **strides, eps=eps, **pointers(parameters),
+            C=c, PIXELS=pixels, CHANNELS=channels, num_warps=_WARPS,
+            DTYPE=tl.float64 if wide == torch.float64 else tl.float32,
         )  # fmt: skip
     return normed
 

@@ -14,32 +14,33 @@ _BLOCK_ELEMENTS = 2**19
 _CALL_ELEMENTS, _LEAST_CHUNKS = 2**15, 8
 
 
-def selective_scan_torch(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """Computes what `selective_scan_naive` does, with the same arguments.
+def selective_scan_torch(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes what `selective_scan_naive` does, with the same arguments; the last state has no gradient.
 
     Everything but the recurrence itself is computed for blocks of steps at once, and the recurrence for several chunks
-    of a block at once. Memory on top of inputs and gradients
-    is a few blocks and one state per block, and that only while a pass runs: nothing of the size of the states is kept
-    for the backward pass.
+    of a block at once. Memory on top of inputs and gradients is a few blocks and one state per block, and that only
+    while a pass runs: nothing of the size of the states is kept for the backward pass.
     """
     if u.numel() == 0:
-        return u * delta
+        return u * delta, u.new_zeros(*u.shape[:2], A.shape[1])
     return _SelectiveScan.apply(u, delta, A, B, C)
 
 
 class _SelectiveScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    def forward(ctx, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(u, delta, A, B, C)
         scan = _Scan(u, delta, A, B, C)
         y = torch.empty_like(scan.x)
         for steps, h in scan.forward():
             torch.matmul(scan.C[steps].mT, h, out=y[steps])
-        return _batch_first(y.squeeze(2))
+        last_state = h[-1].mT.clone(memory_format=torch.contiguous_format)
+        ctx.mark_non_differentiable(last_state)
+        return _batch_first(y.squeeze(2)), last_state
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_y: Tensor):
+    def backward(ctx, grad_y: Tensor, _: Tensor):
         u, delta, A, B, C = ctx.saved_tensors
         scan = _Scan(u, delta, A, B, C)
         grad_y = _time_first(grad_y)[:, :, None]

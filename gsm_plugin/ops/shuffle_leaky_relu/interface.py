@@ -3,28 +3,24 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
+from gsm_plugin.ops._common.requirements import needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.shuffle_leaky_relu.naive import shuffle_leaky_relu_naive
-from gsm_plugin.ops.shuffle_leaky_relu.torch_impl import shuffle_leaky_relu_torch
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'shuffle_leaky_relu'
 
 
-def _triton(x: Tensor, bias: Tensor, factor: int, slope: float) -> Tensor:
-    from gsm_plugin.ops.shuffle_leaky_relu.triton_impl import shuffle_leaky_relu_triton
-
-    return shuffle_leaky_relu_triton(x, bias, factor, slope)
+def _kernel_covers(x: Tensor, *_: object) -> str | None:
+    """Why the Triton kernel does not cover a call, or None where it does."""
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return None if last else "channels are not last in the images' memory"
 
 
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one pass, channels last'),
-        Backend('torch', shuffle_leaky_relu_torch, anywhere, 'plain operators'),
-        Backend('naive', shuffle_leaky_relu_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one pass, channels last', needs_triton, covers=_kernel_covers),
+    Backend('torch', 'plain operators'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -52,6 +48,4 @@ def shuffle_leaky_relu(x: Tensor, bias: Tensor, factor: int = 1, slope: float = 
     check_shapes(f'x {tuple(x.shape)} needs', [('bias', bias, x.shape[1:2])])
     if slope <= 0:
         raise ValueError(f'slope is {slope}; set a number greater than 0.')
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    not_triton = None if last else "channels are not last in the images' memory"
-    return choose_backend(OP, backend, x.device.type, not_triton=not_triton).function(x, bias, factor, slope)
+    return compute(OP, backend, x, (x, bias, factor, slope))

@@ -3,26 +3,17 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import why_no_triton
-from gsm_plugin.ops.dispatch import Backend, anywhere, choose_backend, declare
-from gsm_plugin.ops.window_attention.naive import window_attention_naive
-from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_triton
+from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'window_attention'
 
-_KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _MOST_TOKENS, _MOST_CHANNELS = 128, 64
 # What the backward pass needs in float32, in bytes a block; GPUs of capability 8.6 and 8.9 have less.
 _SHARED_MEMORY = 160 * 1024
 
 
-def _triton(qkv: Tensor, bias: Tensor, window_size: tuple[int, int, int], shift_size: tuple[int, int, int]) -> Tensor:
-    from gsm_plugin.ops.window_attention.triton_impl import window_attention_triton
-
-    return window_attention_triton(qkv, bias, window_size, shift_size)
-
-
-def _why_no_kernel(qkv: Tensor, bias: Tensor) -> str | None:
+def _kernels_cover(qkv: Tensor, bias: Tensor, *_: object) -> str | None:
     """Why the Triton kernels do not cover a call with a type that they have, or None where they do."""
     heads, tokens = bias.shape[:2]
     if tokens > _MOST_TOKENS:
@@ -39,11 +30,9 @@ def _why_no_kernel(qkv: Tensor, bias: Tensor) -> str | None:
 
 declare(
     OP,
-    (
-        Backend('triton', _triton, why_no_triton, 'one kernel from qkv to result', _KERNEL_DTYPES),
-        Backend('torch', window_attention_torch, anywhere, 'scaled_dot_product_attention on groups of equal windows'),
-        Backend('naive', window_attention_naive, anywhere, 'the definition'),
-    ),
+    Backend('triton', 'one kernel from qkv to result', needs_triton, UP_TO_FLOAT32, _kernels_cover),
+    Backend('torch', 'scaled_dot_product_attention on groups of equal windows'),
+    Backend('naive', 'the definition'),
 )
 
 
@@ -85,5 +74,4 @@ def window_attention(
         raise ValueError(f'bias has the shape {tuple(bias.shape)}; a window of {window_size} needs (heads, n, n).')
     if not all(0 <= shift < size for shift, size in zip(shift_size, window_size, strict=True)):
         raise ValueError(f'shift_size is {shift_size}; it must be smaller than window_size {window_size}.')
-    chosen = choose_backend(OP, backend, qkv.device.type, qkv.dtype, _why_no_kernel(qkv, bias))
-    return chosen.function(qkv, bias, window_size, shift_size)
+    return compute(OP, backend, qkv, (qkv, bias, window_size, shift_size))

@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import depthwise_conv_gelu
-from gsm_plugin.ops.depthwise_conv.naive import depthwise_conv_gelu_naive
-from gsm_plugin.ops.depthwise_conv.torch_impl import depthwise_conv_gelu_torch
+from gsm_plugin.ops.depthwise_conv_gelu.naive import depthwise_conv_gelu_naive
+from gsm_plugin.ops.depthwise_conv_gelu.torch_impl import depthwise_conv_gelu_torch
 from tests.ops.comparison import TOLERANCES, assert_same_function, poisoned_memory, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
@@ -20,14 +20,14 @@ def convolve(request):
 
 def numba_backend():
     pytest.importorskip('numba')
-    from gsm_plugin.ops.depthwise_conv.numba_impl import depthwise_conv_gelu_numba
+    from gsm_plugin.ops.depthwise_conv_gelu.numba_impl import depthwise_conv_gelu_numba
 
     return depthwise_conv_gelu_numba
 
 
 def triton_backend():
     pytest.importorskip('triton')
-    from gsm_plugin.ops.depthwise_conv.triton_impl import depthwise_conv_gelu_triton
+    from gsm_plugin.ops.depthwise_conv_gelu.triton_impl import depthwise_conv_gelu_triton
 
     return on_device(depthwise_conv_gelu_triton)
 

@@ -1,4 +1,4 @@
-"""The query put together from the encoding of fractions and a product of matrices: the law, and forms for all types."""
+"""The query by the definition of the encoding and a product of matrices: the reference."""
 
 from collections.abc import Callable
 
@@ -7,20 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.ops.fraction_encoding.naive import fraction_encoding_naive
-from gsm_plugin.ops.fraction_encoding.torch_impl import fraction_encoding_torch
 
 
 def encoded_query_naive(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """Computes `encoded_query`, arguments and result as described there, by the definition of the encoding."""
-    return composed(fraction_encoding_naive, target, flow, weight, bias, dtype)
+    """Computes `encoded_query`, arguments and result as described there."""
+    return projected(fraction_encoding_naive, target, flow, weight, bias, dtype)
 
 
-def encoded_query_torch(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """Computes `encoded_query` by PyTorch's operators."""
-    return composed(fraction_encoding_torch, target, flow, weight, bias, dtype)
-
-
-def composed(
+def projected(
     encode: Callable, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """Computes `encoded_query` by an implementation of `fraction_encoding` and PyTorch's product of matrices."""

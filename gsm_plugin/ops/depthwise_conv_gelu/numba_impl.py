@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops._common.threads import share
-from gsm_plugin.ops.depthwise_conv.numba_kernels import convolve
-from gsm_plugin.ops.depthwise_conv.torch_impl import grad_weight
+from gsm_plugin.ops.depthwise_conv_gelu.numba_kernels import convolve
+from gsm_plugin.ops.depthwise_conv_gelu.torch_impl import grad_weight
 
 # Of a frame, in a piece of work, whatever the number of threads.
 _ROWS = 16
