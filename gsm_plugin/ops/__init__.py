@@ -4,18 +4,19 @@ from gsm_plugin.ops._common import grid, sinusoids, tf32
 from gsm_plugin.ops._common.padding import extend_by_reflection
 from gsm_plugin.ops.bidirectional_scan import ScanParameters, bidirectional_scan
 from gsm_plugin.ops.colour_convolution import colour_convolution
-from gsm_plugin.ops.convolution import convolve_3x3
+from gsm_plugin.ops.compose_reaching_flows import compose_reaching_flows
+from gsm_plugin.ops.compose_window_flows import COMPOSITIONS, compose_window_flows
+from gsm_plugin.ops.convolve_3x3 import convolve_3x3
 from gsm_plugin.ops.depthwise_conv_gelu import depthwise_conv_gelu
 from gsm_plugin.ops.dispatch import describe_backends, summarize_backends
 from gsm_plugin.ops.encoded_query import encoded_query
-from gsm_plugin.ops.flow import COMPOSITIONS, compose_reaching_flows, compose_window_flows
 from gsm_plugin.ops.flow_warp import flow_warp
 from gsm_plugin.ops.fraction_encoding import fraction_encoding
 from gsm_plugin.ops.gated_feed_forward import FeedForward, gated_feed_forward
 from gsm_plugin.ops.gated_gelu import gated_gelu
 from gsm_plugin.ops.gather_norm import Cells, gather_norm
 from gsm_plugin.ops.implicit_warp import implicit_warp
-from gsm_plugin.ops.linear_layer import linear
+from gsm_plugin.ops.linear import linear
 from gsm_plugin.ops.residual_norm import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.scatter_norm import SumAndNorm, scatter_norm
 from gsm_plugin.ops.selective_scan import selective_scan

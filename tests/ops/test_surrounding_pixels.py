@@ -1,25 +1,34 @@
-import math
-
 import pytest
 import torch
 
 from gsm_plugin.ops import extend_by_reflection, surrounding_pixels
+from tests.ops.comparison import assert_same_function, random_tensors
 
 
-def test_takes_the_four_pixels_around_the_place_and_zeros_outside():
-    generator = torch.Generator().manual_seed(0)
-    n, c, h, w = 2, 3, 5, 4
-    x = torch.rand(n, c, h, w, generator=generator)
-    flow = 4 * torch.rand(n, 2, h, w, generator=generator) - 2
-    flow[0, :, 0, 0] = torch.tensor([1.0, 2.0])
-    actual = surrounding_pixels(x, flow)
-    for i in range(n):
-        for row in range(h):
-            for column in range(w):
-                p_x, p_y = column + flow[i, 0, row, column].item(), row + flow[i, 1, row, column].item()
-                corners = [(f(p_x), g(p_y)) for f in (math.floor, math.ceil) for g in (math.floor, math.ceil)]
-                expected = [x[i, :, b, a] if 0 <= a < w and 0 <= b < h else torch.zeros(c) for a, b in corners]
-                assert torch.equal(actual[i, :, row, column], torch.cat(expected))
+@pytest.mark.parametrize('shape', [(2, 3, 5, 4), (1, 1, 1, 1), (3, 2, 1, 65), (0, 3, 4, 5)])
+def test_matches_naive(shape):
+    n, _, h, w = shape
+    x, flow = random_tensors(shape, (n, 2, h, w))
+    flow = 2 * flow
+    flow[:1, :, 0, 0] = 1.0
+
+    def of(backend):
+        return lambda x: surrounding_pixels(x, flow, backend)
+
+    assert_same_function(of('torch'), of('naive'), [x])
+
+
+@pytest.mark.parametrize('backend', ['torch', 'naive'])
+def test_takes_the_four_pixels_around_the_place_and_zeros_outside(backend):
+    x = torch.arange(1.0, 13).view(1, 1, 3, 4)
+    flow = torch.zeros(1, 2, 3, 4)
+    flow[0, :, 0, 0] = torch.tensor([1.5, 0.25])
+    flow[0, :, 1, 1] = torch.tensor([1.0, -0.5])
+    flow[0, :, 2, 3] = torch.tensor([0.5, -0.5])
+    actual = surrounding_pixels(x, flow, backend)
+    assert actual[0, :, 0, 0].tolist() == [2, 6, 3, 7]
+    assert actual[0, :, 1, 1].tolist() == [3, 7, 3, 7]
+    assert actual[0, :, 2, 3].tolist() == [8, 12, 0, 0]
 
 
 def test_zero_flow_takes_every_pixel_four_times():

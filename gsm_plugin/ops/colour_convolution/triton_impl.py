@@ -24,7 +24,7 @@ def colour_convolution_triton(x: Tensor, x_bias: Tensor, weight: Tensor, bias: T
         multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
         programs = min(tiles, _PROGRAMS * multiprocessors)
         between = torch.empty(programs, _ROWS * _COLUMNS, products, dtype=torch.float32, device=x.device)
-        colour_convolution_kernel[programs,](
+        colour_convolution_fwd_kernel[programs,](
             x.contiguous(memory_format=torch.channels_last), x_bias, taps.contiguous(), bias, images.contiguous(),
             between, output, h, w, tiles, C=c, CHANNELS=max(16, triton.next_power_of_2(c)),
             M=colours, COLOURS=triton.next_power_of_2(colours), PRODUCTS=products, ROWS=_ROWS, COLUMNS=_COLUMNS,
@@ -36,7 +36,7 @@ def colour_convolution_triton(x: Tensor, x_bias: Tensor, weight: Tensor, bias: T
 
 
 @triton.jit
-def colour_convolution_kernel(
+def colour_convolution_fwd_kernel(
     p_x, p_x_bias, p_taps, p_bias, p_images, p_between, p_output, height, width, tiles,
     C: tl.constexpr, CHANNELS: tl.constexpr, M: tl.constexpr, COLOURS: tl.constexpr, PRODUCTS: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FACTOR: tl.constexpr,

@@ -1,4 +1,4 @@
-"""Depthwise convolution and GELU as they are defined: the law for the other backends."""
+"""Depthwise convolution and GELU as they are defined: the reference for the other backends."""
 
 from itertools import product
 

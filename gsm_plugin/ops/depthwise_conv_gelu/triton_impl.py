@@ -81,7 +81,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, grad: Tensor | None, outp
         return
     plan = _plan(x, _COLUMNS, _CHANNELS)
     taps = weight.detach().reshape(-1, 27).t().contiguous()
-    depthwise_conv_fwd_kernel[plan.pieces * plan.channel_blocks,](
+    depthwise_conv_gelu_fwd_kernel[plan.pieces * plan.channel_blocks,](
         x, taps, bias, x if grad is None else grad, output, *x.shape[1:4], plan.rows, C=x.shape[4],
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
         BACKWARD=grad is not None, DTYPE=sums, num_warps=4,
@@ -96,7 +96,7 @@ def _convolve_bwd(x: Tensor, weight: Tensor, grad_sum: Tensor, grad_x: Tensor) -
     plan = _plan(x, _COLUMNS, _CHANNELS)
     taps = weight.detach().reshape(-1, 27).flip(1).t().contiguous()
     partial = torch.empty(plan.pieces, 28, x.shape[-1], dtype=dtype, device=x.device)
-    depthwise_conv_bwd_kernel[plan.pieces * plan.channel_blocks,](
+    depthwise_conv_gelu_bwd_kernel[plan.pieces * plan.channel_blocks,](
         x, taps, grad_sum, grad_x, partial, *x.shape[1:4], plan.rows, C=x.shape[4],
         FRAMES=plan.frames, WHOLE=plan.frames == x.shape[1], COLUMNS=plan.columns, CHANNELS=plan.channels,
         DTYPE=_sum_dtype(x), num_warps=4,
@@ -109,7 +109,7 @@ def _sum_dtype(x: Tensor) -> tl.dtype:
 
 
 @triton.jit
-def depthwise_conv_fwd_kernel(
+def depthwise_conv_gelu_fwd_kernel(
     p_x, p_taps, p_bias, p_grad, p_output, T, H, W, ROWS, C: tl.constexpr,
     FRAMES: tl.constexpr, WHOLE: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
     BACKWARD: tl.constexpr, DTYPE: tl.constexpr,
@@ -148,7 +148,7 @@ def depthwise_conv_fwd_kernel(
 
 
 @triton.jit
-def depthwise_conv_bwd_kernel(
+def depthwise_conv_gelu_bwd_kernel(
     p_x, p_taps, p_grad, p_grad_x, p_partial, T, H, W, ROWS, C: tl.constexpr,
     FRAMES: tl.constexpr, WHOLE: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip

@@ -30,7 +30,7 @@ def encoded_query_triton(target: Tensor, flow: Tensor, weight: Tensor, bias: Ten
     query = torch.empty(n, h, w, c, dtype=dtype, device=target.device)
     if query.numel():
         first = max(16, triton.next_power_of_2(c) // 2)
-        encoded_query_kernel[triton.cdiv(h * w, _PIXELS), n](
+        encoded_query_fwd_kernel[triton.cdiv(h * w, _PIXELS), n](
             target, flow.contiguous(), turns_per_pixel(c, flow.device, flow.dtype), weight.to(dtype).contiguous(),
             bias, query, h, w, n // len(target), *target.stride(),
             C=c, FIRST=first, SECOND=max(16, triton.next_power_of_2(c - first)), PIXELS=_PIXELS, AT_ONCE=_AT_ONCE,
@@ -43,7 +43,7 @@ def encoded_query_triton(target: Tensor, flow: Tensor, weight: Tensor, bias: Ten
 
 
 @triton.jit
-def encoded_query_kernel(
+def encoded_query_fwd_kernel(
     p_target, p_flow, p_scale, p_weight, p_bias, p_query, height, width, frames,
     stride_m, stride_h, stride_w, stride_c, C: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr,
     PIXELS: tl.constexpr, AT_ONCE: tl.constexpr, STAGES: tl.constexpr, FACTOR: tl.constexpr,

@@ -1,4 +1,4 @@
-"""Bilinear warping as it is defined, a sum over four pixels: the law."""
+"""Bilinear warping as it is defined, a sum over four pixels: the reference."""
 
 import torch
 from torch import Tensor

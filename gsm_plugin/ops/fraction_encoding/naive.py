@@ -1,4 +1,4 @@
-"""The encoding of fractions as it is defined, channel by channel: the law."""
+"""The encoding of fractions as it is defined, channel by channel: the reference."""
 
 import math
 

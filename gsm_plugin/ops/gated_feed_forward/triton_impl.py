@@ -25,7 +25,7 @@ def gated_feed_forward_triton(
         c, k, n = x.shape[-1], attended.shape[-1], len(parameters.gate)
         cast = FeedForward(*((t.to(dtype) if t.ndim == 2 else t).contiguous() for t in parameters))
         first = max(16, triton.next_power_of_2(c) // 2)
-        gated_feed_forward_kernel[triton.cdiv(x.numel() // c, _ROWS),](
+        gated_feed_forward_fwd_kernel[triton.cdiv(x.numel() // c, _ROWS),](
             x.contiguous(), attended.contiguous(), p_output=output, count=x.numel() // c, eps=eps, **pointers(cast),
             C=c, K=k, N=n, FIRST=first, SECOND=max(16, triton.next_power_of_2(c - first)),
             ROWS=_ROWS, AT_ONCE=_AT_ONCE, STAGES=_STAGES,
@@ -37,7 +37,7 @@ def gated_feed_forward_triton(
 
 
 @triton.jit
-def gated_feed_forward_kernel(
+def gated_feed_forward_fwd_kernel(
     p_x, p_attended, p_proj, p_proj_bias, p_norm, p_norm_bias, p_gate, p_gate_bias, p_value, p_value_bias,
     p_out, p_out_bias, p_output, count, eps, C: tl.constexpr, K: tl.constexpr, N: tl.constexpr,
     FIRST: tl.constexpr, SECOND: tl.constexpr, ROWS: tl.constexpr, AT_ONCE: tl.constexpr, STAGES: tl.constexpr,

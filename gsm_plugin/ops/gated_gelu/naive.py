@@ -1,4 +1,4 @@
-"""GEGLU's gate as it is defined: the law for the other backends."""
+"""GEGLU's gate as it is defined: the reference for the other backends."""
 
 import math
 

@@ -20,7 +20,7 @@ def gather_norm_triton(
         query, key, value = (rows_of_images(x) for x in (cells.query, cells.key, cells.value))
         rest = (x.contiguous() for x in (cells.flow, cells.key_position, cells.value_position))
         settings = forward_settings(query, num_heads)
-        gather_norm_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
+        gather_norm_fwd_kernel[triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),](
             **pointers(Cells(query, key, value, *rest)), p_weight=weight, p_bias=bias, p_out=out,
             pixels=len(query), frames=frames, height=h, width=w, eps=eps,
             stride_query=query.stride(0), stride_key=key.stride(0), stride_value=value.stride(0), **settings,
@@ -29,7 +29,7 @@ def gather_norm_triton(
 
 
 @triton.jit
-def gather_norm_kernel(
+def gather_norm_fwd_kernel(
     p_query, p_key, p_value, p_flow, p_key_position, p_value_position, p_weight, p_bias, p_out,
     pixels, frames, height, width, stride_query, stride_key, stride_value, eps,
     HEADS: tl.constexpr, DIM: tl.constexpr, PADDED: tl.constexpr, ROWS: tl.constexpr, PART: tl.constexpr,

@@ -1,4 +1,4 @@
-"""The implicit warp as it is defined, with the four keys and values of every pixel in memory: the law."""
+"""The implicit warp as it is defined, with the four keys and values of every pixel in memory: the reference."""
 
 import torch
 from torch import Tensor

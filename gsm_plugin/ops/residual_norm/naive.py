@@ -1,4 +1,4 @@
-"""Residual sum and layer norm as they are defined: the law for the other backends."""
+"""Residual sum and layer norm as they are defined: the reference for the other backends."""
 
 import torch
 from torch import Tensor

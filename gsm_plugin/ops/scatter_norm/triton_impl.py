@@ -25,7 +25,7 @@ def scatter_norm_triton(
         pixels = max(1, _BLOCK // channels)
         strides = dict(zip((f'stride_a{axis}' for axis in 'bkhwc'), aligned.stride(), strict=True))
         wide = torch.promote_types(frames.dtype, flow.dtype)
-        scatter_norm_kernel[triton.cdiv(b * k * h * w, pixels),](
+        scatter_norm_fwd_kernel[triton.cdiv(b * k * h * w, pixels),](
             frames, aligned, flow.contiguous(), p_normed=normed, count=b * k * h * w, k=k, height=h, width=w,
             stride_b=frames.stride(0), stride_k=frames.stride(1), **strides, eps=eps, **pointers(parameters),
             C=c, PIXELS=pixels, CHANNELS=channels, num_warps=_WARPS,
@@ -35,7 +35,7 @@ def scatter_norm_triton(
 
 
 @triton.jit
-def scatter_norm_kernel(
+def scatter_norm_fwd_kernel(
     p_frames, p_aligned, p_flow, p_scale, p_factor, p_summand, p_weight, p_bias, p_normed,
     count, k, height, width, stride_b, stride_k, stride_ab, stride_ak, stride_ah, stride_aw, stride_ac, eps,
     C: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr, DTYPE: tl.constexpr,

@@ -1,4 +1,4 @@
-"""Bias, pixel shuffle and LeakyReLU as they are defined: the law for the other backends."""
+"""Bias, pixel shuffle and LeakyReLU as they are defined: the reference for the other backends."""
 
 import torch
 from torch import Tensor

@@ -25,7 +25,7 @@ class _ShuffleLeakyRelu(torch.autograd.Function):
         if output.numel():
             places, channels = triton.next_power_of_2(factor**2), triton.next_power_of_2(sides[1])
             pixels = max(1, _BLOCK // (places * channels))
-            shuffle_leaky_relu_kernel[triton.cdiv(n * h * w, pixels),](
+            shuffle_leaky_relu_fwd_kernel[triton.cdiv(n * h * w, pixels),](
                 x, bias.contiguous(), output, n * h * w, w, sides[1], FACTOR=factor, SLOPE=slope,
                 PIXELS=pixels, CHANNELS=channels, PLACES=places,
                 DTYPE=tl.float64 if x.dtype == torch.float64 else tl.float32, num_warps=4,
@@ -48,7 +48,7 @@ class _ShuffleLeakyRelu(torch.autograd.Function):
 
 
 @triton.jit
-def shuffle_leaky_relu_kernel(
+def shuffle_leaky_relu_fwd_kernel(
     p_x, p_bias, p_output, count, width, C, FACTOR: tl.constexpr, SLOPE: tl.constexpr,
     PIXELS: tl.constexpr, CHANNELS: tl.constexpr, PLACES: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip

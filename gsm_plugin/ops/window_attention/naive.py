@@ -1,4 +1,4 @@
-"""Window attention as it is defined, with one mask per window: the law for the other backends."""
+"""Window attention as it is defined, with one mask per window: the reference for the other backends."""
 
 import torch
 from einops import rearrange

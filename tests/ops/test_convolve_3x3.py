@@ -3,7 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import convolve_3x3, tf32
-from gsm_plugin.ops.convolution import Convolution
+from gsm_plugin.ops.convolve_3x3 import torch_impl
+from gsm_plugin.ops.convolve_3x3.naive import convolve_3x3_naive
+from gsm_plugin.ops.convolve_3x3.torch_impl import Convolution
 from tests.ops.triton_device import DEVICE
 
 SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]
@@ -20,13 +22,14 @@ def tensors(n, c, m, h, w):
 def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images):
     *arguments, cotangent = tensors(*sizes)
     results = []
-    for function in (Convolution.apply, lambda x, weight: F.conv2d(x, weight, padding=1)):
+    for function in (Convolution.apply, lambda x, weight: F.conv2d(x, weight, padding=1), convolve_3x3_naive):
         x, weight = (argument.clone().requires_grad_() for argument in arguments)
         # those of the first layer need no gradient
         output = function(x if of_images else x.detach(), weight)
         wanted = (x, weight) if of_images else (weight,)
         results.append((output, *torch.autograd.grad(output, wanted, cotangent)))
-    for actual, expected in zip(*results, strict=True):
+    for actual, pytorchs, expected in zip(*results, strict=True):
+        torch.testing.assert_close(pytorchs, expected)
         torch.testing.assert_close(actual, expected)
 
 
@@ -56,8 +59,8 @@ def test_neither_pass_searches_and_both_are_by_tf32_or_neither(monkeypatch, on):
 
         return call
 
-    monkeypatch.setattr('gsm_plugin.ops.convolution.F.conv2d', noted(F.conv2d))
-    monkeypatch.setattr('gsm_plugin.ops.convolution._gradients', noted(torch.ops.aten.convolution_backward))
+    monkeypatch.setattr(torch_impl.F, 'conv2d', noted(F.conv2d))
+    monkeypatch.setattr(torch_impl, '_gradients', noted(torch.ops.aten.convolution_backward))
     x, weight, _ = tensors(*SIZES[0])
     with tf32.convolutions.turned(on):
         y = Convolution.apply(x, weight.requires_grad_())

@@ -1,4 +1,4 @@
-"""Convolution in training: without cuDNN's search for the fastest algorithm, both passes by TF32 or neither."""
+"""A 3x3 convolution by PyTorch's own, without cuDNN's search, both passes by TF32 or neither."""
 
 import torch
 from torch import Tensor
@@ -12,20 +12,8 @@ _gradients = torch.ops.aten.convolution_backward
 _search = Switch(torch.backends.cudnn, 'benchmark')
 
 
-def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolves images; a border of zeros keeps their size.
-
-    With gradients on a GPU, cuDNN does not search: in float32 an algorithm that it tries takes gigabytes for a moment,
-    more than the rest of a training step, and what it finds is hardly faster than what it takes without a search. Where
-    TF32 is on, it is for the gradients, too, and where it is off, it is not, however it is when they are computed.
-
-    Args:
-        x: (n, c, h, w).
-        weight: (m, c, 3, 3).
-
-    Returns:
-        (n, m, h, w), under autocast of its type.
-    """
+def convolve_3x3_torch(x: Tensor, weight: Tensor) -> Tensor:
+    """Computes `convolve_3x3`, arguments and result as described there."""
     if not (x.is_cuda and torch.is_grad_enabled()):
         return F.conv2d(x, weight, padding=1)
     return Convolution.apply(x, weight)

@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.ops import linear_layer, tf32
-from gsm_plugin.ops.linear_layer import ByTf32, WithBias, linear
+from gsm_plugin.ops import linear, tf32
+from gsm_plugin.ops.linear import torch_impl
+from gsm_plugin.ops.linear.naive import linear_naive
+from gsm_plugin.ops.linear.torch_impl import ByTf32, WithBias
 from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
@@ -19,8 +21,9 @@ def test_it_is_a_linear_layer_with_all_its_gradients(shape, dtype):
     inputs = [value / shape[-1] ** 0.5 for value in random_tensors(shape, (6, shape[-1]), (6,))]
     # sums of many rows would be compared by their own size
     inputs[0] /= max(1, shape[0]) ** 0.5
-    assert_same_function(on_device(with_bias), F.linear, inputs, dtype)
-    assert_same_function(on_device(linear), F.linear, inputs, dtype)
+    assert_same_function(on_device(with_bias), linear_naive, inputs, dtype)
+    assert_same_function(on_device(linear), linear_naive, inputs, dtype)
+    assert_same_function(linear_naive, F.linear, inputs)
 
 
 def test_the_gradient_of_a_bias_is_not_rounded_to_the_type_of_autocast():
@@ -85,13 +88,13 @@ def test_autocast_that_is_on_in_the_backward_pass_rounds_nothing_of_a_product_by
 @pytest.mark.parametrize('autocast', [True, False])
 def test_tf32_is_for_float32_where_it_is_on(dtype, on, autocast):
     with tf32.products.turned(on), torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-        assert linear_layer._multiplies_by_tf32(torch.rand(2, dtype=dtype)) == (
+        assert torch_impl._multiplies_by_tf32(torch.rand(2, dtype=dtype)) == (
             on and dtype == torch.float32 and not autocast
         )
 
 
 @torch.no_grad()
 def test_without_gradients_it_is_pytorchs_own(monkeypatch):
-    monkeypatch.setattr('gsm_plugin.ops.linear_layer.WithBias', None)
+    monkeypatch.setattr(torch_impl, 'WithBias', None)
     x, weight, bias = (value.to(DEVICE) for value in random_tensors((2, 3, 5), (4, 5), (4,)))
     assert torch.equal(linear(x, weight, bias), F.linear(x, weight, bias))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsm_plugin.ops import compose_reaching_flows, compose_window_flows, flow_warp
-from tests.ops.comparison import random_tensors
+from tests.ops.comparison import assert_same_function, random_tensors
 
 
 def constant(dx, dy, n=1, h=6, w=8):
@@ -34,6 +34,25 @@ def test_both_compositions_agree_beside_the_anchor(anchor):
     for i in range(5):
         same = [torch.equal(a[:, :, i], b[:, :, i]) for a, b in zip(reference, exact, strict=True)]
         assert same == [abs(i - anchor) <= 1] * 2
+
+
+# a clip that is shorter than a window, and anchors in the middle and at both ends
+@pytest.mark.parametrize('anchor', [0, 2, 4])
+@pytest.mark.parametrize('steps', [1, 3, 6])
+@pytest.mark.parametrize('composition', ['reference', 'exact'])
+def test_windows_match_naive(composition, steps, anchor):
+    def of(backend):
+        return lambda *flows: torch.cat(compose_window_flows(*flows, 2, anchor, composition, backend))
+
+    assert_same_function(of('torch'), of('naive'), random_tensors(*[(2, steps, 2, 5, 6)] * 2))
+
+
+@pytest.mark.parametrize('steps', [1, 2, 5])
+def test_reaching_flows_match_naive(steps):
+    def of(backend):
+        return lambda flows: torch.cat(compose_reaching_flows(flows, 3, backend), 1)
+
+    assert_same_function(of('torch'), of('naive'), random_tensors((2, steps, 2, 5, 6)))
 
 
 def test_constant_motion_adds_up_in_both_compositions():

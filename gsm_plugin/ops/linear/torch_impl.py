@@ -1,4 +1,4 @@
-"""A linear layer in training: both passes by TF32 or neither, and a bias's gradient summed in two steps."""
+"""A linear layer by PyTorch's own, with gradients of its own on a GPU."""
 
 import math
 
@@ -13,21 +13,8 @@ from gsm_plugin.ops._common import tf32
 _PARTS = 128
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiplies rows by a matrix and adds a bias.
-
-    With gradients on a GPU, that of the bias is summed in two steps, in float32 at least. PyTorch sums the columns of a
-    high matrix in one, which leaves most of a GPU idle. Where TF32 is on, it is for the gradients, too, even if it is
-    off when they are computed.
-
-    Args:
-        x: (..., c).
-        weight: (m, c).
-        bias: (m,), or None.
-
-    Returns:
-        (..., m), under autocast of its type.
-    """
+def linear_torch(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Computes `linear`, arguments and result as described there."""
     if not (x.is_cuda and torch.is_grad_enabled()):
         return F.linear(x, weight, bias)
     multiply = ByTf32.apply if _multiplies_by_tf32(x) else F.linear

@@ -1,0 +1,5 @@
+"""A linear layer in training."""
+
+from gsm_plugin.ops.linear.interface import linear
+
+__all__ = ['linear']
