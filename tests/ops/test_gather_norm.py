@@ -6,7 +6,7 @@ from gsm_plugin.ops import Cells, gather_norm, implicit_warp
 from gsm_plugin.ops.gather_norm.naive import gather_norm_naive
 from gsm_plugin.ops.gather_norm.numba_impl import gather_norm_numba
 from gsm_plugin.ops.gather_norm.torch_impl import gather_norm_torch
-from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
+from tests.ops.comparison import TOLERANCES, random_tensors
 from tests.ops.triton_device import DEVICE
 
 EPS = 1e-5
@@ -43,7 +43,7 @@ def on(device, cells, weight, bias):
 def assert_matches_naive(function, sizes, dtype):
     cells, weight, bias = tensors(sizes, dtype)
     frames, heads = sizes[1], sizes[-1]
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         on_device, *affine = on(DEVICE, cells, weight, bias)
         actual = function(on_device, heads, frames, *affine, EPS, dtype)
         wide = Cells(*(x.double() for x in cells)), heads, frames, weight.double(), bias.double()

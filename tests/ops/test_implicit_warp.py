@@ -6,7 +6,7 @@ import torch
 from gsm_plugin.ops import implicit_warp
 from gsm_plugin.ops.implicit_warp.naive import implicit_warp_naive
 from gsm_plugin.ops.implicit_warp.torch_impl import implicit_warp_torch
-from tests.ops.comparison import assert_same_function, poisoned_memory, random_tensors
+from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE
 
 ALL = pytest.mark.parametrize('warp', ['naive', 'torch', 'triton'], indirect=True)
@@ -114,7 +114,7 @@ def test_numba_takes_keys_and_values_that_are_parts_of_wider_rows_and_gives_the_
     query, key, value, flow, *positions = (x.float() for x in inputs(2, 33, 40, 8))
     key, value = torch.cat((key, value), -1).chunk(2, -1)
     expected = implicit_warp_naive(query, key, value, flow, *positions, 2)
-    with torch.no_grad(), poisoned_memory():
+    with torch.no_grad():
         actual = implicit_warp(query, key, value, flow, *positions, 2, backend='numba')
     torch.testing.assert_close(actual, expected, atol=2e-6, rtol=2e-5)
     query.requires_grad_()

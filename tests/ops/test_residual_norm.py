@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from gsm_plugin.ops import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.residual_norm.naive import residual_norm_naive
 from gsm_plugin.ops.residual_norm.torch_impl import residual_norm_torch
-from tests.ops.comparison import TOLERANCES, poisoned_memory, random_tensors
+from tests.ops.comparison import TOLERANCES, random_tensors
 from tests.ops.triton_device import DEVICE
 
 EPS = 1e-5
@@ -48,13 +48,12 @@ def tensors(shape, dtype, kind, update_dtype=None):
 def results(function, inputs, dtype, change=lambda x: x):
     """Outputs that are not None, and the gradients of all inputs that are not."""
     leaves = [x if x is None else x.detach().clone().requires_grad_() for x in inputs]
-    with poisoned_memory():
-        outputs = function(change(leaves[0]), *leaves[1:], EPS, dtype)
-        # without an update, there is no sum
-        outputs = [x for x in outputs[leaves[1] is None :] if x is not None]
-        cotangents = random_tensors(*(x.shape for x in outputs), seed=1)
-        cotangents = [g.to(x.dtype) for x, g in zip(outputs, cotangents, strict=True)]
-        return outputs + list(torch.autograd.grad(outputs, [x for x in leaves if x is not None], cotangents))
+    outputs = function(change(leaves[0]), *leaves[1:], EPS, dtype)
+    # without an update, there is no sum
+    outputs = [x for x in outputs[leaves[1] is None :] if x is not None]
+    cotangents = random_tensors(*(x.shape for x in outputs), seed=1)
+    cotangents = [g.to(x.dtype) for x, g in zip(outputs, cotangents, strict=True)]
+    return outputs + list(torch.autograd.grad(outputs, [x for x in leaves if x is not None], cotangents))
 
 
 def assert_matches_naive(function, inputs, dtype, change=lambda x: x):
