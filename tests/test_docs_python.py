@@ -26,7 +26,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
 
 def test_every_example_is_run():
     assert len(BLOCKS) == 7
-    assert sum(len(PRINTED.findall(block)) for block in BLOCKS) == 10
+    assert sum(len(PRINTED.findall(block)) for block in BLOCKS) == 12
 
 
 @pytest.mark.parametrize('word', ['precision', 'stream', 'with_tile', 'describe', 'self_ensemble'])

@@ -46,32 +46,36 @@ def colour_convolution_fwd_kernel(
     A program multiplies the pixels of a tile by all taps, writes that to between (programs, pixels, 9 m), and sums it
     for those that are not at the tile's edge.
     """
-    i_pixel, c, m = tl.arange(0, ROWS * COLUMNS), tl.arange(0, CHANNELS), tl.arange(0, COLOURS)
+    i_pixel, i_c, i_m = tl.arange(0, ROWS * COLUMNS), tl.arange(0, CHANNELS), tl.arange(0, COLOURS)
     i_row, i_column, i_product = i_pixel // COLUMNS, i_pixel % COLUMNS, tl.arange(0, PRODUCTS)
-    m_c = below(c, C, CHANNELS)
-    x_bias = tl.load(p_x_bias + c, m_c, 0.0).to(FACTOR)[None, :]
-    taps = tl.load(p_taps + c[:, None] * PRODUCTS + i_product[None, :], m_c[:, None], 0.0).to(FACTOR)
-    bias = tl.load(p_bias + m, m < M, 0.0).to(tl.float32)[None, :]
+    m_c = below(i_c, C, CHANNELS)
+    b_x_bias = tl.load(p_x_bias + i_c, m_c, 0.0).to(FACTOR)[None, :]
+    b_taps = tl.load(p_taps + i_c[:, None] * PRODUCTS + i_product[None, :], m_c[:, None], 0.0).to(FACTOR)
+    b_bias = tl.load(p_bias + i_m, i_m < M, 0.0).to(tl.float32)[None, :]
     p_between += tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS * PRODUCTS)
-    inner = (i_row > 0) & (i_row < ROWS - 1) & (i_column > 0) & (i_column < COLUMNS - 1)
+    m_inner = (i_row > 0) & (i_row < ROWS - 1) & (i_column > 0) & (i_column < COLUMNS - 1)
     tiles_x, tiles_y = tl.cdiv(width, COLUMNS - 2), tl.cdiv(height, ROWS - 2)
     for i_tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         i_n = (i_tile // (tiles_x * tiles_y)).to(tl.int64)
-        y = i_tile // tiles_x % tiles_y * (ROWS - 2) - 1 + i_row
-        x = i_tile % tiles_x * (COLUMNS - 2) - 1 + i_column
-        exists = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        mask = exists[:, None] & m_c[None, :]
-        features = tl.load(p_x + ((i_n * height + y) * width + x)[:, None] * C + c[None, :], mask, 0.0).to(FACTOR)
+        i_y = i_tile // tiles_x % tiles_y * (ROWS - 2) - 1 + i_row
+        i_x = i_tile % tiles_x * (COLUMNS - 2) - 1 + i_column
+        m_exists = (i_y >= 0) & (i_y < height) & (i_x >= 0) & (i_x < width)
+        m_features = m_exists[:, None] & m_c[None, :]
+        b_features = tl.load(
+            p_x + ((i_n * height + i_y) * width + i_x)[:, None] * C + i_c[None, :], m_features, 0.0
+        ).to(FACTOR)
         # beyond the border there is no bias either
-        products = tl.dot(features + tl.where(exists, 1.0, 0.0).to(FACTOR)[:, None] * x_bias, taps)
-        tl.store(p_between + i_pixel[:, None] * PRODUCTS + i_product[None, :], products)
+        b_products = tl.dot(b_features + tl.where(m_exists, 1.0, 0.0).to(FACTOR)[:, None] * b_x_bias, b_taps)
+        tl.store(p_between + i_pixel[:, None] * PRODUCTS + i_product[None, :], b_products)
         # what other threads have written is read
         tl.debug_barrier()
-        written = (exists & inner)[:, None] & (m < M)[None, :]
-        o_output = (i_n * M * height + y)[:, None] * width + x[:, None] + m.to(tl.int64)[None, :] * (height * width)
-        total = tl.load(p_images + o_output, written, 0.0).to(tl.float32) + bias
+        m_written = (m_exists & m_inner)[:, None] & (i_m < M)[None, :]
+        o_output = (
+            (i_n * M * height + i_y)[:, None] * width + i_x[:, None] + i_m.to(tl.int64)[None, :] * (height * width)
+        )
+        b_total = tl.load(p_images + o_output, m_written, 0.0).to(tl.float32) + b_bias
         for i in tl.static_range(9):
             i_near = i_pixel + (i // 3 - 1) * COLUMNS + i % 3 - 1
-            total += tl.load(p_between + (i_near * PRODUCTS + i * M)[:, None] + m[None, :], written, 0.0)
-        tl.store(p_output + o_output, total.to(p_output.dtype.element_ty), written)
+            b_total += tl.load(p_between + (i_near * PRODUCTS + i * M)[:, None] + i_m[None, :], m_written, 0.0)
+        tl.store(p_output + o_output, b_total.to(p_output.dtype.element_ty), m_written)
         tl.debug_barrier()

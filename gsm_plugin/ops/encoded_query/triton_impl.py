@@ -54,27 +54,27 @@ def encoded_query_fwd_kernel(
     """
     i_n, i_inside = tl.program_id(1), tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     i_pixel, m_pixel = i_n * (height * width) + i_inside, i_inside < height * width
-    c_0, c_1 = tl.arange(0, FIRST), FIRST + tl.arange(0, SECOND)
-    m_0, m_1 = below(c_0, C, FIRST + SECOND), below(c_1, C, FIRST + SECOND)
-    _, x, y = landing(p_flow, i_pixel, m_pixel, height, width)
+    i_c_0, i_c_1 = tl.arange(0, FIRST), FIRST + tl.arange(0, SECOND)
+    m_0, m_1 = below(i_c_0, C, FIRST + SECOND), below(i_c_1, C, FIRST + SECOND)
+    _, b_x, b_y = landing(p_flow, i_pixel, m_pixel, height, width)
     o_target = (i_n // frames).to(tl.int64) * stride_m + (i_inside // width).to(tl.int64) * stride_h
     o_target += i_inside % width * stride_w
     zeros = tl.zeros([PIXELS, 1], tl.float32)
-    query_0 = zeros + tl.load(p_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
-    query_1 = zeros + tl.load(p_bias + c_1, m_1, 0.0).to(tl.float32)[None, :]
+    b_query_0 = zeros + tl.load(p_bias + i_c_0, m_0, 0.0).to(tl.float32)[None, :]
+    b_query_1 = zeros + tl.load(p_bias + i_c_1, m_1, 0.0).to(tl.float32)[None, :]
     for i in tl.range(0, C, AT_ONCE, num_stages=STAGES):
-        c, m_c = i + tl.arange(0, AT_ONCE), below(i + tl.arange(0, AT_ONCE), C, AT_ONCE)
-        mask = m_pixel[:, None] & m_c[None, :]
-        target = tl.load(p_target + o_target[:, None] + (c * stride_c)[None, :], mask, 0.0).to(tl.float32)
-        turns = turns_of(x, y, p_scale, c, m_c, C).to(tl.float32)
+        i_c, m_c = i + tl.arange(0, AT_ONCE), below(i + tl.arange(0, AT_ONCE), C, AT_ONCE)
+        m_target = m_pixel[:, None] & m_c[None, :]
+        b_target = tl.load(p_target + o_target[:, None] + (i_c * stride_c)[None, :], m_target, 0.0).to(tl.float32)
+        b_turns = turns_of(b_x, b_y, p_scale, i_c, m_c, C).to(tl.float32)
         # the number of whole turns, by its low bits
-        turns -= (turns + 12582912.0) - 12582912.0
-        encoded = (target + sine(turns * TAU)).to(FACTOR)
-        p_column = p_weight + c[:, None]
-        weight_0 = tl.load(p_column + c_0[None, :] * C, m_c[:, None] & m_0[None, :], 0.0).to(FACTOR)
-        weight_1 = tl.load(p_column + c_1[None, :] * C, m_c[:, None] & m_1[None, :], 0.0).to(FACTOR)
-        query_0 = tl.dot(encoded, weight_0, query_0)
-        query_1 = tl.dot(encoded, weight_1, query_1)
+        b_turns -= (b_turns + 12582912.0) - 12582912.0
+        b_encoded = (b_target + sine(b_turns * TAU)).to(FACTOR)
+        p_column = p_weight + i_c[:, None]
+        b_weight_0 = tl.load(p_column + i_c_0[None, :] * C, m_c[:, None] & m_0[None, :], 0.0).to(FACTOR)
+        b_weight_1 = tl.load(p_column + i_c_1[None, :] * C, m_c[:, None] & m_1[None, :], 0.0).to(FACTOR)
+        b_query_0 = tl.dot(b_encoded, b_weight_0, b_query_0)
+        b_query_1 = tl.dot(b_encoded, b_weight_1, b_query_1)
     p_row = p_query + i_pixel.to(tl.int64)[:, None] * C
-    tl.store(p_row + c_0[None, :], query_0.to(p_query.dtype.element_ty), m_pixel[:, None] & m_0[None, :])
-    tl.store(p_row + c_1[None, :], query_1.to(p_query.dtype.element_ty), m_pixel[:, None] & m_1[None, :])
+    tl.store(p_row + i_c_0[None, :], b_query_0.to(p_query.dtype.element_ty), m_pixel[:, None] & m_0[None, :])
+    tl.store(p_row + i_c_1[None, :], b_query_1.to(p_query.dtype.element_ty), m_pixel[:, None] & m_1[None, :])

@@ -47,42 +47,42 @@ def gated_feed_forward_fwd_kernel(
 
     Tiles have sides that are powers of two, so channels are in two parts, of 192 the first 128 and the last 64.
     """
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    m_row, o_row = (rows < count)[:, None], rows.to(tl.int64)[:, None]
-    c_0, c_1, some = tl.arange(0, FIRST), FIRST + tl.arange(0, SECOND), tl.arange(0, AT_ONCE)
-    m_0, m_1 = below(c_0, C, FIRST + SECOND), below(c_1, C, FIRST + SECOND)
-    sum_0 = tl.load(p_x + o_row * C + c_0[None, :], m_row & m_0[None, :], 0.0).to(tl.float32)
-    sum_1 = tl.load(p_x + o_row * C + c_1[None, :], m_row & m_1[None, :], 0.0).to(tl.float32)
-    sum_0 += tl.load(p_proj_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
-    sum_1 += tl.load(p_proj_bias + c_1, m_1, 0.0).to(tl.float32)[None, :]
+    i_row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    m_row, o_row = (i_row < count)[:, None], i_row.to(tl.int64)[:, None]
+    i_c_0, i_c_1, i_some = tl.arange(0, FIRST), FIRST + tl.arange(0, SECOND), tl.arange(0, AT_ONCE)
+    m_0, m_1 = below(i_c_0, C, FIRST + SECOND), below(i_c_1, C, FIRST + SECOND)
+    b_sum_0 = tl.load(p_x + o_row * C + i_c_0[None, :], m_row & m_0[None, :], 0.0).to(tl.float32)
+    b_sum_1 = tl.load(p_x + o_row * C + i_c_1[None, :], m_row & m_1[None, :], 0.0).to(tl.float32)
+    b_sum_0 += tl.load(p_proj_bias + i_c_0, m_0, 0.0).to(tl.float32)[None, :]
+    b_sum_1 += tl.load(p_proj_bias + i_c_1, m_1, 0.0).to(tl.float32)[None, :]
     for i in tl.range(0, K, AT_ONCE, num_stages=STAGES):
-        k, m_k = i + some, below(i + some, K, AT_ONCE)
-        b_attended = tl.load(p_attended + o_row * K + k[None, :], m_row & m_k[None, :], 0.0).to(FACTOR)
-        sum_0 = tl.dot(b_attended, _transposed(p_proj, k, m_k, K, c_0, m_0).to(FACTOR), sum_0)
-        sum_1 = tl.dot(b_attended, _transposed(p_proj, k, m_k, K, c_1, m_1).to(FACTOR), sum_1)
-    mean = (tl.sum(sum_0, 1) + tl.sum(sum_1, 1)) / C
-    centred_0 = tl.where(m_0[None, :], sum_0 - mean[:, None], 0.0)
-    centred_1 = tl.where(m_1[None, :], sum_1 - mean[:, None], 0.0)
-    variance = (tl.sum(centred_0 * centred_0, 1) + tl.sum(centred_1 * centred_1, 1)) / C
-    scale = tl.rsqrt(variance + eps)[:, None]
-    normed_0 = _affine(centred_0 * scale, p_norm, p_norm_bias, c_0, m_0).to(FACTOR)
-    normed_1 = _affine(centred_1 * scale, p_norm, p_norm_bias, c_1, m_1).to(FACTOR)
+        i_k, m_k = i + i_some, below(i + i_some, K, AT_ONCE)
+        b_attended = tl.load(p_attended + o_row * K + i_k[None, :], m_row & m_k[None, :], 0.0).to(FACTOR)
+        b_sum_0 = tl.dot(b_attended, _transposed(p_proj, i_k, m_k, K, i_c_0, m_0).to(FACTOR), b_sum_0)
+        b_sum_1 = tl.dot(b_attended, _transposed(p_proj, i_k, m_k, K, i_c_1, m_1).to(FACTOR), b_sum_1)
+    b_mean = (tl.sum(b_sum_0, 1) + tl.sum(b_sum_1, 1)) / C
+    b_centred_0 = tl.where(m_0[None, :], b_sum_0 - b_mean[:, None], 0.0)
+    b_centred_1 = tl.where(m_1[None, :], b_sum_1 - b_mean[:, None], 0.0)
+    b_variance = (tl.sum(b_centred_0 * b_centred_0, 1) + tl.sum(b_centred_1 * b_centred_1, 1)) / C
+    b_scale = tl.rsqrt(b_variance + eps)[:, None]
+    b_normed_0 = _affine(b_centred_0 * b_scale, p_norm, p_norm_bias, i_c_0, m_0).to(FACTOR)
+    b_normed_1 = _affine(b_centred_1 * b_scale, p_norm, p_norm_bias, i_c_1, m_1).to(FACTOR)
     for i in tl.range(0, N, AT_ONCE, num_stages=STAGES):
-        n, m_n = i + some, below(i + some, N, AT_ONCE)
-        gate = tl.dot(normed_0, _transposed(p_gate, c_0, m_0, C, n, m_n).to(FACTOR))
-        gate = tl.dot(normed_1, _transposed(p_gate, c_1, m_1, C, n, m_n).to(FACTOR), gate)
-        value = tl.dot(normed_0, _transposed(p_value, c_0, m_0, C, n, m_n).to(FACTOR))
-        value = tl.dot(normed_1, _transposed(p_value, c_1, m_1, C, n, m_n).to(FACTOR), value)
-        gate += tl.load(p_gate_bias + n, m_n, 0.0).to(tl.float32)[None, :]
-        value += tl.load(p_value_bias + n, m_n, 0.0).to(tl.float32)[None, :]
-        gated = (gelu_pairs(gate.to(tl.float16)).to(tl.float32) * value).to(FACTOR)
-        sum_0 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_0, m_0).to(FACTOR), sum_0)
-        sum_1 = tl.dot(gated, _transposed(p_out, n, m_n, N, c_1, m_1).to(FACTOR), sum_1)
-    sum_0 += tl.load(p_out_bias + c_0, m_0, 0.0).to(tl.float32)[None, :]
-    sum_1 += tl.load(p_out_bias + c_1, m_1, 0.0).to(tl.float32)[None, :]
+        i_n, m_n = i + i_some, below(i + i_some, N, AT_ONCE)
+        b_gate = tl.dot(b_normed_0, _transposed(p_gate, i_c_0, m_0, C, i_n, m_n).to(FACTOR))
+        b_gate = tl.dot(b_normed_1, _transposed(p_gate, i_c_1, m_1, C, i_n, m_n).to(FACTOR), b_gate)
+        b_value = tl.dot(b_normed_0, _transposed(p_value, i_c_0, m_0, C, i_n, m_n).to(FACTOR))
+        b_value = tl.dot(b_normed_1, _transposed(p_value, i_c_1, m_1, C, i_n, m_n).to(FACTOR), b_value)
+        b_gate += tl.load(p_gate_bias + i_n, m_n, 0.0).to(tl.float32)[None, :]
+        b_value += tl.load(p_value_bias + i_n, m_n, 0.0).to(tl.float32)[None, :]
+        b_gated = (gelu_pairs(b_gate.to(tl.float16)).to(tl.float32) * b_value).to(FACTOR)
+        b_sum_0 = tl.dot(b_gated, _transposed(p_out, i_n, m_n, N, i_c_0, m_0).to(FACTOR), b_sum_0)
+        b_sum_1 = tl.dot(b_gated, _transposed(p_out, i_n, m_n, N, i_c_1, m_1).to(FACTOR), b_sum_1)
+    b_sum_0 += tl.load(p_out_bias + i_c_0, m_0, 0.0).to(tl.float32)[None, :]
+    b_sum_1 += tl.load(p_out_bias + i_c_1, m_1, 0.0).to(tl.float32)[None, :]
     p_row = p_output + o_row * C
-    tl.store(p_row + c_0[None, :], sum_0.to(p_output.dtype.element_ty), m_row & m_0[None, :])
-    tl.store(p_row + c_1[None, :], sum_1.to(p_output.dtype.element_ty), m_row & m_1[None, :])
+    tl.store(p_row + i_c_0[None, :], b_sum_0.to(p_output.dtype.element_ty), m_row & m_0[None, :])
+    tl.store(p_row + i_c_1[None, :], b_sum_1.to(p_output.dtype.element_ty), m_row & m_1[None, :])
 
 
 @triton.jit

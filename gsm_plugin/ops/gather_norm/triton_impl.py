@@ -38,31 +38,31 @@ def gather_norm_fwd_kernel(
     """Grid (blocks of pixels,); inputs in rows of any stride, positions (4, c), out (m, h, w, frames, c)."""
     i_pixel, i_head = pixels_of(tl.program_id(0), ROWS, PADDED)
     m_pixel = i_pixel < pixels
-    parts = attend(
+    b_parts = attend(
         p_query, p_key, p_value, p_flow, p_key_position, p_value_position, i_pixel, i_head, m_pixel, height, width,
         stride_query, stride_key, stride_value, HEADS, DIM, PART, SCALE, DTYPE,
     )  # fmt: skip
     c: tl.constexpr = HEADS * DIM
     number: tl.constexpr = triton.cdiv(DIM, PART)
-    total = tl.zeros([ROWS], DTYPE)
+    b_total = tl.zeros([ROWS], DTYPE)
     for i in tl.static_range(number):
-        total += tl.sum(parts[i], 1)
-    mean = (over_heads(total, PADDED) / c)[:, None]
-    total = tl.zeros([ROWS], DTYPE)
+        b_total += tl.sum(b_parts[i], 1)
+    b_mean = (over_heads(b_total, PADDED) / c)[:, None]
+    b_total = tl.zeros([ROWS], DTYPE)
     for i in tl.static_range(number):
         _, m_c = part_of(i_head, i, DIM, PART)
-        centred = tl.where((i_head < HEADS)[:, None] & m_c, parts[i] - mean, 0.0)
-        total += tl.sum(centred * centred, 1)
-    scale = (1.0 / tl.sqrt(over_heads(total, PADDED) / c + eps))[:, None]
+        b_centred = tl.where((i_head < HEADS)[:, None] & m_c, b_parts[i] - b_mean, 0.0)
+        b_total += tl.sum(b_centred * b_centred, 1)
+    b_scale = (1.0 / tl.sqrt(over_heads(b_total, PADDED) / c + eps))[:, None]
     area = height * width
     i_image = i_pixel // area
     i_token = (i_image // frames * area + i_pixel % area).to(tl.int64) * frames + i_image % frames
     for i in tl.static_range(number):
         o_c, m_c = part_of(i_head, i, DIM, PART)
-        mask = (m_pixel & (i_head < HEADS))[:, None] & m_c
-        normed = (parts[i] - mean) * scale * tl.load(p_weight + o_c, mask, 0.0).to(DTYPE)
-        normed += tl.load(p_bias + o_c, mask, 0.0).to(DTYPE)
-        tl.store(p_out + (i_token * c)[:, None] + o_c, normed.to(p_out.dtype.element_ty), mask)
+        m_out = (m_pixel & (i_head < HEADS))[:, None] & m_c
+        b_normed = (b_parts[i] - b_mean) * b_scale * tl.load(p_weight + o_c, m_out, 0.0).to(DTYPE)
+        b_normed += tl.load(p_bias + o_c, m_out, 0.0).to(DTYPE)
+        tl.store(p_out + (i_token * c)[:, None] + o_c, b_normed.to(p_out.dtype.element_ty), m_out)
 
 
 @triton.jit

@@ -45,27 +45,27 @@ def scatter_norm_fwd_kernel(
     i_c = tl.arange(0, CHANNELS)
     m_pixel = i_pixel < count
     m_c = i_c < C
-    mask = m_pixel[:, None] & m_c[None, :]
+    m_row = m_pixel[:, None] & m_c[None, :]
     i_image, x, y, right, down = corners(p_flow, i_pixel, m_pixel, height, width)
     i_b = (i_image // k).to(tl.int64)
     i_k = (i_image % k).to(tl.int64)
     p_row = p_frames + (i_b * stride_b + i_k * stride_k + (i_pixel % (height * width)) * C)[:, None] + i_c[None, :]
-    total = tl.load(p_row, mask, 0.0).to(DTYPE) * _of(p_scale, i_c, m_c, DTYPE)
+    b_total = tl.load(p_row, m_row, 0.0).to(DTYPE) * _of(p_scale, i_c, m_c, DTYPE)
     p_image = p_aligned + (i_b * stride_ab + i_k * stride_ak)[:, None]
     o_c = i_c.to(tl.int64) * stride_ac
     for corner in tl.static_range(4):
-        weight = share(down, corner // 2) * share(right, corner % 2)
+        b_weight = share(down, corner // 2) * share(right, corner % 2)
         i_y = y + corner // 2
         i_x = x + corner % 2
-        value = pixel(p_image, 0 * i_image, i_y, i_x, o_c, m_c, height, width, 0, stride_ah, stride_aw)
-        total += weight.to(DTYPE)[:, None] * value.to(DTYPE)
+        b_value = pixel(p_image, 0 * i_image, i_y, i_x, o_c, m_c, height, width, 0, stride_ah, stride_aw)
+        b_total += b_weight.to(DTYPE)[:, None] * b_value.to(DTYPE)
     # the norm is that of the sum in the type of the frames
-    total = total.to(p_frames.dtype.element_ty).to(DTYPE)
-    stored = total * _of(p_factor, i_c, m_c, DTYPE) + _of(p_summand, i_c, m_c, DTYPE)
-    tl.store(p_row, stored.to(p_frames.dtype.element_ty), mask)
-    normal, _ = normalise(total, mask, C, eps)
-    normal = normal * _of(p_weight, i_c, m_c, DTYPE) + _of(p_bias, i_c, m_c, DTYPE)
-    tl.store(p_normed + i_pixel.to(tl.int64)[:, None] * C + i_c[None, :], normal.to(p_normed.dtype.element_ty), mask)
+    b_total = b_total.to(p_frames.dtype.element_ty).to(DTYPE)
+    b_stored = b_total * _of(p_factor, i_c, m_c, DTYPE) + _of(p_summand, i_c, m_c, DTYPE)
+    tl.store(p_row, b_stored.to(p_frames.dtype.element_ty), m_row)
+    b_normal, _ = normalise(b_total, m_row, C, eps)
+    b_normal = b_normal * _of(p_weight, i_c, m_c, DTYPE) + _of(p_bias, i_c, m_c, DTYPE)
+    tl.store(p_normed + i_pixel.to(tl.int64)[:, None] * C + i_c[None, :], b_normal.to(p_normed.dtype.element_ty), m_row)
 
 
 @triton.jit
