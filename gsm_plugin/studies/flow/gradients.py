@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from gsm_plugin.archs import gsm_arch
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.inference.precision import autocast
-from gsm_plugin.ops import flow as flow_composition
+from gsm_plugin.ops.compose_window_flows import torch_impl as flow_composition
 from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, unit_shift
 
 NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.inference.precision import autocast
-from gsm_plugin.ops._common.grid import places
-from gsm_plugin.ops._common.sinusoids import EPSILON, encode, wavelengths
+from gsm_plugin.ops import grid, sinusoids
 from gsm_plugin.studies.flow.subject import charbonnier
 
 _GROUPS = {'spynet': 'flow network', 'implicit_align': 'implicit warp', 'mamba': 'scan'}
@@ -79,9 +78,9 @@ class _Frequencies:
         """Encodes fractions by operators that autograd sees, and listens to their gradients."""
 
         def encoded(target: Tensor, flow: Tensor, dtype: torch.dtype, backend: str = 'auto') -> Tensor:
-            place = places(flow.float())
-            x, y = ((place - place.floor()) / (2 + EPSILON) * (2 * torch.pi)).unbind(1)
-            encoding = encode(y, x, target.shape[3])
+            place = grid.places(flow.float())
+            x, y = ((place - place.floor()) / (2 + sinusoids.EPSILON) * (2 * torch.pi)).unbind(1)
+            encoding = sinusoids.encode(y, x, target.shape[3])
             if encoding.requires_grad:
                 encoding.register_hook(lambda gradient: self._take(gradient, encoding.detach()))
             return (target[:, None] + encoding.unflatten(0, (len(target), -1))).flatten(0, 1).to(dtype)
@@ -92,7 +91,7 @@ class _Frequencies:
     def _take(self, gradient: Tensor, encoding: Tensor) -> None:
         pairs = encoding.unflatten(-1, (-1, 2))
         slope = torch.stack((pairs[..., 1], -pairs[..., 0]), -1).flatten(-2).unflatten(-1, (2, -1))
-        slope = slope / wavelengths(gradient.shape[-1], gradient.device)
+        slope = slope / sinusoids.wavelengths(gradient.shape[-1], gradient.device)
         parts = (gradient.unflatten(-1, (2, -1)) * slope).unflatten(-1, (-1, 2)).sum(-1) * torch.pi
         self._sizes.append(parts.square().flatten(0, -2).mean(0).sqrt())
         self._means.append(parts.flatten(0, -3).sum(0).mean(0))
@@ -103,7 +102,7 @@ class _Frequencies:
             return []
         size, means = torch.stack(self._sizes).mean(0), torch.stack(self._means)
         ratio = means.mean(0).abs() / means.std(0)
-        turns = 0.5 / wavelengths(4 * len(size), size.device)[::2]
+        turns = 0.5 / sinusoids.wavelengths(4 * len(size), size.device)[::2]
         return [
             [f'{t:.2f}', f'{s / size.sum():.1%}', f'{r:.3f}']
             for t, s, r in zip(turns.tolist(), size.tolist(), ratio.tolist(), strict=True)
