@@ -6,8 +6,9 @@ A missing file of an LMDB and an image that cannot be decoded are `None` there, 
 import functools
 from collections.abc import Callable
 from types import ModuleType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 KEY = 'bad_samples'
@@ -31,6 +32,14 @@ class BadSample(UserError):
         super().__init__(text.rsplit(f'{BadSample.__name__}: ', 1)[-1].strip())
 
 
+class Samples(Protocol):
+    """A data set of dictionaries, of which more is not asked here."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict: ...
+
+
 class GuardedSamples:
     """A data set whose failures name the file; those of a training set may be replaced by other samples.
 
@@ -43,7 +52,7 @@ class GuardedSamples:
         skip: Whether to replace a sample that cannot be read; None where none may be replaced, as in validation.
     """
 
-    def __init__(self, dataset: object, name: str, skip: bool | None):
+    def __init__(self, dataset: Samples, name: str, skip: bool | None):
         self.dataset = dataset
         self._name = name
         self._skip = skip
@@ -91,20 +100,18 @@ def mend_builder(data: ModuleType) -> None:
     """Guards the sets that `build_dataset` makes."""
     original = data.build_dataset
 
-    @functools.wraps(original)
+    @replaces(data)
     def build_dataset(dataset_opt):
         dataset = original(dataset_opt)
         skip = dataset_opt.get('on_bad_sample') == 'skip' if dataset_opt.get('phase') == 'train' else None
         return GuardedSamples(dataset, dataset_opt['name'], skip)
-
-    data.build_dataset = build_dataset
 
 
 def mend_file_client(file_client: ModuleType) -> None:
     """Remembers what was read last, and refuses what an LMDB does not have."""
     original = file_client.FileClient.get
 
-    @functools.wraps(original)
+    @replaces(file_client.FileClient)
     def get(self, filepath, client_key='default'):
         where = str(filepath)
         if self.backend == 'lmdb':
@@ -120,14 +127,12 @@ def mend_file_client(file_client: ModuleType) -> None:
             raise LookupError(f'{where} does not exist; make the LMDB again, or correct meta_info_file.')
         return content
 
-    file_client.FileClient.get = get
-
 
 def mend_model(video_base_model: ModuleType) -> None:
     """Lets the video models log and count what was replaced in the batches that they are fed."""
     original = video_base_model.VideoBaseModel.feed_data
 
-    @functools.wraps(original)
+    @replaces(video_base_model.VideoBaseModel)
     def feed_data(self, data):
         for sentence in '\n'.join(data.get(KEY, ())).split('\n'):
             if sentence:
@@ -135,8 +140,6 @@ def mend_model(video_base_model: ModuleType) -> None:
                 # As an error, since the other processes of a distributed run log nothing less.
                 video_base_model.get_root_logger().error(f'Bad sample {self.bad_samples}, replaced: {sentence}')
         original(self, data)
-
-    video_base_model.VideoBaseModel.feed_data = feed_data
 
 
 def last_read() -> str:

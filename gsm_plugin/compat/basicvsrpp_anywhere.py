@@ -4,9 +4,10 @@ Its deformable convolution is torchvision's, which runs on the CPU; without the 
 The flag for mirrored clips is only ever set: the next clip would be given the wrong flows.
 """
 
-import functools
 import warnings
 from types import ModuleType
+
+from gsm_plugin.compat.replacing import replaces
 
 
 def mend(module: ModuleType) -> None:
@@ -14,7 +15,7 @@ def mend(module: ModuleType) -> None:
     network = module.BasicVSRPlusPlus
     make, check = network.__init__, network.check_if_mirror_extended
 
-    @functools.wraps(make)
+    @replaces(network)
     def __init__(self, *args, **kwargs):
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='Deformable alignment module is not added')
@@ -22,13 +23,10 @@ def mend(module: ModuleType) -> None:
         if not self.is_with_alignment:
             _add_alignment(self, module.SecondOrderDeformableAlignment, *args, **kwargs)
 
-    @functools.wraps(check)
+    @replaces(network)
     def check_if_mirror_extended(self, lqs):
         self.is_mirror_extended = False
         check(self, lqs)
-
-    network.__init__ = __init__
-    network.check_if_mirror_extended = check_if_mirror_extended
 
 
 def _add_alignment(network, alignment, mid_channels=64, num_blocks=7, max_residue_magnitude=10, *_, **__) -> None:

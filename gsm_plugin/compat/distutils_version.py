@@ -14,7 +14,7 @@ def fill_package(module: ModuleType) -> None:
 
 def fill(module: ModuleType) -> None:
     """Gives the stand-in for `distutils.version` its `LooseVersion`."""
-    module.LooseVersion = LooseVersion
+    vars(module).update(LooseVersion=LooseVersion)
 
 
 @functools.total_ordering
@@ -27,7 +27,8 @@ class LooseVersion:
 
     def __init__(self, text: str):
         self.vstring = text
-        self.version = [int(number) for number in re.match(r'\d*(?:\.\d+)*', text).group().split('.') if number]
+        leading = re.findall(r'\d*(?:\.\d+)*', text)[0]
+        self.version = [int(number) for number in leading.split('.') if number]
 
     def __eq__(self, other: object) -> bool:
         return self.version == _as_version(other).version

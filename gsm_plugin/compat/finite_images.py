@@ -1,8 +1,8 @@
 """BasicSR turns an output that is no number into black pixels, which it saves and scores without a word."""
 
-import functools
 from types import ModuleType
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 
@@ -10,7 +10,7 @@ def mend(img_util: ModuleType) -> None:
     """Makes `tensor2img`, through which all of BasicSR's models score and save, refuse such images."""
     original = img_util.tensor2img
 
-    @functools.wraps(original)
+    @replaces(img_util)
     def tensor2img(tensor, *arguments, **named):
         import torch
 
@@ -21,5 +21,3 @@ def mend(img_util: ModuleType) -> None:
                     'scored nor saved; take weights of an earlier iteration, or a higher precision.'
                 )
         return original(tensor, *arguments, **named)
-
-    img_util.tensor2img = tensor2img

@@ -4,8 +4,9 @@ Then no network is better than another one, and `save_best` keeps the newest. He
 everything above: a number that is above what networks reach, and that keeps a mean in which the other frames count.
 """
 
-import functools
 from types import ModuleType
+
+from gsm_plugin.compat.replacing import replaces
 
 LARGEST_PSNR = 100.0
 """What PSNR counts at most, in dB."""
@@ -15,9 +16,7 @@ def mend(metrics: ModuleType) -> None:
     """Bounds it in `calculate_metric`, by which all models score; `calculate_psnr` itself stays as it is."""
     original = metrics.calculate_metric
 
-    @functools.wraps(original)
+    @replaces(metrics)
     def calculate_metric(data, opt):
         value = original(data, opt)
         return min(value, LARGEST_PSNR) if opt['type'] == 'calculate_psnr' else value
-
-    metrics.calculate_metric = calculate_metric

@@ -7,15 +7,16 @@ On the CPU, the gradient of `grid_sample` ends the process by a signal where a p
 border (PyTorch 2.14), so a flow network that diverges would end a training without a word.
 """
 
-import functools
 from types import ModuleType
+
+from gsm_plugin.compat.replacing import replaces
 
 
 def mend(arch_util: ModuleType) -> None:
     """Makes the grid where the features are, in float32 and without NaN; the original is `flow_warp.__wrapped__`."""
     original = arch_util.flow_warp
 
-    @functools.wraps(original)
+    @replaces(arch_util)
     def flow_warp(x, flow, interp_mode='bilinear', padding_mode='zeros', align_corners=True):
         import torch
         from torch.nn import functional as F
@@ -32,5 +33,3 @@ def mend(arch_util: ModuleType) -> None:
             # a border pixel, as on a GPU; the flow itself stays NaN, by which a training sees it
             grid = grid.nan_to_num(nan=-2.0, posinf=2.0, neginf=-2.0)
         return F.grid_sample(x, grid, mode=interp_mode, padding_mode=padding_mode, align_corners=align_corners)
-
-    arch_util.flow_warp = flow_warp

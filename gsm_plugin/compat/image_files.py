@@ -13,6 +13,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from gsm_plugin.compat.user_error import UserError
 
@@ -82,7 +83,7 @@ def read_header(path: str | Path) -> ImageHeader:
         raise no_file(path, error) from error
 
 
-def header_of(content: bytes, where: str) -> ImageHeader:
+def header_of(content: bytes | memoryview, where: str) -> ImageHeader:
     """The header of an image that has been read.
 
     Raises:
@@ -193,7 +194,7 @@ def _require_whole_numbers(dtype: np.dtype, where: str) -> None:
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
     """Width and height; of TIFF as decoders turn it, which Pillow tells in some versions before decoding only."""
-    if image.format != 'TIFF':
+    if not isinstance(image, TiffImageFile):
         return image.size
     width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
     return (height, width) if image.tag_v2.get(_ORIENTATION, 1) in (5, 6, 7, 8) else (width, height)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
+from gsm_plugin.compat.replacing import replaces
+
 Fill = Callable[[ModuleType], None]
 
 
@@ -71,12 +73,11 @@ class _StandInLoader(importlib.abc.Loader):
 def _mend_after_execution(loader: importlib.abc.Loader, mends: Sequence[Fill]) -> None:
     execute = loader.exec_module
 
+    # On the instance, so that the loader keeps everything else it can do (source, resources).
+    @replaces(loader)
     def exec_module(module: ModuleType) -> None:
         execute(module)
         _apply(mends, module)
-
-    # On the instance, so that the loader keeps everything else it can do (source, resources).
-    loader.exec_module = exec_module
 
 
 def _apply(mends: Sequence[Fill], module: ModuleType) -> None:

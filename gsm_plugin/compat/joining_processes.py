@@ -5,14 +5,15 @@ GPUs, needs Slurm's `scontrol`, which containers lack, and answers a missing var
 torchrun, `init_process_group` may meet the addresses of dead processes.
 """
 
-import functools
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 _PORT = '29500'
@@ -26,7 +27,7 @@ _STARTED_BY = {'pytorch': 'torchrun --nproc_per_node=GPUS -m gsm_plugin ...', 's
 def mend(dist_util: ModuleType) -> None:
     """Joins the processes by the launcher's environment, on GPUs or, where there is none, over gloo with one line."""
 
-    @functools.wraps(dist_util.init_dist)
+    @replaces(dist_util)
     def init_dist(launcher, backend='nccl', **kwargs):
         import torch
 
@@ -46,8 +47,6 @@ def mend(dist_util: ModuleType) -> None:
             torch.multiprocessing.set_start_method('spawn')
         torch.distributed.init_process_group(backend=backend, **store_after_restart(), **kwargs)
 
-    dist_util.init_dist = init_dist
-
 
 def restarts_may_hang() -> bool:
     """Whether torchrun, on several machines, would start the processes again with the store that they had."""
@@ -56,7 +55,7 @@ def restarts_may_hang() -> bool:
     return several and restarts and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
 
 
-def store_after_restart() -> dict[str, object]:
+def store_after_restart() -> dict[str, Any]:
     """Arguments of `init_process_group` where torchrun has started the processes again, otherwise nothing.
 
     torchrun keeps its store, so a process that looks for the address of one that has not written it yet finds that of
@@ -107,7 +106,7 @@ def first_host(nodes: str) -> str:
         if answer.returncode == 0 and answer.stdout.strip():
             return answer.stdout.split()[0]
     # Every bracket counts for itself: rack[1-2]node[3-4].
-    first = re.match(r'(?:[^,\[]|\[[^\]]*\])*', nodes).group()
+    first = re.findall(r'(?:[^,\[]|\[[^\]]*\])*', nodes)[0]
     return re.sub(r'\[(\w+)[^\]]*\]', r'\1', first)
 
 

@@ -3,11 +3,11 @@
 So its functions that decode are those of `image_files`, by which our data sets, tools and checks read too.
 """
 
-import functools
 import os
 from types import ModuleType
 
 from gsm_plugin.compat.bad_samples import last_read
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 
@@ -15,7 +15,7 @@ def mend_decoder(img_util: ModuleType) -> None:
     """Decodes colour images by `decode_image`, and refuses others that cannot be decoded."""
     original = img_util.imfrombytes
 
-    @functools.wraps(original)
+    @replaces(img_util)
     def imfrombytes(content, flag='color', float32=False):
         from gsm_plugin.compat import image_files
 
@@ -28,14 +28,11 @@ def mend_decoder(img_util: ModuleType) -> None:
             raise image_files.unreadable(where)
         return image.astype('float32') / 255.0 if float32 else image
 
-    img_util.imfrombytes = imfrombytes
-
 
 def mend_sequences(data_util: ModuleType) -> None:
     """Reads the frames of a test clip by `read_image`."""
-    original = data_util.read_img_seq
 
-    @functools.wraps(original)
+    @replaces(data_util)
     def read_img_seq(path, require_mod_crop=False, scale=1, return_imgname=False):
         import torch
 
@@ -49,8 +46,6 @@ def mend_sequences(data_util: ModuleType) -> None:
         clip = torch.stack(data_util.img2tensor(images, bgr2rgb=True, float32=True))
         names = [os.path.splitext(os.path.basename(one))[0] for one in paths]
         return (clip, names) if return_imgname else clip
-
-    data_util.read_img_seq = read_img_seq
 
 
 def _refuse_several_sizes(paths: list[str], images: list) -> None:

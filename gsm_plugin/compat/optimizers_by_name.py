@@ -3,9 +3,9 @@
 Its warm-up also writes learning rates over those from which most of PyTorch's schedulers compute the next ones.
 """
 
-import functools
 from types import ModuleType
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 SCHEDULERS_OF_BASICSR = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
@@ -43,10 +43,11 @@ def mend(base_model: ModuleType) -> None:
     model = base_model.BaseModel
     setup, update = model.setup_schedulers, model.update_learning_rate
 
+    @replaces(model)
     def get_optimizer(self, optim_type, params, lr, **kwargs):
         return _construct('train:optim_*', optimizers()[optim_type], params, lr=lr, **kwargs)
 
-    @functools.wraps(setup)
+    @replaces(model)
     def setup_schedulers(self):
         arguments = dict(self.opt['train']['scheduler'])
         name = arguments.pop('type')
@@ -56,17 +57,13 @@ def mend(base_model: ModuleType) -> None:
         for optimizer in self.optimizers:
             self.schedulers.append(_construct('train:scheduler', schedulers()[name], optimizer, **arguments))
 
-    @functools.wraps(update)
+    @replaces(model)
     def update_learning_rate(self, current_iter, warmup_iter=-1):
         for scheduler in self.schedulers:
             if not type(scheduler).__module__.startswith('basicsr.'):
                 for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
                     group['lr'] = rate
         update(self, current_iter, warmup_iter)
-
-    model.get_optimizer = get_optimizer
-    model.setup_schedulers = setup_schedulers
-    model.update_learning_rate = update_learning_rate
 
 
 def _subclasses(module: ModuleType, base: type) -> dict[str, type]:

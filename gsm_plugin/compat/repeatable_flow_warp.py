@@ -3,9 +3,16 @@
 PyTorch refuses it where deterministic algorithms are asked for, so SPyNet could not be trained with them.
 """
 
-import functools
+from __future__ import annotations
+
 import warnings
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+from gsm_plugin.compat.replacing import replaces
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mend(arch_util: ModuleType) -> None:
@@ -14,7 +21,7 @@ def mend(arch_util: ModuleType) -> None:
     # BasicSR's makes its grid without the argument that PyTorch will ask for one day; nobody here can add it.
     warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release', category=UserWarning)
 
-    @functools.wraps(original)
+    @replaces(arch_util)
     def flow_warp(x, flow, interp_mode='bilinear', padding_mode='zeros', align_corners=True):
         import torch
 
@@ -23,10 +30,8 @@ def mend(arch_util: ModuleType) -> None:
             return warp_by_index(x, flow, padding_mode)
         return original(x, flow, interp_mode, padding_mode, align_corners)
 
-    arch_util.flow_warp = flow_warp
 
-
-def warp_by_index(x, flow, padding_mode: str):
+def warp_by_index(x: Tensor, flow: Tensor, padding_mode: str) -> Tensor:
     """Bilinear warping as a sum over four pixels.
 
     Args:
@@ -47,7 +52,7 @@ def warp_by_index(x, flow, padding_mode: str):
     corner = place.detach().floor()
     fraction = place - corner
     pixels, image = x.permute(0, 2, 3, 1), torch.arange(n, device=x.device)[:, None, None]
-    total = 0
+    total = torch.zeros((), device=x.device)
     for row in (0, 1):
         for column in (0, 1):
             i_x, i_y = (corner[..., 0] + column).long(), (corner[..., 1] + row).long()
@@ -57,5 +62,5 @@ def warp_by_index(x, flow, padding_mode: str):
     return total.permute(0, 3, 1, 2).to(x.dtype)
 
 
-def _share(fraction, is_next: int):
+def _share(fraction: Tensor, is_next: int) -> Tensor:
     return fraction if is_next else 1 - fraction

@@ -3,18 +3,18 @@
 It also trusts what it finds: a state of another experiment has no networks here, a damaged file ends in a traceback.
 """
 
-import functools
 import os
 from pathlib import Path
 from types import ModuleType
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
 
 
 def mend(train: ModuleType) -> None:
     """Replaces `basicsr.train.load_resume_state`."""
 
-    @functools.wraps(train.load_resume_state)
+    @replaces(train)
     def load_resume_state(opt):
         path = find_resume_state(opt)
         if path is None:
@@ -27,8 +27,6 @@ def mend(train: ModuleType) -> None:
         for key in ('models', 'training_states', 'log', 'visualization'):
             os.makedirs(opt['path'][key], exist_ok=True)
         return state
-
-    train.load_resume_state = load_resume_state
 
 
 def find_resume_state(opt: dict) -> str | None:

@@ -3,19 +3,18 @@
 On the CPU the model holds the very same tensor, and is left without the dimension.
 """
 
-import functools
 from types import ModuleType
+
+from gsm_plugin.compat.replacing import replaces
 
 
 def mend(module: ModuleType) -> None:
     """Lets the video models hold views of what they are fed, which keep their shape."""
     original = module.VideoBaseModel.feed_data
 
-    @functools.wraps(original)
+    @replaces(module.VideoBaseModel)
     def feed_data(self, data):
         original(self, data)
         self.lq = self.lq.view_as(self.lq)
         if 'gt' in data:
             self.gt = self.gt.view_as(self.gt)
-
-    module.VideoBaseModel.feed_data = feed_data

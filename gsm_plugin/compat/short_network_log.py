@@ -1,15 +1,16 @@
 """`print_network` logs every layer of a network, by which nothing else of the log is seen."""
 
-import functools
 import logging
 from types import ModuleType
+
+from gsm_plugin.compat.replacing import replaces
 
 
 def mend(base_model: ModuleType) -> None:
     """Logs one line, and the layers only where the log takes details."""
     original = base_model.BaseModel.print_network
 
-    @functools.wraps(original)
+    @replaces(base_model.BaseModel)
     def print_network(self, net):
         logger = base_model.get_root_logger()
         if logger.isEnabledFor(logging.DEBUG):
@@ -18,5 +19,3 @@ def mend(base_model: ModuleType) -> None:
             bare = self.get_bare_model(net)
             count = sum(parameter.numel() for parameter in bare.parameters())
             logger.info(f'Network: {type(bare).__name__}, with parameters: {count:,d}')
-
-    base_model.BaseModel.print_network = print_network

@@ -59,7 +59,7 @@ def plain_words(line: str) -> str:
 
 def mend(module: ModuleType) -> None:
     """Lets a module of data sets open its lists by `open_list`; it opens nothing else."""
-    module.open = open_list
+    vars(module).update(open=open_list)
 
 
 @functools.wraps(open)

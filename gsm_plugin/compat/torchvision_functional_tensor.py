@@ -7,4 +7,4 @@ def fill(module: ModuleType) -> None:
     """Gives the stand-in the one function that BasicSR takes from it, which torchvision still has one door further."""
     from torchvision.transforms.functional import rgb_to_grayscale
 
-    module.rgb_to_grayscale = rgb_to_grayscale
+    vars(module).update(rgb_to_grayscale=rgb_to_grayscale)

@@ -3,9 +3,11 @@
 So it fails on the CPU, and with a second set whose folders the table does not have.
 """
 
-import functools
 from collections import Counter
 from types import ModuleType
+from typing import Any
+
+from gsm_plugin.compat.replacing import replaces
 
 
 def mend_base(module: ModuleType) -> None:
@@ -18,10 +20,10 @@ def mend_recurrent(module: ModuleType) -> None:
     _mend(module.VideoRecurrentModel)
 
 
-def _mend(model_class: type) -> None:
+def _mend(model_class: type[Any]) -> None:
     original = model_class.dist_validation
 
-    @functools.wraps(original)
+    @replaces(model_class)
     def dist_validation(self, dataloader, current_iter, tb_logger, save_img):
         import torch
 
@@ -33,5 +35,3 @@ def _mend(model_class: type) -> None:
                 folder: torch.zeros(count, len(metrics), device=self.device) for folder, count in frames.items()
             }
         return original(self, dataloader, current_iter, tb_logger, save_img)
-
-    model_class.dist_validation = dist_validation

@@ -3,27 +3,31 @@
 The file itself says how many pages it has, and BasicSR does not compare.
 """
 
-import functools
+from __future__ import annotations
+
 import os
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.compat.user_error import UserError
+
+if TYPE_CHECKING:
+    from lmdb import Environment
 
 
 def mend(file_client: ModuleType) -> None:
     """Lets BasicSR's backend refuse a database that is cut off."""
     original = file_client.LmdbBackend.__init__
 
-    @functools.wraps(original)
-    def initialize(self, *args, **kwargs):
+    @replaces(file_client.LmdbBackend)
+    def __init__(self, *args, **kwargs):
         original(self, *args, **kwargs)
         for environment in self._client.values():
             require_whole(environment)
 
-    file_client.LmdbBackend.__init__ = initialize
 
-
-def require_whole(environment: object) -> None:
+def require_whole(environment: Environment) -> None:
     """Refuses an open database whose file is shorter than it has to be.
 
     Args:
