@@ -1,6 +1,7 @@
 """Options of a data set, read with a check of each: a wrong value ends in one sentence that names key and cure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from gsm_plugin.compat import UserError
 
@@ -91,7 +92,7 @@ class CheckedOptions:
         """The error of a value that does not serve."""
         return UserError(f'{self._title}: {self._prefix}{key} is {self._opt.get(key)!r}; it needs {wanted}.')
 
-    def _get(self, key: str, default: object) -> object:
+    def _get(self, key: str, default: object) -> Any:
         value = self._opt.get(key)
         if value is not None:
             return value

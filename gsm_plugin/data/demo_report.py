@@ -81,7 +81,9 @@ def draw_demo(results: DemoResults, path: str | Path) -> None:
 
 
 def _score_clip(results: DemoResults, clip: str, bar: tqdm) -> ClipScore:
-    values = {kind: {metric: [] for metric in _METRICS} for kind in ('bicubic', 'output')}
+    values: dict[str, dict[str, list[float]]] = {
+        kind: {metric: [] for metric in _METRICS} for kind in ('bicubic', 'output')
+    }
     for frame in range(len(results.frames[clip])):
         images = results.read(clip, frame)
         for kind, lists in values.items():

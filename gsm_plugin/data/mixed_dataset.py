@@ -1,6 +1,7 @@
 """Several data sets in one training set: photographs in motion, shots of films, folders of clips."""
 
 import random
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.data.checked_options import CheckedOptions
 from gsm_plugin.data.degrading import low_resolution
 from gsm_plugin.options.known_keys import SET_BY_THE_MIX
@@ -53,7 +55,7 @@ class MixedDataset(torch.utils.data.Dataset):
         for key in ('scale', 'num_frame', 'gt_size'):
             checked.whole(key)
         weights = []
-        self._parts = []
+        self._parts: list[Samples] = []
         for name, section in opt['parts'].items():
             part = CheckedOptions(section, title, self.OPTION_KEYS, f'parts:{name}:')
             weights.append(part.number('weight', 1, 0, 1e6))
@@ -85,15 +87,15 @@ def part_options(opt: dict, name: str) -> dict:
     }
 
 
-def _build(options: dict, where: str) -> torch.utils.data.Dataset:
+def _build(options: dict, where: str) -> Samples:
     cls = DATASET_REGISTRY._obj_map.get(options.get('type'))
     if cls is None or not hasattr(cls, 'OPTION_KEYS') or cls is MixedDataset:
         ours = sorted(name for name, one in DATASET_REGISTRY if hasattr(one, 'OPTION_KEYS') and one is not MixedDataset)
         raise UserError(f'{where}:type is {options.get("type")!r}; parts can be {", ".join(ours)}.')
     # A set that reads LQ from files has no degradation.
-    taken = {key: value for key, value in options.items() if key not in _SHARED or _reads(cls, key)}
+    taken = {key: value for key, value in options.items() if key not in _SHARED or _reads(cls.OPTION_KEYS, key)}
     return cls(taken)
 
 
-def _reads(cls: type, key: str) -> bool:
-    return any(path.split(':')[0] == key for path in cls.OPTION_KEYS)
+def _reads(known: Iterable[str], key: str) -> bool:
+    return any(path.split(':')[0] == key for path in known)

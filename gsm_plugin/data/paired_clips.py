@@ -45,6 +45,12 @@ class PairedClips:
                 self._match_frames(clip, lq.frames[clip], gt.frames[clip])
                 self._check_size(clip, 0, self._look_at(gt, clip).size, header.size)
 
+    @property
+    def known_gt(self) -> FrameSource:
+        """`gt` of a set that has it, as those for training do."""
+        assert self.gt is not None
+        return self.gt
+
     def read_lq(self, clip: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
         """Reads LQ frames of a clip one after another: (h, w, 3), float32, BGR, in [0, 1].
 
@@ -65,7 +71,7 @@ class PairedClips:
         Raises:
             UserError: The frame is damaged, or its size is not scale times that of LQ.
         """
-        image = self.gt.read(clip, frame)
+        image = self.known_gt.read(clip, frame)
         self._check_size(clip, frame, image.shape, self.lq.header(clip, frame).size)
         return image
 
@@ -78,9 +84,9 @@ class PairedClips:
         places = [(clip, frame) for clip, frames in self.lq.frames.items() for frame in range(len(frames))]
         # Threads, since a disk far away answers many questions at once.
         headers = map_in_order(self._headers_at, places, _THREADS)
-        first = None
+        first: ImageHeader | None = None
         for (clip, frame), (lq, gt) in zip(places, tqdm(headers, 'headers', len(places), delay=2), strict=True):
-            first = lq if frame == 0 else first
+            first = lq if first is None or frame == 0 else first
             if lq.size != first.size:
                 raise other_size(self.lq.where(clip, frame), lq.size, self.lq.where(clip, 0), first.size)
             if gt is not None:
@@ -116,8 +122,8 @@ class PairedClips:
     def _check_size(self, clip: str, frame: int, gt_shape: tuple, lq_shape: tuple) -> None:
         if tuple(gt_shape[:2]) != (lq_shape[0] * self._scale, lq_shape[1] * self._scale):
             raise UserError(
-                f'{self.gt.where(clip, frame)} has {size_text(gt_shape)} pixels, which is not {self._scale} times the '
-                f'{size_text(lq_shape)} of LQ clip {clip}; correct scale, or make the LQ frames again.'
+                f'{self.known_gt.where(clip, frame)} has {size_text(gt_shape)} pixels, which is not {self._scale} '
+                f'times the {size_text(lq_shape)} of LQ clip {clip}; correct scale, or make the LQ frames again.'
             )
 
 

@@ -39,10 +39,10 @@ class Window:
 
 def draw_window(size: tuple[int, int], side: int, margin: int, rng: np.random.Generator) -> Window:
     """Draws a crop of `side` pixels out of a frame of `size`, and takes `margin` pixels around it where they exist."""
-    begin = [int(rng.integers(length - side + 1)) for length in size]
-    first = [max(0, place - margin) for place in begin]
-    last = [min(length, place + side + margin) for length, place in zip(size, begin, strict=True)]
-    return Window(tuple(first), tuple(last), (begin[0] - first[0], begin[1] - first[1]), side)
+    top, left = (int(rng.integers(length - side + 1)) for length in size)
+    first = max(0, top - margin), max(0, left - margin)
+    last = min(size[0], top + side + margin), min(size[1], left + side + margin)
+    return Window(first, last, (top - first[0], left - first[1]), side)
 
 
 def item_generator() -> np.random.Generator:

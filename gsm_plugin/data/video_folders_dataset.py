@@ -118,7 +118,9 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         clip, frames = self._draw_frames(index)
         lqs = list(self._clips.read_lq(clip, frames))
         gts = [self._clips.read_gt(clip, frame) for frame in frames]
-        gts, lqs = paired_random_crop(gts, lqs, self.opt['gt_size'], self.scale, self._clips.gt.where(clip, frames[0]))
+        gts, lqs = paired_random_crop(
+            gts, lqs, self.opt['gt_size'], self.scale, self._clips.known_gt.where(clip, frames[0])
+        )
         both = [*_as_list(lqs), *_as_list(gts)]
         both = img2tensor(augment(both, self.opt.get('use_hflip', False), self.opt.get('use_rot', False)))
         half = len(frames)
@@ -223,7 +225,7 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
                     f'{self._title}: clip {clip} has {len(frames)} frames, num_frame and interval_list need {span}; '
                     f'lower num_frame, or leave the clip out by meta_info_file.'
                 )
-            size = self._clips.gt.header(clip, 0).size
+            size = self._clips.known_gt.header(clip, 0).size
             if min(size) < self.opt['gt_size']:
                 raise UserError(
                     f'{self._title}: GT of clip {clip} has {size_text(size)} pixels, less than gt_size '

@@ -1,9 +1,11 @@
 """Clips as video codecs leave them: encoded and decoded in memory, by PyAV."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -11,7 +13,8 @@ import numpy as np
 from gsm_plugin.compat import UserError
 
 if TYPE_CHECKING:
-    import av
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
 
 _RATE = 25
 # Of frames smaller than its blocks of 64 pixels, x265 refuses some, and with others it writes where it must not; a
@@ -88,12 +91,15 @@ def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndar
     """
     import av
 
-    encoder, decoder = None, av.CodecContext.create(CODECS[encoding.codec].decoder, 'r')
+    decoder = _context(CODECS[encoding.codec].decoder, 'r')
     decoder.thread_count = 1
-    shape, count = None, 0
+    encoder: VideoCodecContext | None = None
+    shape: tuple[int, ...] = ()
+    count = 0
     for number, frame in enumerate(frames):
         if encoder is None:
-            shape, encoder = frame.shape, _encoder(*_padded(frame).shape[:2], encoding)
+            height, width = _padded(frame).shape[:2]
+            shape, encoder = frame.shape, _encoder(height, width, encoding)
         picture = av.VideoFrame.from_ndarray(_padded(frame), format='bgr24')
         picture.pts, picture.time_base = number, Fraction(1, _RATE)
         for packet in encoder.encode(picture):
@@ -101,19 +107,26 @@ def recode(frames: Iterable[np.ndarray], encoding: Encoding) -> Iterator[np.ndar
                 count += 1
                 yield _image(decoded, shape)
     if encoder is not None:
-        for packet in [*encoder.encode(None), None]:
-            for decoded in decoder.decode(packet):
+        for last in [*encoder.encode(None), None]:
+            for decoded in decoder.decode(last):
                 count += 1
                 yield _image(decoded, shape)
         if count != number + 1:
             raise RuntimeError(f'{encoding} gave {count} frames for {number + 1}.')
 
 
-def _encoder(height: int, width: int, encoding: Encoding) -> 'av.CodecContext':
+def _context(name: str, mode: Literal['r', 'w']) -> VideoCodecContext:
     import av
+    from av.video.codeccontext import VideoCodecContext
 
+    context = av.CodecContext.create(name, mode)
+    assert isinstance(context, VideoCodecContext)
+    return context
+
+
+def _encoder(height: int, width: int, encoding: Encoding) -> VideoCodecContext:
     codec = CODECS[encoding.codec]
-    encoder = av.CodecContext.create(codec.encoder, 'w')
+    encoder = _context(codec.encoder, 'w')
     encoder.width, encoder.height, encoder.pix_fmt = width, height, 'yuv420p'
     encoder.time_base, encoder.framerate = Fraction(1, _RATE), Fraction(_RATE)
     encoder.thread_count, encoder.gop_size = 1, encoding.gop
@@ -138,5 +151,5 @@ def _padded(frame: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(frame, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
 
 
-def _image(decoded: 'av.VideoFrame', shape: tuple[int, ...]) -> np.ndarray:
+def _image(decoded: VideoFrame, shape: tuple[int, ...]) -> np.ndarray:
     return decoded.to_ndarray(format='bgr24')[: shape[0], : shape[1]]

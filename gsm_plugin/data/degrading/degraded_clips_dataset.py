@@ -117,17 +117,17 @@ class DegradedClipsDataset(torch.utils.data.Dataset):
 
     def _read(self, frames: list[int], clip: str, rng: np.random.Generator) -> tuple[np.ndarray, Window]:
         """Reads a crop with what is computed around it: (t, h, w, 3), uint8, BGR; and where it is."""
-        part, shape, window = [], None, None
-        for frame in frames:
+        first = self._frame(clip, frames[0])
+        size = first.shape[0] // self._scale, first.shape[1] // self._scale
+        window = draw_window(size, self._gt_size // self._scale, self._low_resolution.margin, rng)
+        part = [window.with_surroundings(first, self._scale)]
+        for frame in frames[1:]:
             image = self._frame(clip, frame)
-            if window is None:
-                shape, size = image.shape, tuple(length // self._scale for length in image.shape[:2])
-                window = draw_window(size, self._gt_size // self._scale, self._low_resolution.margin, rng)
-            if image.shape != shape:
+            if image.shape != first.shape:
                 raise UserError(
                     f'{self._source.where(clip, frame)} has {size_text(image.shape)} pixels but '
-                    f'{self._source.where(clip, frames[0])} has {size_text(shape)}; make all frames of a clip the same '
-                    f'size.'
+                    f'{self._source.where(clip, frames[0])} has {size_text(first.shape)}; make all frames of a clip '
+                    f'the same size.'
                 )
             part.append(window.with_surroundings(image, self._scale))
         return np.stack(part), window

@@ -18,13 +18,11 @@ OPTION_KEYS = {
 
 
 class Recipe(Protocol):
-    """How the LQ of one clip is made; all that is random about the clip as a whole has been drawn.
+    """How the LQ of one clip is made; all that is random about the clip as a whole has been drawn."""
 
-    Attributes:
-        lead_in: How many frames before the clip have a part in it.
-    """
-
-    lead_in: int
+    @property
+    def lead_in(self) -> int:
+        """How many frames before the clip have a part in it."""
 
     def __call__(self, gt: np.ndarray) -> np.ndarray:
         """Makes LQ.

@@ -162,7 +162,7 @@ class RealDegradation:
         codec = steps.draw_name(self._codecs, rng)
         crf = None if rng.uniform() < self._bitrate_prob else rng.uniform(*self._crf[codec])
         bitrate = float(np.exp(rng.uniform(*np.log(self._bitrate))))
-        gop, lead_in = (int(rng.integers(low, high + 1)) for low, high in (self._gop, self._lead_in))
+        gop, lead_in = (int(rng.integers(int(low), int(high) + 1)) for low, high in (self._gop, self._lead_in))
         return Encoding(codec, crf, bitrate, gop), lead_in
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ _MEANINGS = {
 
 # Of RealBasicVSR's configuration for training.
 _KERNEL_WEIGHTS = dict(zip(steps.KERNELS, (0.405, 0.225, 0.108, 0.027, 0.108, 0.027, 0.1), strict=True))
-_SHARED = {
+_SHARED: dict[str, Any] = {
     'blur_kernels': _KERNEL_WEIGHTS,
     'blur_size': (7, 21),
     'resize_filters': dict.fromkeys(steps.FILTERS, 1.0),
@@ -39,7 +40,7 @@ _SHARED = {
     'jpeg_prob': 1.0,
     'jpeg_quality': (30, 95),
 }
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     'first': _SHARED
     | {'blur_prob': 1.0, 'blur_sigma': (0.2, 3), 'resize_prob': 0.9, 'resize': (0.15, 1.5)}
     | {'noise_gaussian': (1, 30), 'noise_poisson': (0.05, 3)},
@@ -87,7 +88,9 @@ class Stage:
         """
         defaults = DEFAULTS[name]
         limits = {'blur_size': (3, 51), 'blur_sigma': (0.05, 20), 'resize': (0.05, 4), 'jpeg_quality': (1, 100)}
-        values = {key: checked.number(key, defaults[key], 0, 1) for key in _MEANINGS if key.endswith('_prob')}
+        values: dict[str, Any] = {
+            key: checked.number(key, defaults[key], 0, 1) for key in _MEANINGS if key.endswith('_prob')
+        }
         for key, choices in (('blur_kernels', steps.KERNELS), ('resize_filters', tuple(steps.FILTERS))):
             values[key] = checked.weights(key, defaults[key], choices)
         for key in ('blur_size', 'blur_sigma', 'resize', 'jpeg_quality', 'noise_gaussian', 'noise_poisson'):
@@ -122,7 +125,7 @@ class Stage:
 
 
 def _odd(limits: tuple[float, float], rng: np.random.Generator) -> int:
-    return 2 * int(rng.integers(limits[0] // 2, limits[1] // 2 + 1)) + 1
+    return 2 * int(rng.integers(int(limits[0] // 2), int(limits[1] // 2) + 1)) + 1
 
 
 def _factor(limits: tuple[float, float], rng: np.random.Generator) -> float:

@@ -94,7 +94,9 @@ def draw_jpeg(quality: tuple[float, float], drift: Drift, rng: np.random.Generat
 
     def compress(frame: np.ndarray, time: float) -> np.ndarray:
         _, content = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, round(level.at(time))])
-        return cv2.imdecode(content, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded
 
     return compress
 

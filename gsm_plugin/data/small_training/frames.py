@@ -31,7 +31,7 @@ def write_frames(videos: list[Path], folder: Path, longest: int, workers: int) -
     Returns:
         Number of frames by clip.
     """
-    counts = Counter()
+    counts: Counter[str] = Counter()
 
     def write(item: tuple) -> str:
         video, number, frame = item

@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gsm_plugin.compat.image_files import unreadable
+
 # What is left after a camera's own blur is gone; more pixels of the same picture have no more detail.
 _PHOTOGRAPH_PIXELS = 1.6e6
 _CUTOUT_SIDE = 224
@@ -14,8 +16,14 @@ _NOT_OBJECTS = ('symbols', 'clothes')
 
 
 def write_photograph(source: Path, target: Path) -> None:
-    """Writes a photograph of at most 1.6 megapixels, shrunk by area, as JPEG without loss of colour resolution."""
+    """Writes a photograph of at most 1.6 megapixels, shrunk by area, as JPEG without loss of colour resolution.
+
+    Raises:
+        UserError: It is no image.
+    """
     image = cv2.imread(str(source), cv2.IMREAD_COLOR)
+    if image is None:
+        raise unreadable(str(source))
     height, width = image.shape[:2]
     factor = min(1.0, (_PHOTOGRAPH_PIXELS / (height * width)) ** 0.5)
     size = round(width * factor), round(height * factor)
@@ -37,7 +45,7 @@ def write_cutouts(stamps: Path, folder: Path) -> int:
     rated = []
     for path in sorted(stamps.rglob('*.png')):
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if not set(_NOT_OBJECTS) & set(path.parts) and _serves(image):
+        if image is not None and not set(_NOT_OBJECTS) & set(path.parts) and _serves(image):
             rated.append((_detail(image), path, image))
     folder.mkdir(parents=True, exist_ok=True)
     for number, (_, path, image) in enumerate(sorted(rated, key=lambda item: -item[0])[:_CUTOUTS]):
@@ -47,8 +55,8 @@ def write_cutouts(stamps: Path, folder: Path) -> int:
     return min(len(rated), _CUTOUTS)
 
 
-def _serves(image: np.ndarray | None) -> bool:
-    if image is None or image.ndim != 3 or image.shape[2] != 4 or min(image.shape[:2]) < 150:
+def _serves(image: np.ndarray) -> bool:
+    if image.ndim != 3 or image.shape[2] != 4 or min(image.shape[:2]) < 150:
         return False
     return 0.2 < (image[..., 3] > 127).mean() < 0.95
 

@@ -42,8 +42,15 @@ def copy_shots(film: Path, shots: list[tuple[int, int]], folder: Path, budget: f
 
 def _frame_numbers(packets: list[av.Packet]) -> list[int]:
     """Which frame of the film each packet is, in the order of the packets."""
-    order = {time: number for number, time in enumerate(sorted(packet.pts for packet in packets))}
-    return [order[packet.pts] for packet in packets]
+    order = {time: number for number, time in enumerate(sorted(_times(packet)[0] for packet in packets))}
+    return [order[_times(packet)[0]] for packet in packets]
+
+
+def _times(packet: av.Packet) -> tuple[int, int]:
+    """When a packet is shown and when it is decoded, which every packet of H.264 in an MP4 tells."""
+    assert packet.pts is not None
+    assert packet.dts is not None
+    return packet.pts, packet.dts
 
 
 def _piece(packets: list[av.Packet], numbers: list[int], start: int, stop: int) -> range:
@@ -67,11 +74,11 @@ def _shortened(piece: range, numbers: list[int], longest: int) -> range:
 
 
 def _write(path: Path, source: av.VideoStream, packets: list[av.Packet]) -> None:
-    earliest = min(packet.pts for packet in packets)
+    earliest = min(_times(packet)[0] for packet in packets)
     with av.open(str(path), 'w', format='mp4') as out:
         stream = out.add_stream_from_template(source)
         for packet in packets:
-            packet.pts -= earliest
-            packet.dts = packet.dts - earliest
+            shown, decoded = _times(packet)
+            packet.pts, packet.dts = shown - earliest, decoded - earliest
             packet.stream = stream
             out.mux(packet)

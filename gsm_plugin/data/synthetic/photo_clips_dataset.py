@@ -127,7 +127,7 @@ class PhotoClipsDataset(torch.utils.data.Dataset):
     def _background(self, index: int, side: int, count: int, rng: np.random.Generator) -> Layer:
         picture = self._photograph(index, round(_ROOM * side), rng)
         middle = side / 2
-        anchor = tuple(_somewhere(length, side, rng) for length in picture.shape[1::-1])
+        anchor = _somewhere(picture.shape[1], side, rng), _somewhere(picture.shape[0], side, rng)
         if rng.uniform() < self._still_prob:
             return Layer(picture, rest(anchor, (middle, middle)))
         return Layer(picture, draw_motion(self._ranges, count, anchor, (middle, middle), rng))
@@ -140,8 +140,8 @@ class PhotoClipsDataset(torch.utils.data.Dataset):
             texture = self._photograph(int(rng.integers(len(self._stills))), length, rng)
             picture = with_alpha(texture[:length, :length], draw_shape(length, rng))
         anchor = picture.shape[1] / 2, picture.shape[0] / 2
-        place = tuple(rng.uniform(0, side, 2))
-        return Layer(picture, draw_motion(self._ranges, count, anchor, place, rng))
+        x, y = rng.uniform(0, side, 2)
+        return Layer(picture, draw_motion(self._ranges, count, anchor, (x, y), rng))
 
     def _photograph(self, index: int, side: int, rng: np.random.Generator) -> np.ndarray:
         """A window of a photograph, shrunk: (h, w, 3), uint8, BGR, of `side` pixels or more."""

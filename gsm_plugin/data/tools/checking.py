@@ -63,7 +63,7 @@ def check_dataset(
     """
     reader = _Reader(workers or default_workers())
     listed = None if clip_list is None else read_wanted(clip_list)
-    gt_clips, lq_clips = find_clips(gt), None if lq is None else find_clips(lq)
+    gt_clips, lq_clips = find_clips(gt), {} if lq is None else find_clips(lq)
     expected = clip_structure.expected_clips(layout, gt_clips, listed, gt)
     findings = list(_compare_structure(layout, expected, gt_clips, gt, listed is not None))
     gt_frames = reader.read(gt, _chosen(gt_clips, expected))

@@ -82,7 +82,9 @@ def make_clips(
     if not 1 <= min_frames <= max_frames:
         raise UserError(f'clips of {min_frames} to {max_frames} frames cannot be; take 1 <= min <= max.')
     clips: list[MadeClip] = []
-    cut_videos, losses, left_out = {}, [], []
+    cut_videos: dict[Path, tuple[int, int]] = {}
+    losses: list[str] = []
+    left_out: list[Path] = []
     for video in dict.fromkeys(videos):
         announced = announced_frames(video)
         sizes: set[tuple[int, int]] = set()
@@ -101,8 +103,8 @@ def make_clips(
             f'lower --min-frames, since VideoFoldersDataset takes clips of any length.'
         )
     with whole_or_nothing(out) as part:
-        frames = _frames_of(clips, multiple)
-        written = map_in_order(lambda item: _write(part, *item), frames, workers or default_workers())
+        places = _frames_of(clips, multiple)
+        written = map_in_order(lambda item: _write(part, *item), places, workers or default_workers())
         for _ in tqdm(written, out.name, sum(clip.stop - clip.start for clip in clips), unit='frame'):
             pass
     return MadeClips(clips, cut_videos, losses, left_out)
@@ -135,8 +137,8 @@ def _describe_losses(
     for height, width in sizes:
         if height % multiple or width % multiple:
             fitting = size_text((height - height % multiple, width - width % multiple))
-            sizes = f'from {size_text((height, width))} to {fitting} pixels'
-            yield f'Frames of {video} are cut {sizes} (--multiple {multiple}).'
+            cut = f'from {size_text((height, width))} to {fitting} pixels'
+            yield f'Frames of {video} are cut {cut} (--multiple {multiple}).'
 
 
 def _frames_of(clips: list[MadeClip], multiple: int) -> Iterator[tuple[str, int, np.ndarray]]:

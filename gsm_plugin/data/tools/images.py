@@ -58,7 +58,7 @@ def inspect_pixels(content: bytes, where: str) -> tuple[ImageFacts, np.ndarray]:
         except (ValueError, struct.error) as error:
             raise unreadable(where) from error
     pixels = decode_image(content, where)
-    return ImageFacts(header_of(content, where), hashlib.blake2b(pixels, digest_size=16).digest()), pixels
+    return ImageFacts(header_of(content, where), hashlib.blake2b(pixels.data, digest_size=16).digest()), pixels
 
 
 def say_if_alpha(paths: Iterable[Path]) -> None:

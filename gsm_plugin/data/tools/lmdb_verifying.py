@@ -62,7 +62,7 @@ def _inspect_all(pool: ProcessPoolExecutor, listed: dict[str, Shape], title: str
     with tqdm(desc=title, total=len(listed), unit='image') as bar:
         for future in as_completed(futures):
             found[futures[future]] = future.result()
-            bar.update(min(_CHUNK, bar.total - bar.n))
+            bar.update(min(_CHUNK, len(listed) - bar.n))
     return [sentence for number in sorted(found) for sentence in found[number]]
 
 

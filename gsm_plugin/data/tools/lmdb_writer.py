@@ -80,7 +80,7 @@ class LmdbWriter:
         """
         self._write_waiting()
         with self._environment.begin(buffers=True) as transaction:
-            shapes = {key: header_of(transaction.get(key.encode()), key).shape for key in keys}
+            shapes = {key: header_of(transaction.get(key.encode(), b''), key).shape for key in keys}
         write_whole(self._folder / LIST_NAME, lmdb_list_text(shapes, PNG_LEVEL).encode())
 
     def _write_waiting(self) -> None:
