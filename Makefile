@@ -15,6 +15,7 @@ test-all: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Reuses the data and the network that are there; an interrupted training goes on.
 demo: .venv/installed
@@ -36,4 +37,4 @@ demo: .venv/installed
 	touch $@ .venv/installed
 
 clean:
-	rm -rf build *.egg-info .pytest_cache .ruff_cache
+	rm -rf build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,8 @@ HERE = Path(__file__).resolve().parent
 HOST = 'basicsr==1.4.2'
 # Of the authors of LPIPS and DISTS; pure Python.
 PERCEPTUAL = ['lpips', 'DISTS-pytorch']
+# The checker, and annotations of packages that have none themselves.
+TYPES = ['mypy>=2.4', 'types-PyYAML', 'types-requests', 'types-tqdm']
 
 
 def read_version() -> str:
@@ -56,7 +58,8 @@ if __name__ == '__main__':
         license_files=['LICENSE'],
         python_requires='>=3.10',
         packages=find_packages(include=['gsm_plugin', 'gsm_plugin.*']),
-        package_data={'gsm_plugin': ['**/*.md', '**/*.j2', '**/*.json']},
+        # older setuptools leave py.typed out
+        package_data={'gsm_plugin': ['py.typed', '**/*.md', '**/*.j2', '**/*.json']},
         install_requires=[
             HOST,
             # The first whose torch.load refuses code in checkpoints by default; BasicSR leaves it at the default.
@@ -83,7 +86,7 @@ if __name__ == '__main__':
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
             'perceptual': PERCEPTUAL,
-            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scikit-image', *PERCEPTUAL],
+            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scikit-image', *TYPES, *PERCEPTUAL],
             'wandb': ['wandb'],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},

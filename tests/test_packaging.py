@@ -65,6 +65,10 @@ def test_every_folder_of_modules_is_a_package_and_shipped(metadata):
         assert str(path.relative_to(ROOT)) in shipped
 
 
+def test_checkers_of_types_are_told_that_the_package_has_annotations(metadata):
+    assert 'gsm_plugin/py.typed' in (metadata / 'SOURCES.txt').read_text().splitlines()
+
+
 class Python313(tuple):
     """What `sys.version_info` is on Python 3.13, as far as setup.py looks at it."""
 
