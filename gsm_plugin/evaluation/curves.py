@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from gsm_plugin.whole_files import whole_file
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the yellow is too pale for lines.
 _COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000')
-_DASHES = ('-', '--', ':', '-.')
+_DASHES: tuple[Literal['-', '--', ':', '-.'], ...] = ('-', '--', ':', '-.')
 _PANEL = (5.6, 3.4)
 # So many points are averaged that a curve keeps this many independent ones.
 _SMOOTH_POINTS = 50
@@ -88,7 +89,7 @@ def _draw_panel(axes, title: str, kind: str, curves: list[tuple[int, str | None,
             axes.plot(x, smooth(y), **style)
         elif kind == 'rate':
             axes.plot(x, y, **style)
-        else:
+        elif dataset is not None:
             dash = _DASHES[datasets.index(dataset) % len(_DASHES)]
             axes.plot(x, y, dash, label=dataset, **{'marker': 'o', 'markersize': 3, **style})
     axes.set_title(title, loc='left', fontsize=10)

@@ -30,7 +30,7 @@ class GradientErrors(NamedTuple):
     @property
     def worst(self) -> str:
         """The parameter whose gradient is off most."""
-        return max(self.of, key=self.of.get)
+        return max(self.of, key=self.of.__getitem__)
 
     @property
     def median(self) -> float:
@@ -74,14 +74,16 @@ def gradient_errors(actual: Step, wanted: Step, exact: Step) -> GradientErrors:
 def smooth_derivatives() -> Iterator[None]:
     """Lets no derivative of a ReLU or LeakyReLU jump at zero, where the last bit decides between two gradients."""
 
-    def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-        return _SmoothLeakyReLU.apply(x, negative_slope)
+    def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+        return _SmoothLeakyReLU.apply(input, negative_slope)
 
-    def relu(x: Tensor, inplace: bool = False) -> Tensor:
-        return _SmoothLeakyReLU.apply(x, 0.0)
+    def relu(input: Tensor, inplace: bool = False) -> Tensor:
+        return _SmoothLeakyReLU.apply(input, 0.0)
 
-    def shuffle_leaky_relu(x: Tensor, bias: Tensor, factor: int, slope: float) -> Tensor:
-        shuffled = fused(x, bias, factor)
+    def shuffle_leaky_relu(
+        x: Tensor, bias: Tensor, factor: int = 1, slope: float = 1.0, backend: str = 'auto'
+    ) -> Tensor:
+        shuffled = fused(x, bias, factor, backend=backend)
         return shuffled if slope == 1 else leaky_relu(shuffled, slope)
 
     # the op has a LeakyReLU inside

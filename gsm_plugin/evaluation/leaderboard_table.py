@@ -121,13 +121,20 @@ def _cells(
     for metric, places in (('psnr', 2), ('ssim', 4)):
         known = getattr(figure, metric) if figure else None
         ours = record.mean(metric) if record else None
-        cells.append(Cell() if known is None else Cell(f'{known:.{places}f}', SOURCES[figure.source]))
-        cells.append(Cell() if ours is None else Cell(_text(ours, places), where))
-        both = known is not None and ours is not None and comparable
-        cells.append(Cell(f'{ours - known:+.{places}f}') if both else Cell())
+        published = Cell() if figure is None or known is None else Cell(f'{known:.{places}f}', SOURCES[figure.source])
+        own = Cell() if ours is None else Cell(_text(ours, places), where)
+        cells += [published, own]
+        if known is not None and ours is not None and comparable:
+            cells.append(Cell(f'{ours - known:+.{places}f}'))
+        else:
+            cells.append(Cell())
     cells += [_measure_cell(record, name, where) for name in measures]
     cells += [_clip_cell(record, clip, where) for clip in clips]
-    return cells + (_size_cells(record, where) if record else _published_sizes(row.published, column))
+    if record is not None:
+        cells += _size_cells(record, where)
+    elif row.published is not None:
+        cells += _published_sizes(row.published, column)
+    return cells
 
 
 def _extent(record: Record) -> str:
@@ -135,8 +142,7 @@ def _extent(record: Record) -> str:
 
 
 def _measure_cell(record: Record | None, name: str, where: str) -> Cell:
-    scored = len(record.scored_by(name)) if record else 0
-    if not scored:
+    if record is None or not (scored := len(record.scored_by(name))):
         return Cell()
     part = '' if scored == len(record.clips) else f' ({scored} of {len(record.clips)} clips)'
     return Cell(f'{_text(record.mean(name), MEASURES[name].digits)}{part}', where)

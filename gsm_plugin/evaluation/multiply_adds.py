@@ -99,7 +99,7 @@ def _hand_counts(network: nn.Module) -> Iterator[list[int]]:
     found: list[int] = []
     scans = [module for module in network.modules() if isinstance(module, BiMamba)]
     for module in scans:
-        module.forward = partial(_skip_scan, module, found)
+        vars(module)['forward'] = partial(_skip_scan, module, found)
     hooks = [
         module.register_forward_hook(lambda _, inputs, __: found.append(_of_warp(inputs[0])))
         for module in network.modules()
@@ -109,7 +109,7 @@ def _hand_counts(network: nn.Module) -> Iterator[list[int]]:
         yield found
     finally:
         for module in scans:
-            del module.forward
+            del vars(module)['forward']
         for hook in hooks:
             hook.remove()
 

@@ -47,7 +47,7 @@ def _build_lpips(package: ModuleType) -> nn.Module:
 def _build_dists(package: ModuleType) -> nn.Module:
     network = package.DISTS(load_weights=False)
     # By itself it looks for them in sys.prefix, where some ways of installing do not put them.
-    weights = torch.load(Path(package.__file__).with_name('weights.pt'), weights_only=True)
+    weights = torch.load(Path(package.__path__[0], 'weights.pt'), weights_only=True)
     network.alpha.data, network.beta.data = weights['alpha'], weights['beta']
     return network
 
@@ -70,7 +70,7 @@ class Perceptual:
 
     def __init__(self, names: Sequence[str]):
         self.names = tuple(names)
-        self._networks = {}
+        self._networks: dict[str, nn.Module] = {}
         for name in names:
             package = MEASURES[name].network
             if package is not None and package not in self._networks:
@@ -90,29 +90,30 @@ class Perceptual:
         Returns:
             By measure the value of each frame; of temporal ones, of each two consecutive frames.
         """
-        values = {name: [] for name in self.names}
+        values: dict[str, list[float]] = {name: [] for name in self.names}
         if not values:
             return {}
         pairs = ([_cut(image, crop_border) for image in pair] for pair in zip(outputs, gts, strict=True))
-        before = None
+        before: Sequence[np.ndarray] | None = None
         with self._ready(device):
             for now in pairs:
                 for name in self.names:
-                    if before is not None or not MEASURES[name].temporal:
-                        values[name].append(self._value(name, before, now))
+                    if not MEASURES[name].temporal:
+                        values[name].append(self._distance(name, *now))
+                    elif before is not None:
+                        values[name].append(self._change(name, before, now))
                 before = now
         return {name: tuple(row) for name, row in values.items()}
 
-    def _value(self, name: str, before: Sequence[np.ndarray] | None, now: Sequence[np.ndarray]) -> float:
+    def _change(self, name: str, before: Sequence[np.ndarray], now: Sequence[np.ndarray]) -> float:
         if name == 'tof':
             return flow_difference(before, now)
-        if name == 'tlp':
-            output, gt = (self._distance(name, *images) for images in zip(before, now, strict=True))
-            return 100 * abs(output - gt)
-        return self._distance(name, *now)
+        output, gt = (self._distance(name, *images) for images in zip(before, now, strict=True))
+        return 100 * abs(output - gt)
 
     def _distance(self, name: str, first: np.ndarray, second: np.ndarray) -> float:
         package = MEASURES[name].network
+        assert package is not None
         network, black = self._networks[package], PACKAGES[package].black
         device = next(network.parameters()).device
         images = [black + (1 - black) * _tensor(image).to(device) for image in (first, second)]
@@ -151,8 +152,10 @@ def _flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     import cv2
 
     first, second = (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (first, second))
-    parameters = {'pyr_scale': 0.5, 'levels': 3, 'winsize': 15, 'iterations': 3, 'poly_n': 5, 'poly_sigma': 1.2}
-    return cv2.calcOpticalFlowFarneback(first, second, None, **parameters, flags=0)
+    result = np.empty((*first.shape, 2), np.float32)
+    return cv2.calcOpticalFlowFarneback(
+        first, second, result, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0
+    )
 
 
 def _load(package: str, measure: str) -> nn.Module:

@@ -120,7 +120,7 @@ def _mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int], region: Region, fa
     draw.rectangle((left, top, right - 1, bottom - 1), outline=_MARK, width=3)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

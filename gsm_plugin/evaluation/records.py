@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.finite_psnr import LARGEST_PSNR
@@ -211,7 +212,7 @@ def _difference(first: Record, second: Record) -> str:
     raise AssertionError('The records fit each other.')
 
 
-def _clip(frames: list, values: Mapping[str, list], **rest: object) -> ClipResult:
+def _clip(frames: list, values: Mapping[str, list], **rest: Any) -> ClipResult:
     read = {name: tuple(map(float, row)) for name, row in values.items()}
     if 'psnr' in read:
         # Records of earlier versions have equal images as infinite.
@@ -219,7 +220,7 @@ def _clip(frames: list, values: Mapping[str, list], **rest: object) -> ClipResul
     return ClipResult(tuple(frames), read, **rest)
 
 
-def _map_floats(content: object, change) -> object:
+def _map_floats(content: object, change: Callable[[float], object]) -> Any:
     if isinstance(content, Mapping):
         return {key: _map_floats(value, change) for key, value in content.items()}
     if isinstance(content, list | tuple):

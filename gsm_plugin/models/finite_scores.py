@@ -77,9 +77,11 @@ def fill_gaps(tables: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The same; a metric without any value in a folder takes its mean over the other folders, and stays as it is
         where there is none.
     """
+    if not tables:
+        return {}
     finite = {folder: torch.where(torch.isfinite(table), table, torch.nan) for folder, table in tables.items()}
     means = {folder: table.nanmean(0) for folder, table in finite.items()}
-    overall = torch.stack(list(means.values())).nanmean(0) if means else None
+    overall = torch.stack(list(means.values())).nanmean(0)
     filled = {}
     for folder, table in finite.items():
         mean = torch.where(means[folder].isnan(), overall, means[folder])

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from basicsr.utils import get_root_logger
@@ -19,6 +21,20 @@ _MEMORY = 0.5
 _CURE = 'Leave train: flow_lr_mul and fix_flow out to keep a loaded flow network, or train it slower or later'
 
 
+@runtime_checkable
+class FlowEstimator(Protocol):
+    """A network that tells its flows.
+
+    Attributes:
+        flow_observer: Called in each forward pass with the clip and its flows backward and forward.
+    """
+
+    flow_observer: Callable[[Tensor, Tensor, Tensor], None] | None
+
+    def estimate_flows(self, clip: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """The flows of a clip backward and forward, by its own flow network or another one."""
+
+
 class FlowReference(nn.Module):
     """The flow network as it was before training, and what became of the comparisons with it.
 
@@ -27,6 +43,9 @@ class FlowReference(nn.Module):
     Args:
         flow_network: What is copied.
     """
+
+    held_at: Tensor
+    errors: Tensor
 
     def __init__(self, flow_network: nn.Module):
         super().__init__()
@@ -65,7 +84,7 @@ class FlowTraining:
     def __init__(
         self, network: nn.Module, until: int, limit: float, tolerance: float | None, reference: FlowReference | None
     ):
-        self._network, self._until, self._limit = network, until, limit
+        self._until, self._limit = until, limit
         self._tolerance, self._reference = tolerance, reference
         flow = [value for name, value in network.named_parameters() if FLOW_NETWORK in name]
         self.parameters = [value for value in flow if value.requires_grad]
@@ -80,8 +99,9 @@ class FlowTraining:
                 f'train: fix_flow is {until}, but no parameter of network_g has {FLOW_NETWORK} in its name; '
                 f'take fix_flow out.'
             )
-        if can_estimate_flows(network):
-            network.flow_observer = self._observe
+        self._estimator = network if isinstance(network, FlowEstimator) else None
+        if self._estimator is not None:
+            self._estimator.flow_observer = self._observe
 
     def hold(self, current_iter: int) -> None:
         """Drops the flow network's gradients if it is not to be trained; to be called after each backward pass.
@@ -133,28 +153,30 @@ class FlowTraining:
         Returns:
             Whether the flow network has to be put back, in all processes.
         """
-        trains = self._reference is not None and self._seen is not None and not self.is_held
-        if not trains or current_iter < self._until or not (at_once or current_iter % _CHECK_EVERY == 0):
+        reference, tolerance = self._reference, self._tolerance
+        if reference is None or tolerance is None or self._estimator is None or self._seen is None:
+            return False
+        if self.is_held or current_iter < self._until or not (at_once or current_iter % _CHECK_EVERY == 0):
             return False
         clip = self._seen[0]
         if clip.shape[1] < 2:
             return False
-        now = self._network.estimate_flows(clip)
-        at_first = self._network.estimate_flows(clip, self._reference.flow_network)
+        now = self._estimator.estimate_flows(clip)
+        at_first = self._estimator.estimate_flows(clip, reference.flow_network)
         errors = torch.stack([photometric_error(clip, *flows) for flows in (now, at_first)]).double()
         # the largest error that there can be, which leaves the sums numbers
-        errors = errors.nan_to_num(1.0, 1.0).to(self._reference.errors.device)
+        errors = errors.nan_to_num(1.0, 1.0).to(reference.errors.device)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(errors)
-        sums = self._reference.errors.mul_(_MEMORY).add_(errors)
+        sums = reference.errors.mul_(_MEMORY).add_(errors)
         found, wanted = sums.tolist()
-        if found <= (1 + self._tolerance) * wanted:
+        if found <= (1 + tolerance) * wanted:
             return False
         worse = f'{found / wanted - 1:.1%}' if wanted else 'infinitely'
         get_root_logger().warning(
             f'Iteration {current_iter}: training has made the flow network worse: frames warped by its flows are '
             f'{worse} further from their neighbours than with the weights it began with (train: flow_tolerance is '
-            f'{self._tolerance}). It gets those weights back and keeps them from here on. {_CURE}; see '
+            f'{tolerance}). It gets those weights back and keeps them from here on. {_CURE}; see '
             f'docs/training.md.'
         )
         return True
@@ -168,6 +190,7 @@ class FlowTraining:
             optimizer: Forgets what it has gathered of the flow network.
             networks: All networks that have it, such as the averaged one.
         """
+        assert self._reference is not None
         wanted = self._reference.flow_network.state_dict()
         for network in networks:
             network.get_submodule(FLOW_NETWORK).load_state_dict(wanted)
@@ -197,7 +220,13 @@ class FlowTraining:
 
 def can_estimate_flows(network: nn.Module) -> bool:
     """Whether a network tells its flows, as GSMamba does."""
-    return hasattr(network, 'estimate_flows') and hasattr(network, 'flow_observer')
+    return isinstance(network, FlowEstimator)
+
+
+def estimated_flows(network: nn.Module, clip: Tensor) -> tuple[Tensor, Tensor]:
+    """The flows of a clip backward and forward, of a network that `can_estimate_flows`."""
+    assert isinstance(network, FlowEstimator)
+    return network.estimate_flows(clip)
 
 
 def numbers_of(health: FlowHealth) -> dict[str, float]:

@@ -1,13 +1,14 @@
 """What flows are like in a validation: how well they align, and, on demand, what they are worth in the metrics."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from basicsr.utils import get_root_logger
 from torch import Tensor, distributed, nn
 
 from gsm_plugin.evaluation.flow_health import FlowHealth, measure_flows
-from gsm_plugin.models.flow_training import numbers_of
+from gsm_plugin.models.flow_training import estimated_flows, numbers_of
 
 # Of each clip, so many frames from its beginning are measured.
 _FRAMES = 16
@@ -24,7 +25,7 @@ def no_flows(network: nn.Module, clip: Tensor) -> tuple[Tensor, Tensor]:
 
 def wrong_flows(network: nn.Module, clip: Tensor) -> tuple[Tensor, Tensor]:
     """Flows as long as those of the clip, in the wrong places: turned upside down and left to right."""
-    backward, forward = network.estimate_flows(clip)
+    backward, forward = estimated_flows(network, clip)
     return backward.flip(-1, -2), forward.flip(-1, -2)
 
 
@@ -36,7 +37,7 @@ OTHER_FLOWS: dict[str, Flows] = {'no_flows': no_flows, 'wrong_flows': wrong_flow
 def measure_clip(network: nn.Module, lq: Tensor) -> FlowHealth | None:
     """Measures the flows that a network estimates for the first frames of a clip (t, c, h, w) on its device."""
     clip = lq[None, :_FRAMES]
-    return measure_flows(clip, *network.estimate_flows(clip))
+    return measure_flows(clip, *estimated_flows(network, clip))
 
 
 def mean_numbers(own: Mapping[int, Mapping[str, float]], group: distributed.ProcessGroup | None) -> dict[str, float]:
@@ -49,7 +50,7 @@ def mean_numbers(own: Mapping[int, Mapping[str, float]], group: distributed.Proc
     Returns:
         By name the mean over the clips that have it; of `flow_max` the largest.
     """
-    parts = [own]
+    parts: list[Any] = [own]
     if group is not None:
         parts = [None] * distributed.get_world_size(group)
         distributed.all_gather_object(parts, dict(own), group=group)

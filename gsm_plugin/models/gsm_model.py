@@ -4,15 +4,16 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import reduce
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from basicsr.models.video_recurrent_model import VideoRecurrentModel
 from basicsr.utils import get_root_logger
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from gsm_plugin.evaluation.flow_health import FlowHealth
@@ -26,6 +27,7 @@ from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
 from gsm_plugin.models.precision import grad_scaler
+from gsm_plugin.models.validation import ScalarLogger, ValidationSet
 from gsm_plugin.weights.loading import load_weights
 
 
@@ -63,9 +65,9 @@ class GSMModel(VideoRecurrentModel):
             opt['train']['flow_lr_mul'] = self._train.flow_lr_mul or 1
         else:
             opt['path'].setdefault('param_key_g', 'params_ema' if self._val.use_ema else 'params')
-        self._waiting_group = None
+        self._waiting_group: distributed.ProcessGroup | None = None
         self._may_be_best = True
-        self._sets_without_gt = set()
+        self._sets_without_gt: set[str] = set()
         super().__init__(opt)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
@@ -140,7 +142,7 @@ class GSMModel(VideoRecurrentModel):
                 output = self.net_g(self.lq)
             self.output = output.float()
             losses = self._losses()
-            self._guard.backward(sum(losses.values()) / every)
+            self._guard.backward(reduce(torch.add, losses.values()) / every)
         self._flows.hold(current_iter)
         possible = self._flows.flows_are_possible()
         if steps_now:
@@ -190,11 +192,15 @@ class GSMModel(VideoRecurrentModel):
         if self._val.center_frame_only:
             self.output = self.output[:, self.output.shape[1] // 2]
 
-    def nondist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: object, save_img: bool):
+    def nondist_validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: ScalarLogger | None, save_img: bool
+    ):
         """The same as `dist_validation`, which needs no other processes."""
         self.dist_validation(dataloader, current_iter, tb_logger, save_img)
 
-    def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: object, save_img: bool):
+    def dist_validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: ScalarLogger | None, save_img: bool
+    ):
         """Scores a set, shared out by clips; saves the images if asked, and logs the results.
 
         Args:
@@ -203,7 +209,8 @@ class GSMModel(VideoRecurrentModel):
             tb_logger: TensorBoard's logger or None.
             save_img: Whether to save images.
         """
-        dataset = dataloader.dataset
+        # a loader tells no more of its set than that it has items
+        dataset = cast(ValidationSet, dataloader.dataset)
         name = dataset.opt['name']
         scores, flow_numbers, ruined = self._score_own_clips(dataset, current_iter, save_img)
         if self.opt['dist'] and self._waiting_group is None:
@@ -216,7 +223,9 @@ class GSMModel(VideoRecurrentModel):
             self._log_validation_metric_values(current_iter, name, tb_logger)
         self._keep_flow_numbers(flow_numbers, name, current_iter, tb_logger)
 
-    def _score_own_clips(self, dataset: Dataset, current_iter: int | str, save_img: bool) -> tuple[dict, dict, bool]:
+    def _score_own_clips(
+        self, dataset: ValidationSet, current_iter: int | str, save_img: bool
+    ) -> tuple[dict, dict, bool]:
         """By number of the clip its folder and scores, and numbers of its flows; and whether outputs were ruined."""
         val = self._val
         clips = validation.clips_of_this_process(dataset)
@@ -261,7 +270,7 @@ class GSMModel(VideoRecurrentModel):
                 numbers[f'{first[0]}_{title}'] = sum(values) / len(values)
         return numbers
 
-    def _keep_flow_numbers(self, own: dict, name: str, current_iter: int | str, tb_logger: object) -> None:
+    def _keep_flow_numbers(self, own: dict, name: str, current_iter: int | str, tb_logger: ScalarLogger | None) -> None:
         numbers = self.flow_results[name] = flow_validation.mean_numbers(own, self._waiting_group)
         flow_validation.tell(name, numbers)
         if numbers and self.is_train:
@@ -278,7 +287,8 @@ class GSMModel(VideoRecurrentModel):
 
     def _diagnose(self) -> dict[str, float]:
         """Numbers that tell whether a part of the network dies, which the loss need not tell."""
-        network, numbers = self.get_bare_model(self.net_g), {}
+        network = self.get_bare_model(self.net_g)
+        numbers: dict[str, float] = {}
         health = self._flows.health()
         if health is not None:
             numbers |= numbers_of(health)
@@ -289,8 +299,8 @@ class GSMModel(VideoRecurrentModel):
             numbers['ema_distance'] = relative_distance(network, self.net_g_ema)
         return numbers
 
-    def _log_validation_metric_values(self, current_iter: int | str, dataset_name: str, tb_logger: object):
-        scalars = tb_logger and validation.ScalarsOfSet(tb_logger, dataset_name)
+    def _log_validation_metric_values(self, current_iter: int | str, dataset_name: str, tb_logger: ScalarLogger | None):
+        scalars = None if tb_logger is None else validation.ScalarsOfSet(tb_logger, dataset_name)
         super()._log_validation_metric_values(current_iter, dataset_name, scalars)
 
     def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: int | str):
@@ -298,7 +308,7 @@ class GSMModel(VideoRecurrentModel):
             super()._update_best_metric_result(dataset_name, metric, val, current_iter)
 
     def _losses(self) -> OrderedDict[str, Tensor]:
-        losses = OrderedDict()
+        losses: OrderedDict[str, Tensor] = OrderedDict()
         if self.cri_pix:
             losses['l_pix'] = self.cri_pix(self.output, self.gt)
         if self.cri_perceptual:
@@ -313,7 +323,7 @@ class GSMModel(VideoRecurrentModel):
             return nullcontext()
         return self.net_g.no_sync()
 
-    def _saver(self, dataset: Dataset, clip: validation.Clip, current_iter: int | str) -> Callable[[str, object], None]:
+    def _saver(self, dataset: ValidationSet, clip: validation.Clip, current_iter: int | str) -> validation.Save:
         folder = Path(self.opt['path']['visualization'], dataset.opt['name'], clip.folder)
         ending = current_iter if self.is_train else self._val.suffix or self.opt['name']
         return validation.save_to(folder, str(ending))

@@ -77,7 +77,7 @@ class GuardedStep:
         self._clip_norm = float('inf') if clip_norm is None else clip_norm
         self._gradient_limit = gradient_limit
         self._max_skipped = max_skipped
-        self._history = {group: deque(maxlen=_NORMS) for group in self._groups}
+        self._history: dict[str, deque[float]] = {group: deque(maxlen=_NORMS) for group in self._groups}
         self._losses_are_finite: Tensor | bool = True
         optimizer.register_state_dict_post_hook(self._add_state)
         optimizer.register_load_state_dict_pre_hook(self._take_state)
@@ -153,7 +153,7 @@ class GuardedStep:
         broken = [part for part, norm in norms.items() if not math.isfinite(norm)]
         if broken:
             return 'gradients of every part' if len(broken) == len(norms) else f'gradients of {", ".join(broken)}'
-        return 'the loss' if kind == NOT_FINITE or not norms else f'gradients of {max(norms, key=norms.get)}'
+        return 'the loss' if kind == NOT_FINITE or not norms else f'gradients of {max(norms, key=norms.__getitem__)}'
 
     def _count(self, kind: str | None, where: str, current_iter: int) -> None:
         if kind is None:

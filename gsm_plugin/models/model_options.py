@@ -146,7 +146,7 @@ class ValOptions:
         if (read.smallest_side, read.multiple_of) != (1, 1) and 'scale' not in opt:
             raise UserError('val: smallest_side and multiple_of need scale; set scale at the top of the file.')
         if read.tile is not None:
-            _check_tile(read, opt)
+            _check_tile(read.tile, read, opt)
         elif 'tile_overlap' in val and 'tile' not in val:
             raise UserError(f'val: tile_overlap is {read.tile_overlap!r}, but there is no tile; set val: tile too.')
         return read
@@ -168,11 +168,11 @@ def check_device(opt: dict) -> None:
         raise UserError(f'num_gpu is {opt["num_gpu"]!r}, but PyTorch finds no CUDA device; set num_gpu: 0 for the CPU.')
 
 
-def _check_tile(val: ValOptions, opt: dict) -> None:
+def _check_tile(tile: Sequence[int], val: ValOptions, opt: dict) -> None:
     if 'scale' not in opt:
         raise UserError('val: tile needs scale, the enlargement of the network; set scale at the top of the file.')
     try:
-        check_tile(val.tile, val.tile_overlap)
+        check_tile(tile, val.tile_overlap)
     except UserError as error:
         raise UserError(f'val: {error}') from error
 

@@ -5,21 +5,45 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
+import numpy as np
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.utils import tensor2img
 from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor, distributed, nn
-from torch.utils.data import Dataset
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.whole_files import write_whole
 
 # A process with few clips waits for one with many; the process group of training would give up after minutes.
 _PATIENCE = datetime.timedelta(days=7)
+
+
+class ValidationSet(Samples, Protocol):
+    """A data set as BasicSR's models score it; what only some kinds have is asked for by `hasattr`.
+
+    Attributes:
+        opt: Its options.
+    """
+
+    opt: dict
+
+
+class ScalarLogger(Protocol):
+    """What TensorBoard's writer and those like it can do."""
+
+    def add_scalar(self, tag: str, value: float, step: int | str, /) -> None:
+        """Logs a value at an iteration."""
+
+
+Save = Callable[[str, np.ndarray], None]
+"""Takes the name of a frame and its image (h, w, 3), uint8, BGR."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +65,7 @@ class Clip:
     read_gt: Callable[[int], Tensor] | None
 
 
-def open_clip(dataset: Dataset, index: int, center_frame_only: bool) -> Clip:
+def open_clip(dataset: ValidationSet, index: int, center_frame_only: bool) -> Clip:
     """Takes a clip from VideoFoldersDataset, or from BasicSR's recurrent and Vimeo-90K test sets.
 
     Args:
@@ -64,9 +88,7 @@ def open_clip(dataset: Dataset, index: int, center_frame_only: bool) -> Clip:
     return Clip(item['folder'], item['lq'], frames, names, _gt_reader(dataset, index, item, center_frame_only))
 
 
-def score_clip(
-    clip: Clip, output: Tensor, metrics: Mapping[str, dict], save: Callable[[str, object], None] | None
-) -> Iterator[list[float]]:
+def score_clip(clip: Clip, output: Tensor, metrics: Mapping[str, dict], save: Save | None) -> Iterator[list[float]]:
     """Scores and saves the frames of a clip one by one, as 8-bit BGR images like BasicSR.
 
     Args:
@@ -90,7 +112,7 @@ def score_clip(
         yield values
 
 
-def _check_borders(image: object, metrics: Mapping[str, dict]) -> None:
+def _check_borders(image: np.ndarray, metrics: Mapping[str, dict]) -> None:
     side = min(image.shape[:2])
     for name, metric in metrics.items():
         border = metric.get('crop_border') or 0
@@ -101,10 +123,10 @@ def _check_borders(image: object, metrics: Mapping[str, dict]) -> None:
             )
 
 
-def save_to(folder: Path, ending: str) -> Callable[[str, object], None]:
+def save_to(folder: Path, ending: str) -> Save:
     """Makes a function that writes the images of a clip as `folder`/<name>_<ending>.png."""
 
-    def save(name: str, image: object) -> None:
+    def save(name: str, image: np.ndarray) -> None:
         path = folder / f'{name}_{ending}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
         # OpenCV's own writing says of a full disk that it failed, and leaves half a file
@@ -113,17 +135,17 @@ def save_to(folder: Path, ending: str) -> Callable[[str, object], None]:
     return save
 
 
-def clips_of_this_process(dataset: Dataset) -> range:
+def clips_of_this_process(dataset: ValidationSet) -> range:
     """Every process takes every so-manieth clip; with fewer clips than processes, some take none."""
     rank, world_size = get_dist_info()
     return range(rank, len(dataset), world_size)
 
 
-def count_frames(dataset: Dataset, clips: Sequence[int], center_frame_only: bool) -> int | None:
+def count_frames(dataset: ValidationSet, clips: Sequence[int], center_frame_only: bool) -> int | None:
     """How many frames of some clips are scored, without reading them; None where the set cannot tell."""
     if center_frame_only:
         return len(clips)
-    if not hasattr(dataset, 'folders'):
+    if not (hasattr(dataset, 'folders') and hasattr(dataset, 'data_info')):
         return None
     lengths = Counter(dataset.data_info['folder'])
     return sum(lengths[dataset.folders[index]] for index in clips)
@@ -141,11 +163,11 @@ def gather_tables(
     Returns:
         By folder, in the set's order, a table (frames, metrics).
     """
-    parts = [scores]
+    parts: list[Any] = [scores]
     if group is not None:
         parts = [None] * distributed.get_world_size(group)
         distributed.all_gather_object(parts, scores, group=group)
-    rows = defaultdict(list)
+    rows: defaultdict[str, list[list[float]]] = defaultdict(list)
     for _, (folder, values) in sorted(entry for part in parts for entry in part.items()):
         rows[folder] += values
     return {folder: torch.tensor(values, dtype=torch.float32) for folder, values in rows.items()}
@@ -162,7 +184,10 @@ def in_any_process(flag: bool, group: distributed.ProcessGroup | None) -> bool:
 
 def patient_group() -> distributed.ProcessGroup:
     """A process group for waiting; all processes have to ask for it."""
-    return distributed.new_group(backend='gloo', timeout=_PATIENCE)
+    group = distributed.new_group(backend='gloo', timeout=_PATIENCE)
+    # a number is what processes get that are not in the group, and all are
+    assert not isinstance(group, int)
+    return group
 
 
 @contextmanager
@@ -186,18 +211,20 @@ class ScalarsOfSet:
         dataset_name: The set.
     """
 
-    def __init__(self, tb_logger: object, dataset_name: str):
+    def __init__(self, tb_logger: ScalarLogger, dataset_name: str):
         self._tb_logger = tb_logger
         self._dataset_name = dataset_name
 
-    def add_scalar(self, tag: str, value: float, step: int) -> None:
+    def add_scalar(self, tag: str, value: float, step: int | str) -> None:
         """Logs a value under the longer tag."""
         self._tb_logger.add_scalar(f'metrics/{self._dataset_name}/{tag.removeprefix("metrics/")}', value, step)
 
 
-def _gt_reader(dataset: Dataset, index: int, item: dict, center_frame_only: bool) -> Callable[[int], Tensor] | None:
-    if hasattr(dataset, 'read_gt'):
-        return (lambda frame: dataset.read_gt(index, frame)) if dataset.has_gt else None
+def _gt_reader(
+    dataset: ValidationSet, index: int, item: dict, center_frame_only: bool
+) -> Callable[[int], Tensor] | None:
+    if hasattr(dataset, 'read_gt') and hasattr(dataset, 'has_gt'):
+        return partial(dataset.read_gt, index) if dataset.has_gt else None
     gt = item.get('gt')
     if gt is None or gt.dim() == 4:
         return None if gt is None else gt.__getitem__

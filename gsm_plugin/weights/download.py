@@ -57,7 +57,10 @@ def get_weights(name: str, folder: str | Path, say: Callable[[str], None] = prin
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def is_good(known: WeightFile, path: Path) -> bool:

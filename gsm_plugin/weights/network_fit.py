@@ -111,7 +111,7 @@ def group_names(names: Iterable[str], every: Iterable[str]) -> list[str]:
     """Shortens a list of parameters: a module all of whose parameters are in it is named once, as `module.*`."""
     wanted, rest = set(names), set(every) - set(names)
     outside = {prefix for name in rest for prefix in _modules_around(name)}
-    groups = {}
+    groups: dict[str, None] = {}
     for name in every:
         if name in wanted:
             whole = next((module for module in _modules_around(name) if module not in outside), None)

@@ -179,7 +179,7 @@ def _blank_dictionary(name: str) -> type:
 def _choose(content: object, path: Path, key: str | None, objects: Sequence[str]) -> Weights:
     places = dict(_places(content)) if isinstance(content, Mapping) else {}
     wanted = TOP_LEVEL if key is None else key
-    if not places or _is_state(content):
+    if not isinstance(content, Mapping) or not places or _is_state(content):
         raise UserError(f'{path} {_what_it_has(content, key, objects)}.')
     if wanted in places:
         return _weights(path, places, wanted)

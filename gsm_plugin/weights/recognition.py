@@ -130,7 +130,7 @@ def _vrt(weights: Weights) -> Recognised:
         'type': 'VRT',
         'upscale': _upscale(weights) if 'conv_before_upsample.0.weight' in weights else 1,
         'depths': depths,
-        'indep_reconsts': [i for i in range(_U_SHAPED, stages) if windows[i] and windows[i][0] == 1],
+        'indep_reconsts': [i for i in range(_U_SHAPED, stages) if (window := windows[i]) and window[0] == 1],
         'embed_dims': dims,
         'num_heads': [_heads(weights, own) or 6 for own in groups],
         'mul_attn_ratio': _ratio(depths, mutual),
@@ -141,7 +141,7 @@ def _vrt(weights: Weights) -> Recognised:
     block = next(name for name in weights if name.endswith('.mlp.fc11.weight'))
     options['mlp_ratio'] = weights[block].shape[0] / weights[block].shape[1]
     options['qkv_bias'] = any(name.endswith('.qkv_self.bias') for name in weights)
-    assumed = {}
+    assumed: dict[str, object] = {}
     (options if whole else assumed)['window_size'] = list(whole or (6, 8, 8))
     return Recognised(options, assumed)
 

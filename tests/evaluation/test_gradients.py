@@ -53,9 +53,9 @@ def test_smooth_derivatives_leave_results_and_do_not_jump(function, slope):
 def test_the_derivative_of_the_op_of_the_reconstruction_does_not_jump(monkeypatch, slope):
     slopes = []
 
-    def fused(x, bias, factor, slope=1.0):
+    def fused(x, bias, factor, slope=1.0, backend='auto'):
         slopes.append(slope)
-        return shuffle_leaky_relu(x, bias, factor, slope)
+        return shuffle_leaky_relu(x, bias, factor, slope, backend)
 
     monkeypatch.setattr(upsample, 'shuffle_leaky_relu', fused)
     conv, x = upsample.FrameConv(3, 8), torch.randn(1, 3, 5, 6)

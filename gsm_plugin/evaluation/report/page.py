@@ -66,10 +66,10 @@ def points_of(rows: Sequence[Row], protocol: Protocol, degradation: str) -> list
         degradation: `bi` or `bd`.
     """
     column = protocol.name, degradation
-    measured = [row for row in rows if row.record]
-    points = [Point(row.title, row.record.speed()[0], row.record.mean('psnr'), True) for row in measured]
+    measured = [(row.title, row.record) for row in rows if row.record]
+    points = [Point(title, record.speed()[0], record.mean('psnr'), True) for title, record in measured]
     # The published times are for output frames of 720x1280, and figures are of whole data sets.
-    if protocol.name == 'reds4' and all(row.record.is_complete(protocol) for row in measured):
+    if protocol.name == 'reds4' and all(record.is_complete(protocol) for _, record in measured):
         known = [row.published for row in rows if row.published and column in row.published.figures]
         points += [
             Point(entry.title, 1e3 / entry.milliseconds, entry.figures[column].psnr, False)
