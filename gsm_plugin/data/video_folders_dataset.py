@@ -189,7 +189,7 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
             raise UserError(f'{self._title}: {key} has {value!r}; it needs a whole number from 1 up.')
 
     def _open_clips(self) -> PairedClips:
-        listed = self.opt.get('meta_info_file')
+        listed = self.opt.get('meta_info_file') or ''
         facts = read_clip_facts(listed) if listed else {}
         lq = self._open('dataroot_lq', facts)
         gt = self._open('dataroot_gt', facts, lone_name=next(iter(lq.frames))) if self.opt.get('dataroot_gt') else None

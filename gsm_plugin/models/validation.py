@@ -175,7 +175,7 @@ def gather_tables(
 
 def in_any_process(flag: bool, group: distributed.ProcessGroup | None) -> bool:
     """Whether a flag is set in one of the processes; the group is None where there is one."""
-    flags = [flag]
+    flags: list[Any] = [flag]
     if group is not None:
         flags = [None] * distributed.get_world_size(group)
         distributed.all_gather_object(flags, flag, group=group)

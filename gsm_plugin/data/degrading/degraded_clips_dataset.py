@@ -84,7 +84,7 @@ class DegradedClipsDataset(torch.utils.data.Dataset):
         self._flips = checked.flag('use_hflip', False), checked.flag('use_rot', False)
 
     def _open(self, checked: CheckedOptions) -> FrameSource:
-        listed = self.opt.get('meta_info_file')
+        listed = self.opt.get('meta_info_file') or ''
         facts = read_clip_facts(listed) if listed else {}
         backend = CheckedOptions(self.opt.get('io_backend') or {}, f'{self.opt.get("name")}', {}, 'io_backend:')
         opened = {'disk': FolderSource, 'lmdb': LmdbSource}
