@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from basicsr.data.data_util import generate_frame_indices
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import check_datasets
@@ -142,6 +143,31 @@ def test_a_frame_that_cannot_be_used_is_named_before_anything_is_built(root, kin
 def test_so_is_a_single_image(root, kind, how):
     said = spoil(root / 'pairs' / 'LQ' / '1.png', how)
     assert refusal(root, kind) == said
+
+
+@pytest.mark.parametrize(
+    'changes, expected',
+    [
+        ({'padding': 'reflectoin'}, "padding is 'reflectoin'; set replicate, reflection, reflection_circle, circle."),
+        ({'num_frame': 4}, 'num_frame is 4; {} needs an odd number.'),
+        ({'num_frame': 7}, 'clip a has 3 frames, but num_frame 7 with padding reflection needs 4; set padding:'),
+        ({'num_frame': 5, 'padding': 'circle'}, 'clip a has 3 frames, but num_frame 5 with padding circle needs 5;'),
+        ({'num_frame': 5, 'padding': 'reflection_circle'}, 'with padding reflection_circle needs 5;'),
+    ],
+)
+@pytest.mark.parametrize('kind', FOLDER_TYPES[:2])
+def test_windows_that_basicsr_cannot_fill_are_refused(root, kind, changes, expected):
+    assert expected.format(kind) in refusal(root, kind, **changes)
+
+
+@pytest.mark.parametrize('padding', ['replicate', 'reflection', 'reflection_circle', 'circle'])
+@pytest.mark.parametrize('count', [1, 3, 5, 7, 9])
+def test_the_windows_that_are_refused_are_those_that_basicsr_cannot_fill(root, padding, count):
+    frames = {frame for i in range(3) for frame in generate_frame_indices(i, 3, count, padding)}
+    if frames <= {0, 1, 2}:
+        check(root, 'VideoTestDataset', padding=padding, num_frame=count)
+    else:
+        assert 'clip a has 3 frames' in refusal(root, 'VideoTestDataset', padding=padding, num_frame=count)
 
 
 def test_frames_without_ground_truth_are_looked_at_too(root):

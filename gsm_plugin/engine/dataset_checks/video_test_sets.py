@@ -13,6 +13,14 @@ from gsm_plugin.engine.dataset_checks.vimeo import check_sequences
 
 _THREADS = 8
 _KNOWN_NAMES = ('vid4', 'reds4', 'redsofficial')
+_WINDOWED = ('VideoTestDataset', 'VideoTestDUFDataset')
+# How many frames a clip needs by the way in which BasicSR pads it, for windows of so many.
+_LEAST_FRAMES = {
+    'replicate': lambda count: 1,
+    'reflection': lambda count: count // 2 + 1,
+    'reflection_circle': lambda count: count,
+    'circle': lambda count: count,
+}
 _OURS = 'or take type VideoFoldersDataset, which has no such limit'
 
 
@@ -33,6 +41,8 @@ def check(section: dict) -> None:
     for clip in _clips(section, lq_root, gt_root):
         lq, gt = zip(*check_frames(os.path.join(lq_root, clip), os.path.join(gt_root, clip)), strict=True)
         gt_size = common_size(gt)
+        if section['type'] in _WINDOWED:
+            _check_window(section, clip, len(lq))
         if 'meta_info_file' in section:
             check_listed(section, {clip: os.path.relpath(gt[0], gt_root)})
         if not section.get('use_duf_downsampling'):
@@ -76,6 +86,21 @@ def check_vimeo(section: dict) -> None:
     for _ in tqdm(map_in_order(check_sequence, sequences, _THREADS), 'headers', len(sequences), delay=2):
         pass
     check_listed(section, {sequence: f'{sequence}/im4.png' for sequence in sequences})
+
+
+def _check_window(section: dict, clip: str, frames: int) -> None:
+    """The frames around each one, which BasicSR makes up at the ends of a clip out of those that are there."""
+    count, padding = section['num_frame'], section['padding']
+    if count % 2 == 0:
+        raise UserError(f'num_frame is {count}; {section["type"]} needs an odd number.')
+    if padding not in _LEAST_FRAMES:
+        raise UserError(f'padding is {padding!r}; set {", ".join(_LEAST_FRAMES)}.')
+    least = _LEAST_FRAMES[padding](count)
+    if frames < least:
+        raise UserError(
+            f'clip {clip} has {frames} frames, but num_frame {count} with padding {padding} needs {least}; set '
+            f'padding: replicate, or leave the clip out by meta_info_file.'
+        )
 
 
 def _clips(section: dict, lq_root: str, gt_root: str) -> list[str]:
