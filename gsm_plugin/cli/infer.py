@@ -55,6 +55,12 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         '--tile_pad', '--tile-pad', type=int, default=25, metavar='N', help='pixels seen around a tile (default: 25)'
     )
     command.add_argument(
+        '--tile-rule',
+        default='blended',
+        metavar='NAME',
+        help='blended, or published (that of the testers of VRT and GSM; default: blended)',
+    )
+    command.add_argument(
         '--self-ensemble', action='store_true', help='average the outputs for eight flips and rotations; 8 times slower'
     )
 

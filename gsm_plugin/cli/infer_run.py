@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.compat import UserError
+from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.manifest import file_fingerprint
@@ -37,7 +38,8 @@ def infer(arguments: argparse.Namespace) -> int:
     _request(arguments, sources[0], arguments.output)
     weights = _weights(arguments)
     networks = _networks(arguments, weights)
-    identity = f'{file_fingerprint(weights)} {_tile(arguments)} {arguments.self_ensemble} {arguments.network}'
+    used = _tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
+    identity = ' '.join(map(str, (file_fingerprint(weights), *used)))
     known = {'network': identity, 'trained_on': _training(weights)}
     if arguments.page is not None and len(sources) > 1:
         raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
@@ -134,12 +136,14 @@ def _networks(arguments: argparse.Namespace, weights: Path) -> list[Network]:
         'network': network_options(arguments.network),
     }
     if tile is not None:
-        how['tile_overlap'] = overlap
+        how |= {'tile_overlap': overlap, 'tile_rule': arguments.tile_rule}
     return [Restorer.load(weights, device=device, **how) for device in devices]
 
 
 def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
     """Real-ESRGAN's size of a tile without what is seen around it, as frames, rows and columns of all that is seen."""
+    if arguments.tile_rule not in RULES:
+        raise UserError(f'--tile-rule is {arguments.tile_rule!r}; give {" or ".join(RULES)}.')
     if arguments.tile < 0 or arguments.tile_pad < 0:
         raise UserError(f'-t {arguments.tile} --tile_pad {arguments.tile_pad}: give whole numbers from 0 up.')
     if arguments.tile == 0:

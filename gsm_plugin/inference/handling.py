@@ -25,6 +25,7 @@ class Handling:
         self_ensemble: See `average_over_views`.
         tile: Frames, rows and columns of a tile in LQ pixels (`run_tiled`); None takes clips whole.
         tile_overlap: By how many of each tiles overlap.
+        tile_rule: How they are joined; see `list_axes`.
     """
 
     smallest_side: int = 1
@@ -35,6 +36,7 @@ class Handling:
     self_ensemble: bool = False
     tile: Sequence[int] | None = None
     tile_overlap: Sequence[int] = TILE_OVERLAP
+    tile_rule: str = 'published'
 
     def around(self, network: Run, scale: int) -> Run:
         """A network of clips of any size and length, from one that enlarges by a factor; tiles are not made here."""
@@ -65,7 +67,8 @@ class Handling:
         if self.self_ensemble:
             done.append('the outputs for eight flips and rotations are averaged')
         if self.tile is not None:
-            done.append(f'tiles of {_join(self.tile)} frames, rows and columns overlap by {_join(self.tile_overlap)}')
+            sizes = f'{_join(self.tile)} frames, rows and columns overlap by {_join(self.tile_overlap)}'
+            done.append(f'tiles of {sizes}, {self.tile_rule}')
         return done
 
 

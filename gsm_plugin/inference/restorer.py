@@ -62,7 +62,7 @@ class Restorer:
         self.name = name or type(network).__name__
         self._facts = tuple(facts)
         if self.handling.tile is not None:
-            check_tile(self.handling.tile, self.handling.tile_overlap)
+            check_tile(self.handling.tile, self.handling.tile_overlap, self.handling.tile_rule)
 
     @classmethod
     def load(
@@ -73,6 +73,7 @@ class Restorer:
         network: Mapping[str, object] | None = None,
         tile: Sequence[int] | None = None,
         tile_overlap: Sequence[int] = TILE_OVERLAP,
+        tile_rule: str = 'blended',
         self_ensemble: bool = False,
         folder: str | Path | None = None,
     ) -> 'Restorer':
@@ -86,6 +87,7 @@ class Restorer:
                 `type`, any network of BasicSR's registry.
             tile: Frames, rows and columns of a tile in LQ pixels; None takes clips whole.
             tile_overlap: By how many of each tiles overlap.
+            tile_rule: How tiles are joined: blended, or published (that of the testers of VRT and GSM).
             self_ensemble: Whether outputs for eight flips and rotations are averaged.
             folder: Where the files of names lie; None for experiments/pretrained_models.
 
@@ -100,16 +102,19 @@ class Restorer:
         # refused before a file is read
         choose_precision(precision, place)
         if tile is not None:
-            check_tile(tile, tile_overlap)
+            check_tile(tile, tile_overlap, tile_rule)
         loaded = load_network(name_or_path, network or {}, place, folder)
-        handling = replace(loaded.handling, tile=tile, tile_overlap=tile_overlap, self_ensemble=self_ensemble)
+        tiles = {'tile': tile, 'tile_overlap': tile_overlap, 'tile_rule': tile_rule}
+        handling = replace(loaded.handling, self_ensemble=self_ensemble, **tiles)
         made = cls(loaded.network, loaded.scale, handling, place, precision, loaded.name, loaded.facts)
         _logger.info(f'{made.name} on {place}: precision {made.precision} ({made._why}).')
         return made
 
-    def with_tile(self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = TILE_OVERLAP) -> 'Restorer':
+    def with_tile(
+        self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = TILE_OVERLAP, tile_rule: str = 'blended'
+    ) -> 'Restorer':
         """The same network, shown clips in other tiles, or whole."""
-        handling = replace(self.handling, tile=tile, tile_overlap=tile_overlap)
+        handling = replace(self.handling, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule)
         return Restorer(self.network, self.scale, handling, self.device, self.precision, self.name, self._facts)
 
     def __call__(self, clip: Clip, on_tile: Callable[[int, int], None] | None = None) -> Clip:
@@ -144,7 +149,8 @@ class Restorer:
         with torch.no_grad():
             if self.handling.tile is None:
                 return run(clip)
-            return run_tiled(run, clip, self.handling.tile, self.handling.tile_overlap, self.scale, on_tile)
+            tiles = self.handling.tile, self.handling.tile_overlap
+            return run_tiled(run, clip, *tiles, self.scale, on_tile, self.handling.tile_rule)
 
     def stream(self, frames: Iterable[Clip], window: int = WINDOW, context: int = CONTEXT) -> Iterator[Clip]:
         """Restores frames as they come, in windows that overlap; memory does not grow with their number.

@@ -10,6 +10,8 @@ from torch import Tensor
 from gsm_plugin.compat import UserError
 
 _AXES = ('frames', 'rows', 'columns')
+RULES = ('blended', 'published')
+"""How outputs of neighbouring tiles are joined; see `list_axes`."""
 
 
 class Span(NamedTuple):
@@ -28,16 +30,20 @@ class Span(NamedTuple):
     keep_stop: int
 
 
-def check_tile(tile: Sequence[int], overlap: Sequence[int]) -> None:
+def check_tile(tile: Sequence[int], overlap: Sequence[int], rule: str = 'published') -> None:
     """Refuses tiles that cannot cover a clip.
 
     Args:
         tile: Frames, rows and columns of a tile.
         overlap: By how many frames, rows and columns neighbouring tiles overlap.
+        rule: One of `RULES`.
 
     Raises:
-        UserError: They are not three whole numbers each, a tile is empty, or it is not larger than its overlap.
+        UserError: They are not three whole numbers each, a tile is empty, it is not larger than its overlap, or the
+            rule is none.
     """
+    if rule not in RULES:
+        raise UserError(f'The rule of tiles is {rule!r}; it must be {" or ".join(RULES)}.')
     for name, values, least in (('tile', tile, 1), ('tile_overlap', overlap, 0)):
         whole = isinstance(values, Sequence) and all(type(value) is int for value in values)
         if not whole or len(values) != 3 or min(values) < least:
@@ -73,23 +79,32 @@ def list_spans(length: int, tile: int, overlap: int, scale: int, drop: int) -> l
     return spans
 
 
-def list_axes(size: Sequence[int], tile: Sequence[int], overlap: Sequence[int], scale: int) -> list[list[Span]]:
-    """The spans of a clip's tiles along time, rows and columns, by the rule of the published testers of VRT and GSM.
+def list_axes(
+    size: Sequence[int], tile: Sequence[int], overlap: Sequence[int], scale: int, rule: str = 'published'
+) -> list[list[Span]]:
+    """The spans of a clip's tiles along time, rows and columns.
 
-    On inner edges a tile loses as many pixels of its *output* as half of the overlap (rounded down) has LQ pixels, and
-    where two tiles remain, they are averaged. Along time nothing is dropped.
+    By the rule `blended`, a quarter of the overlap is dropped on inner edges, and in the half between the quarters one
+    tile fades into the other. `published` is that of the testers of VRT and GSM: on inner edges a tile loses as many
+    pixels of its *output* as half of the overlap (rounded down) has LQ pixels, where two tiles remain, they are
+    averaged, and along time nothing is dropped.
 
     Args:
         size: Frames, rows and columns of the clip.
         tile: The same of a tile.
         overlap: By how many of each neighbouring tiles overlap.
         scale: Enlargement of the network.
+        rule: One of `RULES`.
 
     Raises:
         UserError: See `check_tile`.
     """
-    check_tile(tile, overlap)
-    scales, drops = (1, scale, scale), (0, overlap[1] // 2, overlap[2] // 2)
+    check_tile(tile, overlap, rule)
+    scales = (1, scale, scale)
+    if rule == 'published':
+        drops = [0, overlap[1] // 2, overlap[2] // 2]
+    else:
+        drops = [shared * factor // 4 for shared, factor in zip(overlap, scales, strict=True)]
     return [list_spans(*numbers) for numbers in zip(size, tile, overlap, scales, drops, strict=True)]
 
 
@@ -100,8 +115,9 @@ def run_tiled(
     overlap: Sequence[int],
     scale: int,
     on_tile: Callable[[int, int], None] | None = None,
+    rule: str = 'published',
 ) -> Tensor:
-    """Runs a network on the tiles of a clip; where several outputs are kept, their mean is taken.
+    """Runs a network on the tiles of a clip; where several outputs are kept, their weighted mean is taken.
 
     Args:
         network: Takes (b, t, c, h, w), as it lies in `clip`, and gives (b, t, c', h * scale, w * scale).
@@ -110,6 +126,7 @@ def run_tiled(
         overlap: By how many of each neighbouring tiles overlap; see `list_axes`.
         scale: Enlargement of the network.
         on_tile: Called after each tile with the number of tiles done and of all, for a progress bar.
+        rule: One of `RULES`.
 
     Returns:
         (b, t, c', h * scale, w * scale), float32, on the CPU; the device holds one tile at a time.
@@ -118,10 +135,12 @@ def run_tiled(
         UserError: The tiles cannot cover a clip (see `check_tile`), or the network does not enlarge by `scale`.
     """
     batch, frames, _, height, width = clip.shape
-    axes = list_axes((frames, height, width), tile, overlap, scale)
-    tiles = list(product(*axes))
+    axes = list_axes((frames, height, width), tile, overlap, scale, rule)
+    reaches = (overlap[0], overlap[1] * scale, overlap[2] * scale) if rule == 'blended' else (0, 0, 0)
+    weights = [_weights(*pair) for pair in zip(axes, reaches, strict=True)]
+    tiles, shares = list(product(*axes)), list(product(*weights))
     output = None
-    for number, spans in enumerate(tiles, start=1):
+    for number, (spans, own) in enumerate(zip(tiles, shares, strict=True), start=1):
         time, rows, columns = (slice(span.start, span.stop) for span in spans)
         part = network(clip[:, time, :, rows, columns].contiguous()).cpu()
         _check_output(part, spans, scale)
@@ -129,13 +148,17 @@ def run_tiled(
             output = torch.zeros(batch, frames, part.shape[2], height * scale, width * scale)
         time, rows, columns = (slice(span.keep_start, span.keep_stop) for span in spans)
         from_time, from_rows, from_columns = _inside(spans, scale)
-        output[:, time, :, rows, columns] += part[:, from_time, :, from_rows, from_columns]
+        kept = part[:, from_time, :, from_rows, from_columns]
+        if rule == 'blended':
+            kept = kept * own[0].view(-1, 1, 1, 1) * own[1].view(-1, 1) * own[2]
+        output[:, time, :, rows, columns] += kept
         if on_tile is not None:
             on_tile(number, len(tiles))
-    # The number of outputs at a pixel is a product over the axes, so three vectors hold it.
-    output /= _counts(axes[0]).view(-1, 1, 1, 1)
-    output /= _counts(axes[1]).view(-1, 1)
-    output /= _counts(axes[2])
+    # The sum of weights at a pixel is a product over the axes, so three vectors hold it.
+    sums = [_sums(*pair) for pair in zip(axes, weights, strict=True)]
+    output /= sums[0].view(-1, 1, 1, 1)
+    output /= sums[1].view(-1, 1)
+    output /= sums[2]
     return output
 
 
@@ -145,11 +168,26 @@ def _inside(spans: tuple[Span, Span, Span], scale: int) -> list[slice]:
     return [slice(span.keep_start - at, span.keep_stop - at) for span, at in zip(spans, origins, strict=True)]
 
 
-def _counts(spans: Sequence[Span]) -> Tensor:
-    counts = torch.zeros(spans[-1].keep_stop)
+def _weights(spans: Sequence[Span], reach: int) -> list[Tensor]:
+    """Weights of what each span keeps: 1, but from 0 to 1 in the middle half of the `reach` next to an inner edge."""
+    stop = spans[-1].keep_stop
+    weights = []
     for span in spans:
-        counts[span.keep_start : span.keep_stop] += 1
-    return counts
+        place = torch.arange(span.keep_start, span.keep_stop) + 0.5
+        weight = torch.ones(len(place))
+        if reach and span.keep_start > 0:
+            weight = torch.minimum(weight, (place - span.keep_start + reach // 4 - reach / 4) / (reach / 2))
+        if reach and span.keep_stop < stop:
+            weight = torch.minimum(weight, (span.keep_stop + reach // 4 - place - reach / 4) / (reach / 2))
+        weights.append(weight.clamp_(0, 1))
+    return weights
+
+
+def _sums(spans: Sequence[Span], weights: Sequence[Tensor]) -> Tensor:
+    sums = torch.zeros(spans[-1].keep_stop)
+    for span, weight in zip(spans, weights, strict=True):
+        sums[span.keep_start : span.keep_stop] += weight
+    return sums
 
 
 def _check_output(part: Tensor, spans: tuple[Span, Span, Span], scale: int) -> None:

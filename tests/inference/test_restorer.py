@@ -137,15 +137,19 @@ def test_a_stream_takes_arrays(blur):
     np.testing.assert_array_equal(np.stack(streamed), blur(frames))
 
 
-def test_tiles_are_those_of_the_published_rule(blur):
-    tiled = blur.with_tile((2, 8, 8), (1, 4, 4))
+@pytest.mark.parametrize('rule', ['blended', 'published'])
+def test_tiles_are_joined_by_a_rule(blur, rule):
+    tiled = blur.with_tile((2, 8, 8), (1, 4, 4), rule)
+    assert f'overlap by 1x4x4, {rule}' in tiled.describe()
     frames = clip(3, 3, 12, 12)
     calls = []
     output = tiled(frames, lambda done, of: calls.append((done, of)))
     assert calls[-1] == (8, 8)
     assert output.shape == blur(frames).shape
     assert not torch.equal(output, blur(frames))
-    torch.testing.assert_close(blur.with_tile((8, 64, 64))(frames), blur(frames))
+    other = blur.with_tile((2, 8, 8), (1, 4, 4), 'published' if rule == 'blended' else 'blended')
+    assert not torch.equal(output, other(frames))
+    torch.testing.assert_close(blur.with_tile((8, 64, 64), tile_rule=rule)(frames), blur(frames))
 
 
 def test_self_ensemble_is_the_mean_of_eight_views(blur):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.inference.tiling import Span, list_axes, list_spans, run_tiled
+from gsm_plugin.inference.tiling import RULES, Span, list_axes, list_spans, run_tiled
 
 SCALE = 2
 
@@ -60,15 +60,37 @@ def test_half_of_the_overlap_is_dropped_in_output_pixels_and_nothing_along_time(
     assert columns[0] == Span(0, 6, 0, 23)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.tuples(axes(), axes(), axes()))
-def test_a_local_operation_in_tiles_equals_the_whole(three):
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(axes(), axes(), axes()), st.sampled_from(RULES))
+def test_a_local_operation_in_tiles_equals_the_whole(three, rule):
     size, tile, overlap = zip(*three, strict=True)
     size = (min(size[0], 7), *size[1:])
     # a pixel may be the mean of hundreds, whose sum float32 has exactly where they are steps of 1/256
     clip = torch.randint(256, (1, size[0], 2, *size[1:])) / 256
-    actual = run_tiled(enlarge, clip, tile, overlap, SCALE)
+    actual = run_tiled(enlarge, clip, tile, overlap, SCALE, rule=rule)
     torch.testing.assert_close(actual, enlarge(clip), atol=1e-6, rtol=0)
+
+
+def test_by_the_blended_rule_one_tile_fades_into_the_next_in_the_middle_of_what_they_share():
+    clip = torch.zeros(1, 1, 1, 1, 12)
+    output = run_tiled(CountingNetwork(), clip, (1, 1, 8), (0, 0, 4), SCALE, rule='blended')
+    # They share columns 8 to 15 of the output; from 10 to 13 the second one comes in.
+    expected = [*[0] * 10, 0.125, 0.375, 0.625, 0.875, *[1] * 10]
+    torch.testing.assert_close(output[0, 0, 0, 0], torch.tensor(expected))
+
+
+def test_what_a_tile_gives_near_its_inner_edges_is_not_taken_by_the_blended_rule():
+    """A network that is wrong where it does not see on, within a quarter of the overlap."""
+
+    def wrong_at_edges(part):
+        output = enlarge(part)
+        output[..., :2] += 100
+        output[..., -2:] += 100
+        return output
+
+    clip = torch.rand(1, 1, 1, 1, 24)
+    output = run_tiled(wrong_at_edges, clip, (1, 1, 10), (0, 0, 4), SCALE, rule='blended')
+    torch.testing.assert_close(output[..., 2:-2], enlarge(clip)[..., 2:-2])
 
 
 def test_shared_frames_are_averaged():
@@ -126,6 +148,11 @@ def test_the_network_may_change_the_number_of_channels():
 def test_tiles_that_cannot_cover_a_clip_are_refused(tile, overlap, sentence):
     with pytest.raises(UserError, match=sentence):
         run_tiled(enlarge, torch.rand(1, 2, 3, 4, 4), tile, overlap, SCALE)
+
+
+def test_a_rule_that_there_is_not_is_refused():
+    with pytest.raises(UserError, match=r"rule of tiles is 'best'; it must be blended or published"):
+        run_tiled(enlarge, torch.rand(1, 2, 3, 4, 4), (1, 2, 2), (0, 1, 1), SCALE, rule='best')
 
 
 def test_a_network_that_enlarges_otherwise_is_refused():
