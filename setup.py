@@ -75,6 +75,7 @@ if __name__ == '__main__':
             'lmdb',
             'jinja2',
             'matplotlib',
+            'psutil>=5.9',
             'pyyaml',
             'requests',
             'safetensors',

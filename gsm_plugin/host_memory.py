@@ -1,4 +1,7 @@
-"""How much memory this process holds and held at most, as the kernel counts it: exact on Linux, watched elsewhere."""
+"""How much memory this process holds, held at most and may still take, as the kernel counts it.
+
+The peak is exact on Linux and watched elsewhere.
+"""
 
 import resource
 import sys
@@ -7,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 _STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
+_GROUPS, _ROOT = Path('/proc/self/cgroup'), Path('/sys/fs/cgroup')
 _SECONDS_BETWEEN_LOOKS = 0.002
 # The kernel's mark is set back by `forget_peak`; what it showed before that is kept here.
 _highest = 0
@@ -16,6 +22,41 @@ _highest = 0
 def peak_of_process() -> int:
     """The most bytes that were resident since the process began."""
     return max(_highest, peak_since())
+
+
+def free_of_host() -> tuple[int, str]:
+    """Bytes that this process may still take, and what that is: free memory, or what is left of a control group's."""
+    free = psutil.virtual_memory().available
+    left = min(_left_of_groups(), default=free)
+    return (left, 'what is left to its control group') if left < free else (free, 'what is free')
+
+
+def _left_of_groups() -> Iterator[int]:
+    """What the control groups of this process, and those above them, leave it."""
+    try:
+        lines = _GROUPS.read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, names, path = line.split(':', 2)
+        if number == '0':
+            yield from _left_below(_ROOT, path, 'memory.max', 'memory.current', 'inactive_file')
+        elif 'memory' in names.split(','):
+            files = 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'
+            yield from _left_below(_ROOT / 'memory', path, *files)
+
+
+def _left_below(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
+    folder = root / path.lstrip('/')
+    # In a container the group may be shown as the root, whatever it is called outside.
+    for group in (folder, *folder.parents) if folder.is_dir() else (root,):
+        try:
+            most, used = int((group / limit).read_text()), int((group / usage).read_text())
+            facts = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines())
+        except (OSError, ValueError):
+            # no such group, or no limit ("max")
+            continue
+        yield max(0, most - used + int(facts.get(cache, 0)))
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 import numpy as np
+import psutil
+import pytest
 
 from gsm_plugin import host_memory
-from gsm_plugin.host_memory import peak_growth, peak_of_process
+from gsm_plugin.host_memory import free_of_host, peak_growth, peak_of_process
 
 SIZE = 2**26
 
@@ -43,3 +45,36 @@ def test_where_clearing_is_forbidden_the_peak_counts_from_the_begin(monkeypatch,
     monkeypatch.setattr(host_memory, '_CLEAR', tmp_path / 'no' / 'such')
     assert host_memory.forget_peak() is False
     assert host_memory.peak_since() > 0
+
+
+@pytest.mark.parametrize(
+    'groups, folder, limit, usage, cache',
+    [
+        ('0::/job/step\n', 'job', 'memory.max', 'memory.current', 'inactive_file'),
+        ('0::/outside/this/container\n', '', 'memory.max', 'memory.current', 'inactive_file'),
+        (
+            '1:cpu:/x\n4:memory:/job\n',
+            'memory/job',
+            'memory.limit_in_bytes',
+            'memory.usage_in_bytes',
+            'total_inactive_file',
+        ),
+    ],
+)
+def test_the_limit_of_a_control_group_counts(monkeypatch, tmp_path, groups, folder, limit, usage, cache):
+    (tmp_path / 'groups').write_text(groups)
+    monkeypatch.setattr(host_memory, '_GROUPS', tmp_path / 'groups')
+    monkeypatch.setattr(host_memory, '_ROOT', tmp_path / 'root')
+    (tmp_path / 'root' / 'job' / 'step').mkdir(parents=True)
+    if 'container' in groups:
+        (tmp_path / 'root' / 'job' / 'step').rmdir()
+    place = tmp_path / 'root' / folder
+    place.mkdir(parents=True, exist_ok=True)
+    (place / usage).write_text(f'{70 * 2**20}\n')
+    (place / 'memory.stat').write_text(f'anon 5\n{cache} {10 * 2**20}\n')
+    (place / limit).write_text(f'{100 * 2**20}\n')
+    assert free_of_host() == (40 * 2**20, 'what is left to its control group')
+    (place / limit).write_text('max\n')
+    free, what = free_of_host()
+    assert what == 'what is free'
+    assert 0.5 * free < psutil.virtual_memory().available < 2 * free
