@@ -104,6 +104,7 @@ def _request(arguments: argparse.Namespace, source: Path, target: Path) -> Reque
         restart=arguments.restart,
         overwrite=arguments.overwrite,
         page=arguments.page,
+        fit=True,
         memory=None if arguments.memory is None else read_bytes(arguments.memory),
         retry_smaller=arguments.retry_smaller,
     )

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.fidelity import BackProjection
-from gsm_plugin.inference.video.fitting_memory import fit_memory
+from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.progress import Progress, peak_memory_text
@@ -14,8 +14,6 @@ from gsm_plugin.inference.video.report import report_of
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
 from gsm_plugin.inference.video.timing import show_time
-
-_LEAST_WINDOW = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ def run_requests(
 
 def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry: bool) -> Outcome:
     job = checked = None
+    given = networks
     try:
         request, networks = fit_memory(request, networks, watcher.say)
         job = plan_job(request, networks[0], watcher)
@@ -63,24 +62,23 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
             state, text = 'done', _carry_out(job, networks, watcher, checked)
         return Outcome(request, state, text, report_of(request, job, watcher, checked, None))
     except MemoryEndedError as error:
-        if not request.retry_smaller or request.window <= _LEAST_WINDOW:
+        smaller = shrunk(request, job.facts) if request.retry_smaller and job is not None else None
+        if smaller is None:
             return Outcome(request, 'failed', str(error), report_of(request, job, watcher, checked, str(error)))
-        smaller = shrunk(request)
-        watcher.say(
-            f'warning: {error} --retry-smaller: begun anew with windows of {smaller.window} frames, context '
-            f'{smaller.context}; near the ends of windows the output differs a little'
-        )
-        return _serve(smaller, networks, watcher, dry)
+        watcher.say(f'warning: {error} --retry-smaller: begun anew with {_how_small(smaller)}')
+        return _serve(smaller, given, watcher, dry)
     except UserError as error:
         return Outcome(request, 'failed', str(error), report_of(request, job, watcher, checked, str(error)))
     finally:
         watcher.end()
 
 
-def shrunk(request: Request) -> Request:
-    """The same with windows and context of half the length."""
-    window = max(_LEAST_WINDOW, request.window // 2)
-    return replace(request, window=window, context=min(request.context, (window - 1) // 4), restart=True, memory=None)
+def _how_small(request: Request) -> str:
+    tiles = '' if request.tile is None else f', tiles of {request.tile}x{request.tile}'
+    return (
+        f'windows of {request.window} frames, context {request.context}{tiles}; near the ends of windows and the edges '
+        f'of tiles the output differs a little'
+    )
 
 
 def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked: BackProjection) -> str:

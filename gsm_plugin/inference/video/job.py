@@ -195,6 +195,8 @@ def _settings(
         'start',
         'end',
         'window',
+        'wanted',
+        'tile',
         'context',
         'segment_frames',
         'deinterlace',

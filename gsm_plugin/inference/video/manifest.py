@@ -59,6 +59,12 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
     return Workplace(folder)
 
 
+def left_settings(out: Path) -> dict[str, str]:
+    """The settings of an interrupted run of an output; none where there is no such run."""
+    path = out.with_name(f'{out.name}.segments') / _NAME
+    return _read(path) if path.is_file() else {}
+
+
 def film_fingerprint(path: Path) -> str:
     """Size and a hash of blocks all over a file, or of the names, sizes and times of the images of a folder."""
     digest = hashlib.blake2b(digest_size=16)

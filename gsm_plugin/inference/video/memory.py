@@ -1,21 +1,25 @@
-"""How many frames and pixels the network may see at once within a budget of memory: measured small, predicted large."""
+"""How many frames and pixels the network may see at once within budgets of memory: measured small, predicted large."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.host_memory import peak_growth
+from gsm_plugin.host_memory import free_of_host, peak_growth
 
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
 
 _UNITS = {'': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
 _PROBE_SIDES, _PROBE_FRAMES = (64, 96), (3, 6)
-_TILE_STEP, _LEAST_TILE = 16, 64
+_TILE_STEP, LEAST_TILE = 16, 64
+"""Sides of tiles that memory demands are multiples of the first, from the second up."""
+
+# Of what is free now, as much as the network may have; the rest is for others, and for what comes and goes.
+_SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
 _RESERVE = 1.15
 # Pictures on their way to the encoder count besides: bytes a pixel of the output, in float RGB, thrice.
@@ -35,28 +39,69 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where memory is taken.
+
+    Attributes:
+        name: What people call it.
+        predict: Bytes that frames, rows and columns of a window or tile take there.
+        budget: Bytes that may be taken.
+        why: Why so many.
+    """
+
+    name: str
+    predict: Measure
+    budget: int
+    why: str
+
+    def describe(self, frames: int, height: int, width: int) -> str:
+        """What is predicted, of how much, and why."""
+        predicted = show_bytes(self.predict(frames, height, width))
+        return f'{self.name} {predicted} predicted of {show_bytes(self.budget)} ({self.why})'
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
     """What the network sees at once, and why.
 
     Attributes:
         window: Frames.
         tile: Side of tiles in pixels of the input; None for whole frames.
-        predicted: Bytes that this is expected to take.
-        budget: Bytes that it may take.
+        seen: Frames, rows and columns that the network sees at once.
+        places: Where memory is taken; the first one is the network's.
     """
 
     window: int
     tile: int | None
-    predicted: int
-    budget: int
+    seen: tuple[int, int, int]
+    places: tuple[Place, ...]
+
+    @property
+    def predicted(self) -> int:
+        """Bytes that the network is expected to take."""
+        return self.places[0].predict(*self.seen)
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the network may take."""
+        return self.places[0].budget
 
     def describe(self) -> str:
         """The plan in a line."""
-        seen = 'whole frames' if self.tile is None else f'tiles of {self.tile}x{self.tile}'
-        return (
-            f'memory: windows of {self.window} frames, {seen}: {show_bytes(self.predicted)} predicted of '
-            f'{show_bytes(self.budget)}'
-        )
+        shown = 'whole frames' if self.tile is None else f'tiles of {self.tile}x{self.tile}'
+        places = ', '.join(place.describe(*self.seen) for place in self.places)
+        return f'memory: windows of {self.window} frames, {shown}: {places}'
+
+
+def free_on(device: object) -> tuple[int, str]:
+    """Bytes that a network may take on a device without a word of the user, and why so many."""
+    device = torch.device(str(device))
+    if device.type == 'cuda':
+        free = torch.cuda.mem_get_info(device)[0]
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free * _SHARE_OF_GPU), f'{_SHARE_OF_GPU:.0%} of what is free on {device}'
+    free, what = free_of_host()
+    return int(free * _SHARE_OF_HOST), f'{_SHARE_OF_HOST:.0%} of {what}'
 
 
 def read_bytes(text: str) -> int:
@@ -91,33 +136,37 @@ def learn_cost(measure: Measure, scale: int) -> Cost:
     return Cost(max(0.0, first - slope * values[0]), slope + scale**2 * _PER_OUTPUT_PIXEL)
 
 
-def plan_memory(cost: Cost, size: tuple[int, int], window: int, context: int, budget: int) -> MemoryPlan:
-    """Takes the longest window of whole frames that fits, and tiles where none does.
+def is_measured_by(frames: int, height: int, width: int) -> bool:
+    """Whether windows of whole frames are no larger than what a network is measured on."""
+    return frames * height * width <= _PROBE_FRAMES[1] * _PROBE_SIDES[1] ** 2
+
+
+def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, context: int) -> MemoryPlan:
+    """Takes the longest window of whole frames that fits everywhere, and tiles where none does.
 
     Args:
-        cost: What the network takes.
+        places: Where memory is taken; the first one is the network's.
         size: Rows and columns of a frame.
         window: Frames of a window at most.
         context: See `plan_windows`.
-        budget: Bytes.
 
     Raises:
         UserError: Not even the smallest tile of the shortest window fits.
     """
-    height, width = size
+    places = tuple(places)
     least = min(window, 3 * context + 1)
-    for frames in range(window, least - 1, -1):
-        if cost.predict(frames, height, width) <= budget:
-            return MemoryPlan(frames, None, cost.predict(frames, height, width), budget)
-    largest = max(height, width) // _TILE_STEP * _TILE_STEP
-    for side in range(largest, _LEAST_TILE - 1, -_TILE_STEP):
-        predicted = cost.predict(least, min(side, height), min(side, width))
-        if predicted <= budget:
-            return MemoryPlan(least, side, predicted, budget)
-    needed = cost.predict(least, min(_LEAST_TILE, height), min(_LEAST_TILE, width))
+    largest = max(size) // _TILE_STEP * _TILE_STEP
+    choices: list[tuple[int, int | None]] = [(frames, None) for frames in range(window, least - 1, -1)]
+    choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -_TILE_STEP)]
+    for frames, side in choices:
+        seen = (frames, *(min(side or length, length) for length in size))
+        if all(place.predict(*seen) <= place.budget for place in places):
+            return MemoryPlan(frames, side, seen, places)
+    seen = (least, *(min(LEAST_TILE, length) for length in size))
+    lacking = next(place for place in places if place.predict(*seen) > place.budget)
     raise UserError(
-        f'{show_bytes(budget)} is too little: windows of {least} frames in tiles of {_LEAST_TILE} take '
-        f'{show_bytes(needed)}; give more --memory, or a smaller --context.'
+        f'Memory is too little, even for windows of {least} frames in tiles of {LEAST_TILE}: '
+        f'{lacking.describe(*seen)}; free some, give more --memory, or a smaller --context.'
     )
 
 

@@ -37,8 +37,11 @@ class Request:
         overwrite: Whether an output that is there is replaced.
         network: Fingerprint of the weights, and how they are used.
         trained_on: What is known of their training.
-        memory: Bytes that the network may take on a device; None for no plan.
-        retry_smaller: Whether an end of memory is answered by smaller windows.
+        memory: Bytes that the network may take on a device; None for no such limit.
+        fit: Whether windows and tiles are made so small that they fit into what is free.
+        wanted: Window and context as they were asked for; None where memory made nothing smaller.
+        tile: Side of the tiles that memory demands; None for those that the network has.
+        retry_smaller: Whether an end of memory is answered by smaller windows and tiles.
         page: Page with a slider between before and after; None for none.
     """
 
@@ -63,6 +66,9 @@ class Request:
     network: str = ''
     trained_on: str = ''
     memory: int | None = None
+    fit: bool = False
+    wanted: str | None = None
+    tile: int | None = None
     retry_smaller: bool = False
     page: Path | None = None
 

@@ -2,9 +2,14 @@ import pytest
 import torch
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.memory import (
     Cost,
+    Place,
+    free_on,
     learn_cost,
     measured_on,
     peak_of,
@@ -12,20 +17,29 @@ from gsm_plugin.inference.video.memory import (
     read_bytes,
     show_bytes,
 )
+from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
 from tests.inference.video.films import Nearest, make_film, read_film, scene
 
 
 class Tiled(Nearest):
-    """Notes what tile it is given."""
+    """Notes what tile it is given, and the sizes that it sees."""
 
     tile = None
 
+    def __init__(self, scale=1, seen=None):
+        super().__init__(scale)
+        self.shapes = [] if seen is None else seen
+
     def with_tile(self, tile, overlap):
-        other = Tiled(self.scale)
+        other = type(self)(self.scale, self.shapes)
         other.tile = tile
         return other
+
+    def restore(self, clip):
+        self.shapes.append((*clip.shape[-2:], self.tile))
+        return super().restore(clip)
 
 
 @pytest.mark.parametrize(
@@ -47,21 +61,89 @@ def test_the_cost_of_a_network_is_learned_from_two_sizes():
     assert cost.per_value == pytest.approx(50 + 36)
 
 
+def places(cost, budget, on_host=lambda *seen: 0):
+    return [Place('network', cost.predict, budget, 'as asked'), Place('host', on_host, 1000, '80% of what is free')]
+
+
 def test_the_longest_window_that_fits_is_taken_and_tiles_only_where_none_does():
     cost, size = Cost(0, 100), (180, 320)
     whole = cost.predict(32, *size)
-    assert plan_memory(cost, size, 32, 8, whole).window == 32
-    half = plan_memory(cost, size, 32, 4, whole // 2)
+    assert plan_memory(places(cost, whole), size, 32, 8).window == 32
+    half = plan_memory(places(cost, whole // 2), size, 32, 4)
     assert (half.window, half.tile) == (16, None)
-    tiles = plan_memory(cost, size, 32, 4, whole // 8)
+    tiles = plan_memory(places(cost, whole // 8), size, 32, 4)
     assert tiles.window == 13
     assert 64 <= tiles.tile < 320
     for plan in (half, tiles):
         assert plan.predicted <= plan.budget
         seen = size if plan.tile is None else (plan.tile, plan.tile)
         assert plan.predicted >= cost.predict(plan.window, *(min(a, b) for a, b in zip(seen, size, strict=True)))
-    with pytest.raises(UserError, match='too little'):
-        plan_memory(cost, size, 32, 4, 1000)
+    with pytest.raises(UserError, match=r'too little.*network .* predicted of 0 MiB'):
+        plan_memory(places(cost, 1000), size, 32, 4)
+
+
+def test_what_the_host_has_free_limits_windows_too_and_both_are_told():
+    plan = plan_memory(places(Cost(0, 1), 2**40, lambda frames, *size: 50 * frames), (180, 320), 32, 4)
+    assert plan.window == 20
+    assert plan.describe().endswith('host 0 MiB predicted of 0 MiB (80% of what is free)')
+    with pytest.raises(UserError, match=r'host .*80% of what is free'):
+        plan_memory(places(Cost(0, 1), 2**40, lambda frames, *size: 500 * frames), (180, 320), 32, 4)
+
+
+def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    source, progress = make_film(tmp_path / 'in.mkv', scene(40), codec='ffv1'), Progress()
+    request = Request(source, tmp_path / 'out.mkv', context=2, fit=True)
+    (outcome,) = run_requests([request], [Tiled(1)], lambda: progress)
+    assert outcome.state == 'done'
+    (line,) = (line for line in progress.lines if 'predicted of' in line and 'windows' in line)
+    assert line.count('80% of what is') == 2
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (1000, 'all of a small machine'))
+    (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', fit=True)], [Tiled(1)], Progress)
+    assert outcome.state == 'failed'
+    assert 'all of a small machine' in outcome.text
+
+
+def test_small_inputs_are_not_planned_for(tmp_path):
+    source, network = make_film(tmp_path / 'in.mkv', scene(4, 8, 16), codec='ffv1'), Nearest()
+    (outcome,) = run_requests([Request(source, tmp_path / 'out.mkv', fit=True)], [network], Progress)
+    assert outcome.state == 'done'
+    assert network.seen == [4]
+
+
+def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_path, monkeypatch):
+    from gsm_plugin.inference.video.job import opened_workplace, plan_job
+    from tests.inference.video.films import Quiet
+
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    source = make_film(tmp_path / 'in.mkv', scene(20), codec='ffv1')
+    request = Request(source, tmp_path / 'out.mkv', window=20, context=2, fit=True)
+    monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 10_000))
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (11 * 48 * 64 * 11_500, 'a part'))
+    fitted, _ = fitting_memory.fit_memory(request, [Tiled(1)], print)
+    assert fitted.window < 20
+    job = plan_job(fitted, Tiled(1), Quiet())
+    opened_workplace(request.target, job.settings, restart=False)
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**60, 'all'))
+    progress, network = Progress(), Tiled(1)
+    (outcome,) = run_requests([request], [network], lambda: progress)
+    assert outcome.state == 'done'
+    assert any(f'windows of {fitted.window} frames, whole frames, as in the run' in line for line in progress.lines)
+    assert network.seen[0] == fitted.window
+
+
+def test_what_stands_beside_the_network_is_predicted():
+    facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
+    cost = PipelineCost.of(facts, 4, 4)
+    assert cost.predict(20, whole=True) - cost.predict(10, whole=True) == 10 * 100 * 200 * 3 * 4
+    assert cost.predict(10, whole=False) - cost.predict(10, whole=True) == 10 * 400 * 800 * 12
+    assert cost.fixed > 80 * 400 * 800
+
+
+def test_a_share_of_what_is_free_may_be_taken():
+    free, why = free_on('cpu')
+    assert free > 2**20
+    assert why.startswith('80% of what is ')
 
 
 def test_what_a_network_takes_is_measured():
@@ -90,11 +172,14 @@ def test_a_budget_makes_windows_shorter_and_is_told(tmp_path):
     assert 'too little' in outcome.text
 
 
-class Small(Nearest):
-    """Has memory for few frames."""
+class Small(Tiled):
+    """Has memory for few frames, or for a few more in tiles of 64."""
+
+    frames, in_tiles = 9, 0
 
     def restore(self, clip):
-        if clip.shape[1] > 9:
+        most = self.in_tiles if self.tile and self.tile[1] <= 64 else self.frames
+        if clip.shape[1] > most:
             raise torch.OutOfMemoryError('CUDA out of memory.')
         return super().restore(clip)
 
@@ -112,7 +197,31 @@ def test_where_memory_ends_the_work_stops_or_goes_on_aloud_with_smaller_windows(
     assert outcome.state == 'done'
     assert any('begun anew with windows of 8 frames' in line for line in outcome.report['log'])
     assert outcome.report['settings']['window'] == '8'
+    assert outcome.report['settings']['wanted'] == '16 2'
     assert len(read_film(tmp_path / 'b.mkv')) == 20
+
+
+def test_when_windows_are_at_their_smallest_tiles_come_next_and_then_a_sentence(tmp_path, monkeypatch):
+    source = make_film(tmp_path / 'in.mkv', scene(6, 48, 200))
+    progress, network = Progress(), Small(1)
+    monkeypatch.setattr(Small, 'frames', 1)
+    monkeypatch.setattr(Small, 'in_tiles', 2)
+    request = Request(source, tmp_path / 'out.mkv', window=4, context=0, retry_smaller=True)
+    (outcome,) = run_requests([request], [network], lambda: progress)
+    assert outcome.state == 'done'
+    told = [line for line in progress.lines if 'begun anew' in line]
+    assert ['tiles of 100x100' in line for line in told] == [False, True, False]
+    assert 'tiles of 64x64' in told[-1]
+    assert outcome.report['settings']['tile'] == '64'
+    assert network.shapes[-1][2] == (2, 64, 64)
+    monkeypatch.setattr(Small, 'in_tiles', 1)
+    (outcome,) = run_requests([request], [network], Progress)
+    assert outcome.state == 'failed'
+    assert 'exists' in outcome.text
+    (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', retry_smaller=True)], [network], Progress)
+    assert outcome.state == 'failed'
+    assert 'too little memory' in outcome.text
+    assert not (tmp_path / 'no.mkv').exists()
 
 
 def test_sizes_are_shown_as_people_read_them():
