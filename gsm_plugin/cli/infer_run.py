@@ -39,7 +39,7 @@ def infer(arguments: argparse.Namespace) -> int:
     weights = _weights(arguments)
     networks = _networks(arguments, weights)
     used = _tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
-    identity = ' '.join(map(str, (file_fingerprint(weights), *used)))
+    identity = ' '.join(map(str, (weights and file_fingerprint(weights), *used)))
     known = {'network': identity, 'trained_on': _training(weights)}
     if arguments.page is not None and len(sources) > 1:
         raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
@@ -122,7 +122,7 @@ def _rate(text: str | None) -> Fraction | None:
     return rate.limit_denominator(100000)
 
 
-def _networks(arguments: argparse.Namespace, weights: Path) -> list[Network]:
+def _networks(arguments: argparse.Namespace, weights: Path | None) -> list[Network]:
     import gsm_plugin
 
     gsm_plugin.register()
@@ -153,19 +153,23 @@ def _tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, t
     return (arguments.window, side, side), (0, overlap, overlap)
 
 
-def _training(weights: Path) -> str:
+def _training(weights: Path | None) -> str:
+    if weights is None:
+        return ''
     from gsm_plugin.inference.loading import trained_on
     from gsm_plugin.weights.reader import read_metadata
 
     return trained_on(weights, read_metadata(weights))
 
 
-def _weights(arguments: argparse.Namespace) -> Path:
-    """The file that is meant: named, or the first of our own choice that is on the disk."""
+def _weights(arguments: argparse.Namespace) -> Path | None:
+    """The file that is meant: named, or the first of our own choice that is on the disk; None for a named network."""
     from gsm_plugin.inference.loading import FOLDER, find_file
 
     if arguments.weights or arguments.name:
         return find_file(arguments.weights or arguments.name, FOLDER)[1]
+    if 'type' in network_options(arguments.network):
+        return None
     from gsm_plugin.weights.known_files import find_weights
 
     for name in _OWN_CHOICE:

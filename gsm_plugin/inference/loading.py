@@ -46,12 +46,15 @@ class Loaded:
 
 
 def load_network(
-    name_or_path: str | Path, overrides: Mapping[str, object], device: torch.device, folder: str | Path | None = None
+    name_or_path: str | Path | None,
+    overrides: Mapping[str, object],
+    device: torch.device,
+    folder: str | Path | None = None,
 ) -> Loaded:
     """Makes the network that a file of weights is of, and loads them.
 
     Args:
-        name_or_path: A file, or a name of `basicsr weights list`.
+        name_or_path: A file, or a name of `basicsr weights list`; None for a network without weights.
         overrides: Arguments of the network that the file cannot tell, or that are to differ; with `type`, any network.
         device: Where it is put.
         folder: Where the files of names lie; None for `FOLDER`.
@@ -59,6 +62,8 @@ def load_network(
     Raises:
         UserError: There is no such name or file, the weights are of no known network, or they do not fit.
     """
+    if name_or_path is None:
+        return _without_weights(dict(overrides), device)
     name, path = find_file(name_or_path, FOLDER if folder is None else Path(folder))
     weights = read_weights(path, 'params_ema')
     recognised = _recognise(weights, overrides, path)
@@ -79,6 +84,19 @@ def load_network(
     scale, training = _scale_of(network, network_g, handling, device), trained_on(path, weights.metadata)
     _check_scale(scale, weights.metadata, path)
     return Loaded(network, scale, handling, name, tuple(facts), network_g, taken, training)
+
+
+def _without_weights(network_g: dict, device: torch.device) -> Loaded:
+    """A network that has none, such as the bicubic one."""
+    kind = network_g.get('type')
+    if kind is None:
+        raise UserError("No weights are given; name a file, or network={'type': 'Bicubic'}, which needs none.")
+    network = build(network_g).eval().to(device)
+    if any(True for _ in network.parameters()):
+        raise UserError(f'{kind} needs weights; give the file that has them.')
+    handling, facts = handling_of(network_g), (f'network: {_in_words(network_g)}',)
+    scale = _scale_of(network, network_g, handling, device)
+    return Loaded(network, scale, handling, kind, facts, network_g, None, '')
 
 
 def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:

@@ -67,7 +67,7 @@ class Restorer:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path,
+        name_or_path: str | Path | None,
         device: str | torch.device = 'auto',
         precision: str = 'auto',
         network: Mapping[str, object] | None = None,
@@ -80,7 +80,7 @@ class Restorer:
         """Makes a restorer from a file of weights, which tells network and sizes.
 
         Args:
-            name_or_path: A file, or a name of `basicsr weights list`.
+            name_or_path: A file, or a name of `basicsr weights list`; None for a network without weights.
             device: auto, cpu, cuda, cuda:1, mps, or a device.
             precision: auto (the fastest one of the device), fp32, tf32, bf16 or fp16.
             network: Arguments of the network that the file cannot tell, such as `pa_frame`, or that are to differ; with

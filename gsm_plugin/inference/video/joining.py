@@ -124,8 +124,11 @@ def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int
 def _options(name: str) -> dict[str, str]:
     if name in _QUICKTIME:
         return {'movflags': '+faststart'}
-    # The pictures are not to be moved because a sound begins before zero, as AAC does by its first packet.
-    return {'avoid_negative_ts': 'disabled'} if name in ('matroska', 'webm') else {}
+    if name not in ('matroska', 'webm'):
+        return {}
+    # The pictures are not to be moved because a sound begins before zero, as AAC does by its first packet; and without
+    # `bitexact` two runs write other random numbers into equal films.
+    return {'avoid_negative_ts': 'disabled', 'fflags': '+bitexact'}
 
 
 def _second(packet: av.Packet) -> float:
