@@ -99,8 +99,9 @@ def _plan(stream: av.stream.Stream, name: str, path: Path) -> Copy:
             add_copied(container, stream, Copy(stream.index, stream.type, codec))
     except (ValueError, av.FFmpegError) as error:
         what = f'stream {stream.index} ({stream.type}{" " + canonical if canonical else ""})'
+        other = '' if name == 'matroska' else 'name the output .mkv, or '
         raise UserError(
-            f'{path.suffix} cannot hold {what} of the input; name the output .mkv, or give --leave-out {stream.index}.'
+            f'{path.suffix} cannot hold {what} of the input; {other}give --leave-out {stream.index}.'
         ) from error
     return Copy(stream.index, stream.type, codec)
 
