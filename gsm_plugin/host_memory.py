@@ -51,12 +51,13 @@ def _left_below(root: Path, path: str, limit: str, usage: str, cache: str) -> It
     # In a container the group may be shown as the root, whatever it is called outside.
     for group in (folder, *folder.parents) if folder.is_dir() else (root,):
         try:
-            most, used = int((group / limit).read_text()), int((group / usage).read_text())
-            facts = dict(line.split() for line in (group / 'memory.stat').read_text().splitlines())
+            most, used, facts = ((group / name).read_text(encoding='utf-8') for name in (limit, usage, 'memory.stat'))
+            reclaimable = dict(line.split() for line in facts.splitlines()).get(cache, 0)
+            left = int(most) - int(used) + int(reclaimable)
         except (OSError, ValueError):
             # no such group, or no limit ("max")
             continue
-        yield max(0, most - used + int(facts.get(cache, 0)))
+        yield max(0, left)
 
 
 @contextmanager
