@@ -10,9 +10,9 @@ import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.evaluation.gradients import gradient_errors, smooth_derivatives, take_step
 from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops import Cells, dispatch, tf32
+from gsm_plugin.studies.precision.gradients import gradient_errors, smooth_derivatives, take_step
 from tests.golden import CASES, DATA, TOLERANCE, expected, random_input, with_golden_weights
 from tests.memory import PeakMemory
 

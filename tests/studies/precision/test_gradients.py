@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gsm_plugin.evaluation.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 from gsm_plugin.layers import upsample
 from gsm_plugin.ops import shuffle_leaky_relu
+from gsm_plugin.studies.precision.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 
 
 def step(**gradients):
