@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / 'gsm_plugin'
 # From top to bottom; rooms of one storey do not import each other.
 STOREYS = (
     ('__init__', '__main__'),
-    ('cli', 'studies'),
+    ('cli',),
+    ('studies',),
     ('engine',),
     ('register',),
     ('models', 'data', 'export'),

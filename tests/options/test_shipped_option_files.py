@@ -10,7 +10,7 @@ import gsm_plugin
 from gsm_plugin.engine.preparing import check_option_file
 from gsm_plugin.options.reading import OptionLoader, read_options
 
-FILES = sorted((Path(__file__).parents[2] / 'options').glob('*.yml'))
+FILES = sorted((Path(__file__).parents[2] / 'options').glob('t*_*.yml'))
 
 SMALL = {
     'GSMamba': {'prop_depth': 2, 'attn_depth': 1, 'embed_dims': 8, 'num_heads': 2, 'spynet_path': None},

@@ -87,6 +87,29 @@ def curves(title: str, values: Mapping[str, Sequence[float]], x_label: str) -> s
     return _svg(figure, f'curves-{title}')
 
 
+def bands(title: str, curves: Mapping[str, Sequence[Mapping[int, float]]]) -> str:
+    """Draws for each variant the mean of its runs and a band from the lowest to the highest.
+
+    Args:
+        title: What is drawn.
+        curves: By variant, of each run values by iteration; iterations that not all its runs have are left out.
+
+    Returns:
+        An `svg` element.
+    """
+    figure, axes = _figure(7.6, 3.4)
+    for number, (label, runs) in enumerate(curves.items()):
+        steps = sorted(set.intersection(*(set(run) for run in runs)))
+        rows = [[run[step] for run in runs] for step in steps]
+        colour = PALETTE[number % len(PALETTE)]
+        axes.fill_between(steps, [min(row) for row in rows], [max(row) for row in rows], color=colour, alpha=0.18, lw=0)
+        axes.plot(steps, [sum(row) / len(row) for row in rows], label=label, color=colour, lw=1.8, marker='o', ms=3)
+    axes.set_title(title, loc='left', fontsize=11)
+    axes.set_xlabel('iteration')
+    axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1, 0.5))
+    return _svg(figure, f'bands-{title}')
+
+
 def _figure(width: float, height: float):
     from matplotlib.figure import Figure
 

@@ -1,0 +1,120 @@
+"""The tables and the page of a study."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gsm_plugin.evaluation.records import Record
+from gsm_plugin.evaluation.report.charts import bands
+from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.studies.ablation.plan import Study
+from gsm_plugin.studies.ablation.statistics import paired_p, spread_of
+from gsm_plugin.whole_files import write_whole
+
+Records = Mapping[tuple[str, int], Record]
+"""By variant and seed; those that failed are missing."""
+
+VariantCurves = Mapping[str, Sequence[Mapping[int, float]]]
+"""By variant, of each seed values by iteration."""
+
+
+def main_table(study: Study, records: Records, metric: str = 'psnr') -> str:
+    """A row for each variant: the metric over seeds, the difference to the base, size, work and speed."""
+    titles = ['variant', 'seeds', metric.upper(), 'against the base', 'p', 'parameters', 'MACs a pixel', 'fps']
+    rows = []
+    for variant in study.variants:
+        own = {seed: records[variant, seed] for seed in study.seeds if (variant, seed) in records}
+        if not own:
+            rows.append([variant, '0', *[''] * (len(titles) - 2)])
+            continue
+        first = next(iter(own.values()))
+        rows.append(
+            [
+                variant,
+                str(len(own)),
+                spread_of([record.mean(metric) for record in own.values()]).text(3),
+                *_against_base(study, records, variant, lambda record: record.mean(metric)),
+                f'{first.parameters / 1e6:.3f} M',
+                '' if first.multiply_adds is None else f'{first.multiply_adds / 1e6:.3f} M',
+                f'{max(record.speed()[0] for record in own.values()):.2f}',
+            ]
+        )
+    return markdown_table(titles, rows)
+
+
+def clip_table(study: Study, records: Records, metric: str = 'psnr') -> str:
+    """Of each variant the difference to the base on each clip, over seeds; of the base the metric itself."""
+    clips = list(dict.fromkeys(name for record in records.values() for name in record.clips))
+    rows = []
+    for variant in study.variants:
+        row = [variant]
+        for clip in clips:
+
+            def value(record: Record, clip: str = clip) -> float:
+                return record.clips[clip].mean(metric)
+
+            own = [value(records[variant, seed]) for seed in study.seeds if (variant, seed) in records]
+            itself = spread_of(own).text(3) if own else ''
+            row.append(itself if variant == study.base else _against_base(study, records, variant, value)[0])
+        rows.append(row)
+    return markdown_table([f'{metric.upper()}, differences', *clips], rows)
+
+
+def write_report(
+    study: Study,
+    records: Records,
+    curves: Mapping[str, VariantCurves],
+    notes: Sequence[str],
+) -> str:
+    """Writes `table.md` and `page.html` into the study's folder.
+
+    Args:
+        study: The study.
+        records: What was scored.
+        curves: By title.
+        notes: Sentences below the tables.
+
+    Returns:
+        The tables, Markdown.
+    """
+    tables = [main_table(study, records), clip_table(study, records)]
+    how = (
+        f'Base: {study.base}. {len(study.seeds)} seeds; mean ± standard deviation. Differences are of the same seed; '
+        f'p is of the two-sided paired t-test. Scored on {study.score.clips}, {study.score.degradation}.'
+    )
+    text = '\n'.join([f'# {study.name}\n', *tables, how, *(f'\n{note}' for note in notes)]) + '\n'
+    _write(study.folder / 'table.md', text)
+    charts = [bands(title, by_variant) for title, by_variant in curves.items() if by_variant]
+    _write(study.folder / 'page.html', _page(study.name, [*map(_html_table, tables)], charts, [how, *notes]))
+    return text
+
+
+def _against_base(study: Study, records: Records, variant: str, value: Callable[[Record], float]) -> tuple[str, str]:
+    """Mean difference to the base over the seeds that both have, and p."""
+    seeds = [seed for seed in study.seeds if (variant, seed) in records and (study.base, seed) in records]
+    if variant == study.base or not seeds:
+        return '', ''
+    own = [value(records[variant, seed]) for seed in seeds]
+    base = [value(records[study.base, seed]) for seed in seeds]
+    p = paired_p(own, base)
+    difference = spread_of([one - other for one, other in zip(own, base, strict=True)])
+    return difference.text(3, sign=True), '' if math.isnan(p) else f'{p:.3f}'
+
+
+def _html_table(markdown: str) -> list[list[str]]:
+    lines = [line for line in markdown.splitlines() if line.startswith('|')]
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in [lines[0], *lines[2:]]]
+
+
+def _page(title: str, tables: Sequence[list[list[str]]], charts: Sequence[str], notes: Sequence[str]) -> str:
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template('page.html.j2').render(title=title, tables=tables, charts=charts, notes=notes)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())

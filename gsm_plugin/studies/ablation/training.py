@@ -1,0 +1,129 @@
+"""Trains the runs of a study, several beside each other, each in a process of its own that can go on later."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from gsm_plugin.compat import UserError
+from gsm_plugin.engine.preparing import prepare_options
+from gsm_plugin.studies.ablation.plan import Run, Study
+from gsm_plugin.whole_files import write_whole
+
+_TAIL = 1500
+
+
+def write_option_files(study: Study) -> dict[str, Path]:
+    """Writes and checks the option file of each run; they are in the study's folder, by name of the run.
+
+    Raises:
+        UserError: An option is wrong, or a run of that name was made with others.
+    """
+    files = {run.name: study.folder / 'options' / f'{run.name}.yml' for run in study.runs}
+    texts = {run.name: yaml.safe_dump(plain(run.options), sort_keys=False) for run in study.runs}
+    for run in study.runs:
+        path = files[run.name]
+        if path.exists() and path.read_text(encoding='utf-8') != texts[run.name] and run.log.exists():
+            raise UserError(
+                f'{run.name} was trained with other options than the study has now; give the study another name, or '
+                f'remove experiments/{run.name}.'
+            )
+    for run in study.runs:
+        files[run.name].parent.mkdir(parents=True, exist_ok=True)
+        write_whole(files[run.name], texts[run.name].encode())
+        # in the order of the command's own checks, all of them before the first training
+        flags = argparse.Namespace(
+            opt=str(files[run.name]), force_yml=None, launcher='none', auto_resume=True, debug=False
+        )
+        prepare_options(flags, os.getcwd(), is_train=True, say=lambda note: None)
+    return files
+
+
+def is_finished(run: Run) -> bool:
+    """Whether a training has come to its end."""
+    if not (run.log.exists() and run.weights.exists()):
+        return False
+    kinds = [(record['kind'], record['iter']) for record in _records(run.log)]
+    return ('end', run.options['train']['total_iter']) in kinds
+
+
+def train_all(
+    study: Study, files: dict[str, Path], beside: int, modules: Sequence[str], say: Callable[[str], None]
+) -> dict[str, str]:
+    """Trains what is not finished; a run that fails does not stop the others.
+
+    Args:
+        study: The study.
+        files: Option files by run.
+        beside: Trainings at once.
+        modules: For `--import`.
+        say: Takes a line for each run.
+
+    Returns:
+        Why runs failed, by name.
+    """
+    waiting = [run for run in study.runs if not is_finished(run)]
+    if len(waiting) < len(study.runs):
+        say(f'{len(study.runs) - len(waiting)} of {len(study.runs)} trainings are finished already.')
+    failures: dict[str, str] = {}
+    with ThreadPoolExecutor(beside) as pool, tqdm(total=len(waiting), unit='training') as bar:
+        jobs = {pool.submit(_train, run, files[run.name], modules): run for run in waiting}
+        for job in as_completed(jobs):
+            run, failure = jobs[job], job.result()
+            bar.update()
+            if failure is not None:
+                failures[run.name] = failure
+                say(f'{run.name} failed: {failure}')
+    return failures
+
+
+def validations(run: Run) -> dict[str, dict[int, float]]:
+    """What a training logged of its validations: by `metric on data set`, values by iteration."""
+    found: dict[str, dict[int, float]] = {}
+    for record in _records(run.log):
+        if record['kind'] != 'validation':
+            continue
+        for name in ('psnr', 'ssim'):
+            if record.get(name) is not None:
+                found.setdefault(f'{name} on {record["dataset"]}', {})[record['iter']] = record[name]
+    return found
+
+
+def _train(run: Run, options: Path, modules: Sequence[str]) -> str | None:
+    """Trains; gives the end of the output where that failed."""
+    command = [sys.executable, '-m', 'gsm_plugin', 'train', '-opt', str(options), '--auto_resume']
+    command += ['--import', ','.join(modules)] if modules else []
+    output = options.with_suffix('.txt')
+    with open(output, 'a', encoding='utf-8') as file:
+        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT).returncode
+    if status == 0 and is_finished(run):
+        return None
+    tail = output.read_text(encoding='utf-8', errors='replace')[-_TAIL:].strip().splitlines()
+    return f'{tail[-1] if tail else f"status {status}"} (see {output})'
+
+
+def _records(log: Path) -> list[dict]:
+    if not log.exists():
+        return []
+    records = []
+    for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            # the last line of a run that was killed
+            continue
+    return records
+
+
+def plain(value: object) -> object:
+    """Ordered mappings as plain ones, which YAML writes as people do."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gsm_plugin.cli.main import main
+from gsm_plugin.compat import UserError
+from gsm_plugin.studies.ablation import training
+from gsm_plugin.studies.ablation.plan import merged, read_study
+from tests.engine import tiny_project
+from tests.engine.conftest import *  # noqa: F403 (the fixtures of a tiny project)
+
+
+@pytest.fixture
+def study(project, options):
+    options['val']['val_freq'] = 2
+    Path('base.yml').write_text(yaml.safe_dump(options), encoding='utf-8')
+    Path('net.py').write_text(tiny_project.NETWORK_SOURCE, encoding='utf-8')
+    content = {
+        'name': 'widths',
+        'options': 'base.yml',
+        'seeds': [0, 1],
+        'variants': {'four': None, 'eight wide': {'network_g': {'width': 8}}},
+        'score': {'clips': 'data/test/GT', 'frames': 2},
+    }
+
+    def write(**changes):
+        Path('study.yml').write_text(yaml.safe_dump({**content, **changes}, sort_keys=False), encoding='utf-8')
+        return Path('study.yml')
+
+    return write
+
+
+def test_a_study_trains_scores_and_compares_and_trains_nothing_twice(study, capsys):
+    study()
+    main(['study', 'study.yml', '--beside', '2', '--import', 'net.py'])
+    folder = Path('results/study/widths')
+    rows = [line for line in (folder / 'table.md').read_text(encoding='utf-8').splitlines() if line.startswith('|')]
+    cells = [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
+    assert cells[0][:5] == ['variant', 'seeds', 'PSNR', 'against the base', 'p']
+    assert cells[2][0] == 'four'
+    assert cells[3][:2] == ['eight wide', '2']
+    records = {path.stem: json.loads(path.read_text()) for path in (folder / 'scores').glob('*.json')}
+    assert len(records) == 4
+    assert float(cells[3][4]) <= 1
+    page = (folder / 'page.html').read_text(encoding='utf-8')
+    assert 'eight wide' in page
+    assert '<svg' in page
+    logs = {path: path.read_bytes() for path in Path('experiments').glob('*/train.jsonl')}
+    assert len(logs) == 4
+    capsys.readouterr()
+    main(['study', 'study.yml', '--import', 'net.py'])
+    assert '4 of 4 trainings are finished already.' in capsys.readouterr().out
+    assert all(path.read_bytes() == text for path, text in logs.items())
+
+
+def test_the_shipped_study_can_be_read(monkeypatch, tmp_path):
+    root = Path(__file__).parents[3]
+    (tmp_path / 'datasets/small/val/GT').mkdir(parents=True)
+    (tmp_path / 'options').symlink_to(root / 'options')
+    monkeypatch.chdir(tmp_path)
+    found = read_study(Path('options/study_gsm_findings.yml'))
+    assert (found.base, len(found.runs)) == ('base', 24)
+    forward = next(run for run in found.runs if run.variant == 'anchor forward')
+    assert forward.options['network_g']['anchor'] == 'forward'
+    assert forward.options['network_g']['embed_dims'] == 48
+
+
+def test_a_run_that_fails_leaves_the_others_and_is_named(study, monkeypatch):
+    def failing(run, options, modules):
+        return 'it broke' if run.variant == 'eight wide' else train(run, options, modules)
+
+    train = training._train
+    monkeypatch.setattr(training, '_train', failing)
+    study(seeds=[0])
+    with pytest.raises(SystemExit) as end:
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert end.value.code == 1
+    table = Path('results/study/widths/table.md').read_text(encoding='utf-8')
+    assert 'eight wide, seed 0 is missing: it broke' in table
+    assert '| eight wide |     0 |' in table
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'variants': {'one': None}}, 'give two at least by name, the base first'),
+        ({'seeds': [0, 0]}, 'give a list of different whole numbers'),
+        ({'seeds': [True]}, 'give a list of different whole numbers'),
+        ({'seed': [0]}, 'seed is no key of a study; did you mean seeds?'),
+        ({'score': {'clip': 'data/test/GT'}}, 'score:clip is no key of a study; did you mean clips?'),
+        ({'score': {'clips': 'nowhere'}}, 'score:clips is nowhere, which does not exist'),
+        ({'score': None}, 'score is missing'),
+        ({'variants': {'a b': None, 'a_b': None}}, 'rename one'),
+        ({'variants': {'a': None, 'b': 3}}, 'variants:b is 3; give keys as in the option file'),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_before_anything_is_written(study, changes, message):
+    with pytest.raises(UserError, match=message.replace('?', r'\?')):
+        read_study(study(**changes))
+    assert not Path('results').exists()
+
+
+def test_a_wrong_option_is_told_before_the_first_training(study, capsys):
+    study(variants={'four': None, 'eight': {'network_g': {'widht': 8}}})
+    with pytest.raises(SystemExit):
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert 'widht' in capsys.readouterr().err
+    assert not Path('experiments').exists()
+
+
+def test_a_study_that_changed_is_not_mixed_with_what_was_trained(study, capsys):
+    study(seeds=[0])
+    main(['study', 'study.yml', '--import', 'net.py'])
+    study(seeds=[0], overrides={'train': {'total_iter': 3}})
+    with pytest.raises(SystemExit):
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert 'was trained with other options than the study has now' in capsys.readouterr().err
+
+
+def test_overrides_are_merged_key_by_key():
+    base = {'a': {'b': 1, 'c': [1, 2]}, 'd': 2}
+    assert merged(base, {'a': {'c': [3]}, 'e': {'f': 1}}, '') == {'a': {'b': 1, 'c': [3]}, 'd': 2, 'e': {'f': 1}}
+    assert base == {'a': {'b': 1, 'c': [1, 2]}, 'd': 2}
+    with pytest.raises(UserError, match='but has keys in the option file'):
+        merged(base, {'a': 3}, 'study.yml: overrides')
