@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,16 +56,8 @@ class Backend:
 
 
 def declare(op: str, *backends: Backend) -> None:
-    """Makes an op known, with its backends from the one that `auto` likes best to the one it likes least.
-
-    Args:
-        op: Name of the op and of its folder.
-        *backends: Those without a function get that of the folder.
-    """
-    _OPS[op] = tuple(
-        replace(backend, function=_lazy(op, backend.name)) if backend.function is None else backend
-        for backend in backends
-    )
+    """Makes an op known, with its backends from the one that `auto` likes best to the one it likes least."""
+    _OPS[op] = backends
 
 
 @cache
@@ -112,7 +105,7 @@ def choose_backend(
     return backend
 
 
-def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torch.dtype | None = None):
+def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torch.dtype | None = None) -> Any:
     """Computes an op by the backend that `choose_backend` gives.
 
     Args:
@@ -123,7 +116,8 @@ def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torc
         dtype: The type, where `like` has another one.
     """
     dtype = like.dtype if dtype is None else dtype
-    return choose_backend(op, requested, like.device, dtype, arguments).function(*arguments)
+    backend = choose_backend(op, requested, like.device, dtype, arguments)
+    return (backend.function or implementation(op, backend.name))(*arguments)
 
 
 def describe_backends(device: torch.device | str) -> list[tuple[str, str, str]]:
@@ -140,10 +134,6 @@ def summarize_backends(device: torch.device | str) -> str:
     most = max(ops, key=lambda backend: len(ops[backend]))
     parts = [f'{backend} for {", ".join(names)}' for backend, names in ops.items() if backend != most]
     return f'Backends on {device}: {"; ".join([*parts, f"{most} for {len(ops[most])} ops"])}.'
-
-
-def _lazy(op: str, name: str) -> Callable:
-    return lambda *arguments: implementation(op, name)(*arguments)
 
 
 def _choose_automatically(op: str, device: torch.device, dtype: torch.dtype | None, arguments: tuple | None) -> Backend:

@@ -100,7 +100,9 @@ def _check(
     b, d, length = u.shape
     n, groups = A.shape[-1], B.shape[1:2] if B.ndim == 4 else ()
     steps = b, *groups, n, length
-    expected = [('delta', delta, u.shape), ('A', A, (d, n)), ('B', B, steps), ('C', C, steps)]
+    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        ('delta', delta, u.shape), ('A', A, (d, n)), ('B', B, steps), ('C', C, steps),
+    ]  # fmt: skip
     expected += [('D', D, (d,)), ('z', z, u.shape), ('delta_bias', delta_bias, (d,))]
     given = [(name, x, shape) for name, x, shape in expected if x is not None]
     for name, x, _ in given:
