@@ -74,15 +74,15 @@ def flow_warp_fwd_kernel(
     m_c = i_c < channels
     o_c = i_c.to(tl.int64) * stride_c
     i_image, x, y, right, down = corners(p_flow, i_pixel, m_pixel, height, width)
-    total = tl.zeros([BLOCK_PIXELS, BLOCK_CHANNELS], DTYPE)
+    b_total = tl.zeros([BLOCK_PIXELS, BLOCK_CHANNELS], DTYPE)
     for corner in tl.static_range(4):
-        weight = share(down, corner // 2) * share(right, corner % 2)
+        b_weight = share(down, corner // 2) * share(right, corner % 2)
         i_y = y + corner // 2
         i_x = x + corner % 2
-        value = pixel(p_x, i_image, i_y, i_x, o_c, m_c, height, width, stride_n, stride_h, stride_w)
-        total += weight.to(DTYPE)[:, None] * value.to(DTYPE)
+        b_value = pixel(p_x, i_image, i_y, i_x, o_c, m_c, height, width, stride_n, stride_h, stride_w)
+        b_total += b_weight.to(DTYPE)[:, None] * b_value.to(DTYPE)
     p_row = p_out + i_pixel.to(tl.int64)[:, None] * channels + i_c[None, :]
-    tl.store(p_row, total.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c[None, :])
+    tl.store(p_row, b_total.to(p_out.dtype.element_ty), m_pixel[:, None] & m_c[None, :])
 
 
 @triton.jit
@@ -115,35 +115,35 @@ def flow_warp_bwd_kernel(
     m_pixel = i_pixel < pixels
     i_image, x, y, right, down = corners(p_flow, i_pixel, m_pixel, height, width)
     area = height * width
-    grad_right = tl.zeros([BLOCK_PIXELS], DTYPE)
-    grad_down = tl.zeros([BLOCK_PIXELS], DTYPE)
+    b_grad_right = tl.zeros([BLOCK_PIXELS], DTYPE)
+    b_grad_down = tl.zeros([BLOCK_PIXELS], DTYPE)
     for first in range(0, channels, BLOCK_CHANNELS):
         i_c = first + tl.arange(0, BLOCK_CHANNELS)
         m_c = i_c < channels
         o_c = i_c.to(tl.int64) * stride_c
         p_row = p_grad + i_pixel.to(tl.int64)[:, None] * channels + i_c[None, :]
-        grad = tl.load(p_row, m_pixel[:, None] & m_c[None, :], 0.0).to(DTYPE)
+        b_grad = tl.load(p_row, m_pixel[:, None] & m_c[None, :], 0.0).to(DTYPE)
         for corner in tl.static_range(4):
-            weight_y = share(down, corner // 2)
-            weight_x = share(right, corner % 2)
+            b_weight_y = share(down, corner // 2)
+            b_weight_x = share(right, corner % 2)
             i_y = y + corner // 2
             i_x = x + corner % 2
-            value = pixel(p_x, i_image, i_y, i_x, o_c, m_c, height, width, stride_n, stride_h, stride_w)
-            dot = tl.sum(grad * value.to(DTYPE), 1)
-            grad_right += signed(dot, corner % 2) * weight_y
-            grad_down += signed(dot, corner // 2) * weight_x
+            b_value = pixel(p_x, i_image, i_y, i_x, o_c, m_c, height, width, stride_n, stride_h, stride_w)
+            b_dot = tl.sum(b_grad * b_value.to(DTYPE), 1)
+            b_grad_right += signed(b_dot, corner % 2) * b_weight_y
+            b_grad_down += signed(b_dot, corner // 2) * b_weight_x
             if WITH_X:
                 m_inside = m_pixel & (i_x >= 0) & (i_x < width) & (i_y >= 0) & (i_y < height)
-                weight = tl.where(m_inside, weight_x * weight_y, 0.0)
+                b_weight = tl.where(m_inside, b_weight_x * b_weight_y, 0.0)
                 if ATOMIC:
-                    offset = (i_image * area + i_y * width + i_x).to(tl.int64)[:, None] * channels + i_c[None, :]
-                    mask = m_inside[:, None] & m_c[None, :]
-                    tl.atomic_add(p_grad_x + offset, weight.to(DTYPE)[:, None] * grad, mask, sem='relaxed')
+                    o_source = (i_image * area + i_y * width + i_x).to(tl.int64)[:, None] * channels + i_c[None, :]
+                    m_source = m_inside[:, None] & m_c[None, :]
+                    tl.atomic_add(p_grad_x + o_source, b_weight.to(DTYPE)[:, None] * b_grad, m_source, sem='relaxed')
                 elif first == 0:
-                    tl.store(p_weights + i_pixel.to(tl.int64) * 4 + corner, weight.to(DTYPE), m_pixel)
+                    tl.store(p_weights + i_pixel.to(tl.int64) * 4 + corner, b_weight.to(DTYPE), m_pixel)
     p_out = p_grad_flow + i_image.to(tl.int64) * (2 * area) + (i_pixel - i_image * area)
-    tl.store(p_out, grad_right, m_pixel)
-    tl.store(p_out + area, grad_down, m_pixel)
+    tl.store(p_out, b_grad_right, m_pixel)
+    tl.store(p_out + area, b_grad_down, m_pixel)
 
 
 class _FlowWarp(torch.autograd.Function):
@@ -156,7 +156,7 @@ class _FlowWarp(torch.autograd.Function):
             settings = _settings(x, flow)
             blocks = triton.cdiv(out[..., 0].numel(), settings['BLOCK_PIXELS'])
             grid = (blocks * triton.cdiv(x.shape[3], settings['BLOCK_CHANNELS']),)
-            flow_warp_fwd_kernel[grid](x, flow, out, *_sizes(x), **settings)
+            flow_warp_fwd_kernel[grid](x, flow, out, **_sizes(x), **settings)
         return out
 
     @staticmethod
@@ -172,7 +172,7 @@ class _FlowWarp(torch.autograd.Function):
         sums = flow.new_zeros(x.shape if with_x and atomic else 0, dtype=_precision(x, flow))
         weights = flow.new_empty((pixels, 4, 1) if with_x and not atomic else 0, dtype=_precision(x, flow))
         flow_warp_bwd_kernel[(triton.cdiv(pixels, settings['BLOCK_PIXELS']),)](
-            x, flow, grad_out, sums, weights, grad_flow, *_sizes(x), WITH_X=with_x, ATOMIC=atomic, **settings
+            x, flow, grad_out, sums, weights, grad_flow, **_sizes(x), WITH_X=with_x, ATOMIC=atomic, **settings
         )
         if not with_x:
             return None, grad_flow
@@ -187,9 +187,10 @@ def _precision(x: Tensor, flow: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, flow.dtype)
 
 
-def _sizes(x: Tensor) -> tuple[int, ...]:
+def _sizes(x: Tensor) -> dict[str, int]:
     n, h, w, c = x.shape
-    return n * h * w, h, w, c, *x.stride()
+    strides = {f'stride_{axis}': stride for axis, stride in zip('nhwc', x.stride(), strict=True)}
+    return {'pixels': n * h * w, 'height': h, 'width': w, 'channels': c, **strides}
 
 
 def _settings(x: Tensor, flow: Tensor) -> dict:

@@ -68,17 +68,17 @@ def fraction_encoding_fwd_kernel(
     """Grid (blocks of pixels of all flows,); target strided, out (pixels, channels), scale (channels / 2,)."""
     i_pixel = tl.program_id(0) * BLOCK_PIXELS + tl.arange(0, BLOCK_PIXELS)
     m_pixel = i_pixel < pixels
-    i_image, x, y = landing(p_flow, i_pixel, m_pixel, height, width)
+    i_image, b_x, b_y = landing(p_flow, i_pixel, m_pixel, height, width)
     i_inside = i_pixel - i_image * (height * width)
     o_target = (i_image // frames).to(tl.int64) * stride_m + (i_inside // width).to(tl.int64) * stride_h
     o_target += (i_inside % width) * stride_w
     i_c = tl.arange(0, BLOCK_CHANNELS)
     m_c = i_c < channels
-    mask = m_pixel[:, None] & m_c[None, :]
-    target = tl.load(p_target + o_target[:, None] + (i_c * stride_c)[None, :], mask, 0.0)
-    out = target.to(x.dtype) + sine_of_turns(turns_of(x, y, p_scale, i_c, m_c, channels))
+    m_out = m_pixel[:, None] & m_c[None, :]
+    b_target = tl.load(p_target + o_target[:, None] + (i_c * stride_c)[None, :], m_out, 0.0)
+    b_out = b_target.to(b_x.dtype) + sine_of_turns(turns_of(b_x, b_y, p_scale, i_c, m_c, channels))
     p_row = p_out + i_pixel.to(tl.int64)[:, None] * channels + i_c[None, :]
-    tl.store(p_row, out.to(p_out.dtype.element_ty), mask)
+    tl.store(p_row, b_out.to(p_out.dtype.element_ty), m_out)
 
 
 @triton.jit
@@ -105,24 +105,24 @@ def fraction_encoding_bwd_kernel(
     i_c = tl.arange(0, BLOCK_CHANNELS)
     m_c = i_c < channels
     m_y = (i_c < channels // 2)[None, :]
-    mask = m_pixel[:, None] & m_c[None, :]
-    scale = tl.load(p_scale + tl.where(i_c < channels // 2, i_c, i_c - channels // 2), m_c, 0.0)
-    total = tl.zeros([BLOCK_PIXELS, BLOCK_CHANNELS], p_grad_flow.dtype.element_ty)
-    slope_of_turns = scale.to(total.dtype) * TAU
+    m_grad = m_pixel[:, None] & m_c[None, :]
+    b_scale = tl.load(p_scale + tl.where(i_c < channels // 2, i_c, i_c - channels // 2), m_c, 0.0)
+    b_total = tl.zeros([BLOCK_PIXELS, BLOCK_CHANNELS], p_grad_flow.dtype.element_ty)
+    b_slope = b_scale.to(b_total.dtype) * TAU
     for i_frame in range(frames):
         i_image = i_target * frames + i_frame
         i_flow = i_image * area + i_inside
-        _, x, y = landing(p_flow, i_flow, m_pixel, height, width)
+        _, b_x, b_y = landing(p_flow, i_flow, m_pixel, height, width)
         p_row = p_grad + i_flow.to(tl.int64)[:, None] * channels + i_c[None, :]
-        grad = tl.load(p_row, mask, 0.0).to(total.dtype)
-        total += grad
-        cosine = sine_of_turns(turns_of(x, y, p_scale, i_c, m_c, channels) + 0.25)
-        part = grad * cosine * slope_of_turns[None, :]
+        b_grad = tl.load(p_row, m_grad, 0.0).to(b_total.dtype)
+        b_total += b_grad
+        b_cosine = sine_of_turns(turns_of(b_x, b_y, p_scale, i_c, m_c, channels) + 0.25)
+        b_part = b_grad * b_cosine * b_slope[None, :]
         p_out = p_grad_flow + i_image.to(tl.int64) * (2 * area) + i_inside
-        tl.store(p_out, tl.where(tl.abs(x) < FAR, tl.sum(tl.where(m_y, 0.0, part), 1), 0.0), m_pixel)
-        tl.store(p_out + area, tl.where(tl.abs(y) < FAR, tl.sum(tl.where(m_y, part, 0.0), 1), 0.0), m_pixel)
+        tl.store(p_out, tl.where(tl.abs(b_x) < FAR, tl.sum(tl.where(m_y, 0.0, b_part), 1), 0.0), m_pixel)
+        tl.store(p_out + area, tl.where(tl.abs(b_y) < FAR, tl.sum(tl.where(m_y, b_part, 0.0), 1), 0.0), m_pixel)
     p_row = p_grad_target + i_pixel.to(tl.int64)[:, None] * channels + i_c[None, :]
-    tl.store(p_row, total.to(p_grad_target.dtype.element_ty), mask)
+    tl.store(p_row, b_total.to(p_grad_target.dtype.element_ty), m_grad)
 
 
 class _FractionEncoding(torch.autograd.Function):
@@ -134,11 +134,12 @@ class _FractionEncoding(torch.autograd.Function):
         (n, _, h, w), c = flow.shape, target.shape[3]
         out = target.new_empty((n, h, w, c), dtype=dtype)
         if out.numel():
-            sizes = (n * h * w, h, w, c, n // len(target))
+            sizes = {'pixels': n * h * w, 'height': h, 'width': w, 'channels': c, 'frames': n // len(target)}
+            strides = {f'stride_{axis}': stride for axis, stride in zip('mhwc', target.stride(), strict=True)}
             settings = _settings(c)
             grid = (triton.cdiv(n * h * w, settings['BLOCK_PIXELS']),)
             scale = turns_per_pixel(c, flow.device, flow.dtype)
-            fraction_encoding_fwd_kernel[grid](target, flow, scale, out, *sizes, *target.stride(), **settings)
+            fraction_encoding_fwd_kernel[grid](target, flow, scale, out, **sizes, **strides, **settings)
         return out
 
     @staticmethod
@@ -150,11 +151,11 @@ class _FractionEncoding(torch.autograd.Function):
         if not grad_out.numel():
             return grad_target.zero_(), grad_flow.zero_(), None
         settings = _settings(c)
-        sizes = (m * h * w, h, w, c, len(flow) // m)
+        sizes = {'pixels': m * h * w, 'height': h, 'width': w, 'channels': c, 'frames': len(flow) // m}
         grid = (triton.cdiv(m * h * w, settings['BLOCK_PIXELS']),)
         scale = turns_per_pixel(c, flow.device, flow.dtype)
         fraction_encoding_bwd_kernel[grid](
-            flow, scale, grad_out.contiguous(), grad_target, grad_flow, *sizes, **settings
+            flow, scale, grad_out.contiguous(), grad_target, grad_flow, **sizes, **settings
         )
         return grad_target, grad_flow, None
 

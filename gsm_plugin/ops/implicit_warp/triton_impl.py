@@ -282,7 +282,7 @@ class _ImplicitWarp(torch.autograd.Function):
         if out.numel():
             sizes, settings = _sizes(query, key, value, flow), forward_settings(query, heads)
             grid = (triton.cdiv(len(query) * settings['PADDED'], settings['ROWS']),)
-            implicit_warp_fwd_kernel[grid](query, key, value, flow, positions, out, *sizes, **settings)
+            implicit_warp_fwd_kernel[grid](query, key, value, flow, positions, out, **sizes, **settings)
         return out
 
     @staticmethod
@@ -307,7 +307,7 @@ class _ImplicitWarp(torch.autograd.Function):
             *sums,
             *weights,
             grad_positions,
-            *_sizes(query, key, value, flow),
+            **_sizes(query, key, value, flow),
             ATOMIC=atomic,
             **settings,
         )
@@ -326,8 +326,9 @@ def rows_of_images(x: Tensor) -> Tensor:
     return rows if rows.stride(1) == 1 else rows.contiguous()
 
 
-def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor) -> tuple[int, ...]:
-    return len(query), *flow.shape[2:], query.stride(0), key.stride(0), value.stride(0)
+def _sizes(query: Tensor, key: Tensor, value: Tensor, flow: Tensor) -> dict[str, int]:
+    strides = {'stride_query': query.stride(0), 'stride_key': key.stride(0), 'stride_value': value.stride(0)}
+    return {'pixels': len(query), 'height': flow.shape[2], 'width': flow.shape[3], **strides}
 
 
 def forward_settings(query: Tensor, heads: int) -> dict:

@@ -4,6 +4,7 @@ A program stays with one head and walks over many windows, so that the bias is l
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class _WindowAttention(torch.autograd.Function):
             call = _plan(qkv, bias, *ctx.how, _ROWS, _PROGRAMS)
             constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
             window_attention_fwd_kernel[call.programs,](
-                qkv, bias, output, *bias.stride()[:2], *call.sizes, **constants,
+                qkv, bias, output, *bias.stride()[:2], **call.sizes, **constants,
                 num_warps=call.rows // _ROWS_PER_WARP,
                 maxnreg=_REGISTERS if qkv.dtype == torch.float32 else None,
             )  # fmt: skip
@@ -63,7 +64,7 @@ class _WindowAttention(torch.autograd.Function):
         call = _plan(qkv, bias, *ctx.how, _BWD_ROWS, _BWD_PROGRAMS)
         partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
         window_attention_bwd_kernel[call.programs,](
-            qkv, bias, grad.contiguous(), grad_qkv, partial, *bias.stride()[:2], *call.sizes, **call.constants,
+            qkv, bias, grad.contiguous(), grad_qkv, partial, *bias.stride()[:2], **call.sizes, **call.constants,
             STAGES=_stages(call, qkv, _BWD_STAGES), num_warps=call.rows // _ROWS_PER_WARP, maxnreg=_REGISTERS,
         )  # fmt: skip
         return grad_qkv, partial.sum(0).to(bias.dtype), None, None
@@ -75,7 +76,7 @@ class _Call(NamedTuple):
     programs: int
     chunks: int
     rows: int
-    sizes: tuple[int, ...]
+    sizes: dict[str, int]
     constants: dict
 
 
@@ -91,13 +92,14 @@ def _plan(
     chunks = triton.cdiv(windows, per_chunk)
     constants = _constants(tokens, channels // heads, window_size, any(shift_size), by_tf32)
     rows = min(most_rows, constants['BLOCK'])
-    sizes = *qkv.shape[1:4], *counts, *shift_size, heads, channels, windows, per_chunk
+    axes = {**_named('', qkv.shape[1:4]), **_named('N', counts), **_named('S', shift_size)}
+    sizes = {**axes, 'HEADS': heads, 'C': channels, 'WINDOWS': windows, 'PER_CHUNK': per_chunk}
     return _Call(chunks * heads * (constants['BLOCK'] // rows), chunks, rows, sizes, constants)
 
 
 def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool, by_tf32: bool) -> dict:
     return {
-        **dict(zip(('WD', 'WH', 'WW'), window_size, strict=True)),
+        **_named('W', window_size),
         'DIM': dim,
         'BLOCK': max(16, triton.next_power_of_2(tokens)),
         'BLOCK_DIM': max(16, triton.next_power_of_2(dim)),
@@ -108,6 +110,11 @@ def _constants(tokens: int, dim: int, window_size: Size3d, shifted: bool, by_tf3
         # three products by TF32 are as exact as one in float32, and run on tensor cores
         'PRECISION': 'tf32' if by_tf32 else 'tf32x3',
     }
+
+
+def _named(prefix: str, sizes: Iterable[int]) -> dict[str, int]:
+    """Sizes along depth, height and width by the names that the kernels have for them."""
+    return {f'{prefix}{axis}': size for axis, size in zip('DHW', sizes, strict=True)}
 
 
 def _stages(call: _Call, qkv: Tensor, most: int) -> int:
