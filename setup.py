@@ -76,6 +76,8 @@ if __name__ == '__main__':
             'jinja2',
             'matplotlib',
             'psutil>=5.9',
+            # Declares the keys of option files; the first with wheels for Python 3.13.
+            'msgspec>=0.19',
             'pyyaml',
             'requests',
             'safetensors',
@@ -87,7 +89,7 @@ if __name__ == '__main__':
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
             'perceptual': PERCEPTUAL,
-            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'scikit-image', *TYPES, *PERCEPTUAL],
+            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'jsonschema', 'ruff', 'scikit-image', *TYPES, *PERCEPTUAL],
             'wandb': ['wandb'],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},

@@ -1,7 +1,6 @@
 """Several data sets in one training set: photographs in motion, shots of films, folders of clips."""
 
 import random
-from collections.abc import Iterable
 from itertools import accumulate
 from typing import ClassVar
 
@@ -11,9 +10,9 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.bad_samples import Samples
-from gsm_plugin.data.checked_options import CheckedOptions
-from gsm_plugin.data.degrading import low_resolution
-from gsm_plugin.options.known_keys import SET_BY_THE_MIX
+from gsm_plugin.data.set_options import read_crops
+from gsm_plugin.options.declared.sections import Section, keys_of, read_key
+from gsm_plugin.options.declared.set_sections import SET_BY_THE_MIX, Mixed, Part
 
 _SHARED = ('use_hflip', 'use_rot', 'degradation')
 
@@ -25,40 +24,24 @@ class MixedDataset(torch.utils.data.Dataset):
     seed, and an epoch is as many items as the parts have together.
 
     Args:
-        opt: The dataset's options, described in `OPTION_KEYS`.
+        opt: The dataset's options, declared in `OPTIONS`.
 
     Raises:
         UserError: An option of it or of a part is missing or wrong.
     """
 
-    OPTION_KEYS: ClassVar[dict[str, str]] = {
-        'name': 'Name of the dataset, used in logs.',
-        'type': 'MixedDataset.',
-        'phase': 'train; BasicSR sets it from the key of the dataset.',
-        'scale': 'Enlargement from LQ to GT; BasicSR sets it from the top of the option file.',
-        'parts': 'Data sets by name: each a section with type, weight (how often it is drawn relative to the others, '
-        'default 1) and the keys of its type.',
-        'num_frame': 'Frames of an item, of all parts.',
-        'gt_size': 'Side of the square GT crop in pixels, of all parts.',
-        'use_hflip': 'Of all parts that do not set it themselves.',
-        'use_rot': 'Of all parts that do not set it themselves.',
-        'degradation': 'Of all parts that make LQ and have no such section themselves.',
-        **low_resolution.OPTION_KEYS,
-    }
+    OPTIONS: ClassVar[dict] = {(): Mixed}
 
     def __init__(self, opt: dict):
         self.opt = opt
         title = f'Dataset {opt.get("name", "without a name")}'
         if opt.get('phase') != 'train':
             raise UserError(f'{title}: MixedDataset is for training only; write val sets as val, val_2, ...')
-        checked = CheckedOptions(opt, title, self.OPTION_KEYS)
-        for key in ('scale', 'num_frame', 'gt_size'):
-            checked.whole(key)
+        read_crops(Mixed, opt, title)
         weights = []
         self._parts: list[Samples] = []
         for name, section in opt['parts'].items():
-            part = CheckedOptions(section, title, self.OPTION_KEYS, f'parts:{name}:')
-            weights.append(part.number('weight', 1, 0, 1e6))
+            weights.append(read_key(Part, 'weight', section, f'{title}: parts:{name}:'))
             self._parts.append(_build(part_options(opt, name), f'{title}: parts:{name}'))
         if not sum(weights):
             raise UserError(f'{title}: all parts have weight 0; give one of them more.')
@@ -89,13 +72,13 @@ def part_options(opt: dict, name: str) -> dict:
 
 def _build(options: dict, where: str) -> Samples:
     cls = DATASET_REGISTRY._obj_map.get(options.get('type'))
-    if cls is None or not hasattr(cls, 'OPTION_KEYS') or cls is MixedDataset:
-        ours = sorted(name for name, one in DATASET_REGISTRY if hasattr(one, 'OPTION_KEYS') and one is not MixedDataset)
+    if cls is None or not hasattr(cls, 'OPTIONS') or cls is MixedDataset:
+        ours = sorted(name for name, one in DATASET_REGISTRY if hasattr(one, 'OPTIONS') and one is not MixedDataset)
         raise UserError(f'{where}:type is {options.get("type")!r}; parts can be {", ".join(ours)}.')
     # A set that reads LQ from files has no degradation.
-    taken = {key: value for key, value in options.items() if key not in _SHARED or _reads(cls.OPTION_KEYS, key)}
+    taken = {key: value for key, value in options.items() if key not in _SHARED or _reads(cls.OPTIONS[()], key)}
     return cls(taken)
 
 
-def _reads(known: Iterable[str], key: str) -> bool:
-    return any(path.split(':')[0] == key for path in known)
+def _reads(declared: type[Section], key: str) -> bool:
+    return key in {one.name for one in keys_of(declared)}

@@ -19,6 +19,10 @@ from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
 from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
 from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
 from gsm_plugin.data.paired_clips import PairedClips, size_text
+from gsm_plugin.options.declared.kinds import Positive, check_value
+from gsm_plugin.options.declared.sections import require_key
+from gsm_plugin.options.declared.set_sections import VideoFolders, scale_of
+from gsm_plugin.options.together import require_multiple
 
 _TRAIN_ONLY = ('gt_size', 'interval_list', 'random_reverse', 'use_hflip', 'use_rot')
 
@@ -34,35 +38,20 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
     Validation and test items are whole clips: `lq`, `folder` and `frame_names`; see `read_gt` for the ground truth.
 
     Args:
-        opt: The dataset's options, described in `OPTION_KEYS`.
+        opt: The dataset's options, declared in `OPTIONS`.
 
     Raises:
         UserError: A path does not exist or has no images, an option is missing or wrong, LQ and GT disagree, or a clip
             is too short or too small.
     """
 
-    OPTION_KEYS: ClassVar[dict[str, str]] = {
-        'name': 'Name of the dataset, used in logs and for the folder of saved images.',
-        'type': 'VideoFoldersDataset.',
-        'phase': 'train, val or test; BasicSR sets it from the key of the dataset.',
-        'scale': 'Enlargement from LQ to GT; BasicSR sets it from the top of the option file.',
-        'dataroot_lq': 'Folder with one subfolder of LQ frames per clip (or with the frames of one clip), or an LMDB.',
-        'dataroot_gt': 'The same for GT; may be left out in val and test.',
-        'io_backend': 'type: disk (default) or lmdb.',
-        'meta_info_file': 'Optional text file with the clips to take, one "clip" or "clip frames (h,w,c)" a line.',
-        'num_frame': 'Frames of a training item, at least 1; val and test take whole clips (-1 or left out).',
-        'gt_size': 'Side of the square GT crop of a training item in pixels, a multiple of scale.',
-        'interval_list': 'Training: distances between frames to draw from, default [1].',
-        'random_reverse': 'Training: reverse the frames in time with probability one half, default false.',
-        'use_hflip': 'Training: flip horizontally with probability one half, default false.',
-        'use_rot': 'Training: flip vertically and transpose, each with probability one half, default false.',
-    }
+    OPTIONS: ClassVar[dict] = {(): VideoFolders}
 
     def __init__(self, opt: dict):
         self.opt = opt
         self.is_train = opt.get('phase') == 'train'
-        self._check_options()
-        self.scale = opt['scale']
+        self._own = self._read_options()
+        self.scale = scale_of(opt, self._title)
         self._clips = self._open_clips()
         self._frames = self._clips.lq.frames
         self.folders = list(self._frames)
@@ -118,11 +107,9 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         clip, frames = self._draw_frames(index)
         lqs = list(self._clips.read_lq(clip, frames))
         gts = [self._clips.read_gt(clip, frame) for frame in frames]
-        gts, lqs = paired_random_crop(
-            gts, lqs, self.opt['gt_size'], self.scale, self._clips.known_gt.where(clip, frames[0])
-        )
+        gts, lqs = paired_random_crop(gts, lqs, self._gt_size, self.scale, self._clips.known_gt.where(clip, frames[0]))
         both = [*_as_list(lqs), *_as_list(gts)]
-        both = img2tensor(augment(both, self.opt.get('use_hflip', False), self.opt.get('use_rot', False)))
+        both = img2tensor(augment(both, self._own.use_hflip, self._own.use_rot))
         half = len(frames)
         return {
             'lq': torch.stack(both[:half]),
@@ -135,75 +122,61 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         number = bisect.bisect_right(self._ends, index)
         clip = self.folders[number]
         length = len(self._frames[clip])
-        interval = random.choice(self.opt.get('interval_list', [1]))
-        last_start = length - _span(self.opt['num_frame'], interval)
+        interval = random.choice(self._own.interval_list)
+        last_start = length - _span(self._own.num_frame, interval)
         start = index - (self._ends[number] - length)
         if start > last_start:
             start = random.randint(0, last_start)
-        frames = [start + i * interval for i in range(self.opt['num_frame'])]
-        if self.opt.get('random_reverse', False) and random.random() < 0.5:
+        frames = [start + i * interval for i in range(self._own.num_frame)]
+        if self._own.random_reverse and random.random() < 0.5:
             frames.reverse()
         return clip, frames
 
     @property
-    def _backend(self) -> str:
-        return (self.opt.get('io_backend') or {}).get('type', 'disk')
+    def _gt_size(self) -> int:
+        """The crop of a training set, which has one."""
+        assert self._own.gt_size is not None
+        return self._own.gt_size
 
     @property
     def _title(self) -> str:
         return f'Dataset {self.opt.get("name", "without a name")}'
 
-    def _check_options(self) -> None:
-        opt = self.opt
+    def _read_options(self) -> VideoFolders:
+        opt, where = self.opt, f'{self._title}: '
         if opt.get('phase') not in ('train', 'val', 'test'):
-            raise UserError(f'{self._title}: phase is {opt.get("phase")!r}; it must be train, val or test.')
-        if self._backend not in ('disk', 'lmdb'):
-            raise UserError(f'{self._title}: io_backend type is {self._backend!r}; set disk or lmdb.')
-        for key in ('scale', 'dataroot_lq', *(('dataroot_gt', 'num_frame', 'gt_size') if self.is_train else ())):
-            if opt.get(key) in (None, ''):
-                raise UserError(f'{self._title} ({opt["phase"]}) lacks {key}: {self.OPTION_KEYS[key]}')
-        self._check_number('scale', opt['scale'])
+            raise UserError(f'{where}phase is {opt.get("phase")!r}; it must be train, val or test.')
+        own = VideoFolders.read(opt, where)
         if self.is_train:
-            self._check_train_options()
+            for name in ('dataroot_gt', 'num_frame', 'gt_size'):
+                # which validation and tests can do without
+                require_key(VideoFolders, name, opt, where)
+            check_value(own.num_frame, Positive, f'{where}num_frame')
+            require_multiple(own.gt_size or 0, scale_of(opt, self._title), where)
         elif unread := [key for key in _TRAIN_ONLY if key in opt]:
-            raise UserError(f'{self._title}: {unread[0]} is read in training only; take it out of this set.')
-        elif opt.get('num_frame', -1) != -1:
+            raise UserError(f'{where}{unread[0]} is read in training only; take it out of this set.')
+        elif own.num_frame != -1:
             raise UserError(
-                f'{self._title}: num_frame is {opt["num_frame"]}, but validation takes whole clips; '
-                f'take it out, or set -1.'
+                f'{where}num_frame is {own.num_frame}, but validation takes whole clips; take it out, or set -1.'
             )
-
-    def _check_train_options(self) -> None:
-        gt_size, scale, intervals = self.opt['gt_size'], self.opt['scale'], self.opt.get('interval_list', [1])
-        self._check_number('num_frame', self.opt['num_frame'])
-        self._check_number('gt_size', gt_size)
-        if gt_size % scale:
-            raise UserError(f'{self._title}: gt_size {gt_size} is not a multiple of scale {scale}; set one.')
-        if not isinstance(intervals, (list, tuple)) or not intervals:
-            raise UserError(f'{self._title}: interval_list is {intervals!r}; write a list such as [1].')
-        for interval in intervals:
-            self._check_number('interval_list', interval)
-
-    def _check_number(self, key: str, value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f'{self._title}: {key} has {value!r}; it needs a whole number from 1 up.')
+        return own
 
     def _open_clips(self) -> PairedClips:
-        listed = self.opt.get('meta_info_file') or ''
+        listed = self._own.meta_info_file
         facts = read_clip_facts(listed) if listed else {}
         lq = self._open('dataroot_lq', facts)
-        gt = self._open('dataroot_gt', facts, lone_name=next(iter(lq.frames))) if self.opt.get('dataroot_gt') else None
+        gt = self._open('dataroot_gt', facts, lone_name=next(iter(lq.frames))) if self._own.dataroot_gt else None
         clips = PairedClips(lq, gt, self.scale, self._title)
         if gt is not None:
-            check_listed_sizes(listed, facts, gt)
+            check_listed_sizes(listed or '', facts, gt)
         return clips
 
     def _open(self, key: str, facts: dict[str, ClipFacts], lone_name: str | None = None) -> FrameSource:
-        root, clips = self.opt[key], list(facts) or None
+        root, clips, is_lmdb = self.opt[key], list(facts) or None, self._own.io_backend.type == 'lmdb'
         try:
-            source = LmdbSource(root, clips) if self._backend == 'lmdb' else FolderSource(root, clips, lone_name)
+            source = LmdbSource(root, clips) if is_lmdb else FolderSource(root, clips, lone_name)
         except UserError:
-            self._explain_missing(key, facts if self._backend == 'disk' and Path(root).is_dir() else ())
+            self._explain_missing(key, facts if not is_lmdb and Path(root).is_dir() else ())
             raise
         check_listed_counts(self._title, facts, source, key)
         return source
@@ -213,12 +186,12 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
         for clip in clips:
             if not Path(self.opt[key], clip).expanduser().is_dir():
                 raise UserError(
-                    f'{self._title}: {self.opt["meta_info_file"]} names clip {clip!r}, but {key} has no such folder '
+                    f'{self._title}: {self._own.meta_info_file} names clip {clip!r}, but {key} has no such folder '
                     f'({Path(self.opt[key], clip)}); correct the line or {key}.'
                 )
 
     def _check_crops(self) -> None:
-        span = _span(self.opt['num_frame'], max(self.opt.get('interval_list', [1])))
+        span = _span(self._own.num_frame, max(self._own.interval_list))
         for clip, frames in self._frames.items():
             if len(frames) < span:
                 raise UserError(
@@ -226,10 +199,10 @@ class VideoFoldersDataset(torch.utils.data.Dataset):
                     f'lower num_frame, or leave the clip out by meta_info_file.'
                 )
             size = self._clips.known_gt.header(clip, 0).size
-            if min(size) < self.opt['gt_size']:
+            if min(size) < self._gt_size:
                 raise UserError(
                     f'{self._title}: GT of clip {clip} has {size_text(size)} pixels, less than gt_size '
-                    f'{self.opt["gt_size"]}; lower gt_size, or leave the clip out by meta_info_file.'
+                    f'{self._gt_size}; lower gt_size, or leave the clip out by meta_info_file.'
                 )
 
 

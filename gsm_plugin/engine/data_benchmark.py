@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.dataset_checks import check_datasets
 from gsm_plugin.engine.finishing import set_names_and_folders
-from gsm_plugin.engine.preparing import check_option_file
+from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.paths import check_paths, expand_home
 from gsm_plugin.options.reading import force_options, read_options
 

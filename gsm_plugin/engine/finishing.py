@@ -49,13 +49,11 @@ def choose_devices(options: dict, launcher: str) -> list[str]:
         A sentence where that is not what the file asks for.
 
     Raises:
-        UserError: `num_gpu` is neither `auto` nor a whole number from 0 up, or needs no GPU but `prefetch_mode` does.
+        UserError: `num_gpu` leaves no GPU, but `prefetch_mode` needs one.
     """
     wanted, present = options['num_gpu'], torch.cuda.device_count()
     if wanted == 'auto':
         options['num_gpu'] = present
-    elif isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        raise UserError(f'num_gpu is {wanted!r}; set auto, 0 for the CPU, or the number of GPUs.')
     elif launcher == 'none' or present == 0:
         options['num_gpu'] = min(wanted, present)
     if options['num_gpu'] == 0 and options['datasets'].get('train', {}).get('prefetch_mode') == 'cuda':

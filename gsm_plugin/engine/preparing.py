@@ -19,17 +19,12 @@ from gsm_plugin.engine.finishing import (
     start_processes,
 )
 from gsm_plugin.engine.run_folders import check_writable
-from gsm_plugin.engine.training.loop_options import LoopOptions
 from gsm_plugin.models.freezing import frozen_names
 from gsm_plugin.ops.dispatch import choose_backend
-from gsm_plugin.options.checking import check_keys, check_sections
-from gsm_plugin.options.names import check_names, find
+from gsm_plugin.options.file_check import check_option_file
+from gsm_plugin.options.names import find
 from gsm_plugin.options.paths import check_paths, expand_home
 from gsm_plugin.options.reading import force_options, look_up, read_options
-from gsm_plugin.options.signatures import check_arguments
-from gsm_plugin.options.together import check_together
-from gsm_plugin.options.types import check_argument_types, check_common_types
-from gsm_plugin.options.values import check_values
 
 # The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
 _OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
@@ -71,32 +66,6 @@ def prepare_options(
     for note in notes if options['rank'] == 0 else ():
         say(note)
     return options
-
-
-def check_option_file(options: dict, is_train: bool) -> list[str]:
-    """Checks what can be told from an option file alone, without looking at paths, data and devices.
-
-    Args:
-        options: The option file; the classes that it names are registered.
-        is_train: Whether it is for training or for a test.
-
-    Returns:
-        One sentence for each key that is ignored.
-
-    Raises:
-        UserError: Something is missing, unknown or impossible.
-    """
-    check_sections(options, is_train)
-    check_names(options)
-    check_common_types(options)
-    notes = check_keys(options)
-    check_arguments(options)
-    check_argument_types(options)
-    check_values(options)
-    check_together(options)
-    if is_train:
-        LoopOptions.read(options)
-    return notes
 
 
 def _check_networks(options: dict) -> None:

@@ -25,9 +25,11 @@ from gsm_plugin.models import finite_scores, flow_validation, validation
 from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
 from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
-from gsm_plugin.models.model_options import MODEL_OPTION_KEYS, TrainOptions, ValOptions, check_device
+from gsm_plugin.models.model_options import check_device, flow_lr_mul, handling_of, read_train, read_val
 from gsm_plugin.models.precision import grad_scaler
 from gsm_plugin.models.validation import ScalarLogger, ValidationSet
+from gsm_plugin.options.declared.train_section import Train
+from gsm_plugin.options.declared.val_section import Val
 from gsm_plugin.weights.loading import load_weights
 
 
@@ -41,7 +43,7 @@ class GSMModel(VideoRecurrentModel):
     whatever the training is in.
 
     Args:
-        opt: The option dictionary of BasicSR's pipelines; `OPTION_KEYS` describes what is read.
+        opt: The option dictionary of BasicSR's pipelines; `OPTIONS` declares what is read beside BasicSR's own keys.
 
     Attributes:
         metric_results: The last validated set: by folder a table (frames, metrics), in which values that are no numbers
@@ -53,16 +55,17 @@ class GSMModel(VideoRecurrentModel):
         UserError: An option is wrong, or the weights cannot be loaded.
     """
 
-    OPTION_KEYS: ClassVar[dict[str, str]] = MODEL_OPTION_KEYS
+    OPTIONS: ClassVar[dict] = {('train',): Train, ('val',): Val}
 
     def __init__(self, opt: dict):
         check_device(opt)
-        self._val = ValOptions.read(opt)
+        self._val = read_val(opt)
         self.flow_results: dict[str, dict[str, float]] = {}
         if opt['is_train']:
-            self._train = TrainOptions.read(opt)
+            self._train = read_train(opt)
+            self._flow_lr_mul = flow_lr_mul(opt, self._train)
             # BasicSR has no word for none; what is left out of the training needs no rate of its own
-            opt['train']['flow_lr_mul'] = self._train.flow_lr_mul or 1
+            opt['train']['flow_lr_mul'] = self._flow_lr_mul or 1
         else:
             opt['path'].setdefault('param_key_g', 'params_ema' if self._val.use_ema else 'params')
         self._waiting_group: distributed.ProcessGroup | None = None
@@ -75,7 +78,7 @@ class GSMModel(VideoRecurrentModel):
         if self.is_train:
             if self._train.freeze:
                 freeze(net, self._train.freeze)
-            if not self._train.flow_lr_mul:
+            if not self._flow_lr_mul:
                 keep_flow_network(net)
         return super().model_to_device(net)
 
@@ -177,7 +180,7 @@ class GSMModel(VideoRecurrentModel):
             return network(part) if flows is None else network(part, flows(network, part))
 
         # without tiles and continued sides, no scale is needed
-        restorer = Restorer(run, self.opt.get('scale', 1), val.handling, self.device, val.precision)
+        restorer = Restorer(run, self.opt.get('scale', 1), handling_of(val), self.device, val.precision)
         with validation.evaluating(network):
             return restorer.restore(clip, on_tile).cpu()
 

@@ -1,44 +1,34 @@
-"""Checks an option file as a whole: sections that are needed, sections that are none, and keys that nothing reads."""
+"""Checks an option file as a whole: sections that are none, and keys that nothing reads."""
 
 from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.options.declared.everything import Path
 from gsm_plugin.options.historical import reason_to_ignore
-from gsm_plugin.options.known_keys import TRAINING_SET_ONLY, known_paths
+from gsm_plugin.options.known_keys import (
+    TRAINING_SET_ONLY,
+    begins,
+    class_that_reads,
+    known_paths,
+    leads_below,
+    tells_its_keys,
+)
 from gsm_plugin.options.nearest import nearest, similarity
 from gsm_plugin.options.reading import look_up
-from gsm_plugin.options.source_scan import Path, begins, leads_below
+from gsm_plugin.options.signatures import constructed_sections
 
 _SECTIONS = ('datasets', 'path', 'train', 'val', 'val:metrics', 'logger', 'logger:wandb', 'dist_params')
 
-_NEEDED = {
-    True: {
-        'name': 'the name of the experiment',
-        'num_gpu': 'auto, or the number of GPUs; 0 is the CPU',
-        'train:total_iter': 'the number of iterations',
-        'logger:print_freq': 'the number of iterations between log lines',
-        'logger:save_checkpoint_freq': 'the number of iterations between checkpoints',
-        'logger:use_tb_logger': 'true or false',
-        'datasets:train:batch_size_per_gpu': 'the number of clips or images in a batch',
-        'datasets:train:num_worker_per_gpu': 'the number of processes that read data, 0 or more',
-    },
-    False: {
-        'name': 'the name of the test run',
-        'num_gpu': 'auto, or the number of GPUs; 0 is the CPU',
-        'val:save_img': 'true or false',
-    },
-}
-
 
 def check_sections(options: dict, is_train: bool) -> None:
-    """Refuses an option file that lacks something that BasicSR reads without asking whether it is there.
+    """Refuses an option file whose sections are none, or are of no such run.
 
     Args:
         options: The option file.
         is_train: Whether it is for training or for a test.
 
     Raises:
-        UserError: The first thing that is missing or is no section.
+        UserError: The first section that is missing or is none.
     """
     for path in _SECTIONS:
         _check_section(options, path)
@@ -46,16 +36,6 @@ def check_sections(options: dict, is_train: bool) -> None:
         raise UserError(f'The section datasets is missing; it needs {"train" if is_train else "test"}.')
     for key, section in options['datasets'].items():
         _check_phase(key, section, is_train)
-    needed = dict(_NEEDED[is_train])
-    needed |= {f'datasets:{key}:name': 'the name of the data set' for key in options['datasets']}
-    if is_train and options.get('val') is not None:
-        needed |= {'val:val_freq': 'the number of iterations between validations', 'val:save_img': 'true or false'}
-    for path, meaning in needed.items():
-        if look_up(options, path) is None:
-            section, _, key = path.rpartition(':')
-            is_there = key in ((look_up(options, section) or {}) if section else options)
-            found = 'empty (~ or null; in quotes they are words)' if is_there else 'missing'
-            raise UserError(f'{path} is {found}; set it to {meaning}.')
 
 
 def check_keys(options: dict) -> list[str]:
@@ -65,19 +45,26 @@ def check_keys(options: dict) -> list[str]:
         options: The option file, whose names are known.
 
     Returns:
-        One sentence for each key of published option files that is ignored.
+        One sentence for each key of published option files that is ignored, and for each that only a class could read
+        which does not tell its keys.
 
     Raises:
         UserError: Unknown keys, the first one with the known key that is nearest to it.
     """
     known = known_paths(options)
+    by_signature = {section for section, _ in constructed_sections(options)}
     unknown, notes = [], []
     for path in _unknown_paths(options, (), known):
-        reason = reason_to_ignore(path)
-        if reason is None:
-            unknown.append(path)
-        else:
+        reason, reader = reason_to_ignore(path), class_that_reads(path, options)
+        if reason is not None:
             notes.append(f'{":".join(path)} is ignored: {reason}.')
+        elif path[:-1] not in by_signature and not tells_its_keys(reader):
+            notes.append(
+                f'{":".join(path)} is read by {reader.__name__} or by nothing, since that class does not declare its '
+                f'keys; the nearest known one is {":".join(_nearest_path(path, known))}.'
+            )
+        else:
+            unknown.append(path)
     if unknown:
         rest = f' The same goes for {", ".join(":".join(path) for path in unknown[1:])}.' if unknown[1:] else ''
         raise UserError(_complaint(unknown[0], known) + rest)

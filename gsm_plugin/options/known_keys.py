@@ -1,71 +1,33 @@
 """Which keys an option file may have: what the pipelines, the data loaders and the classes named in it really read."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 
 from basicsr.utils.file_client import FileClient
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.declared import set_sections
+from gsm_plugin.options.declared.everything import EVERY_RUN, LOOP, Path
+from gsm_plugin.options.declared.sections import Section, keys_of, paths_of
+from gsm_plugin.options.host import host_keys
 from gsm_plugin.options.names import find
+from gsm_plugin.options.plan import declared_of
 from gsm_plugin.options.signatures import constructed_sections, key_of, parameters
-from gsm_plugin.options.source_scan import Path, begins, scan_class
 
-# What the training loop, basicsr.train, basicsr.test, BasicSR's loggers and check_resume read, and init_dist takes.
-_PIPELINE = {
-    'name': (),
-    'model_type': (),
-    'scale': (),
-    'num_gpu': (),
-    'manual_seed': (),
-    'find_unused_parameters': (),
-    'datasets': (),
-    'path': ('resume_state', 'ignore_resume_networks'),
-    'train': ('total_iter', 'warmup_iter'),
-    'val': ('val_freq', 'save_img', 'metrics'),
-    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb', 'wandb:project', 'wandb:resume_id'),
-    'dist_params': ('backend', 'port'),
+# Keys of the loop that are for models which read another one: those that skip steps, and those that restore a clip
+# when asked.
+_NEEDED_OF_THE_MODEL = {
+    ('train', 'on_divergence'): ('train', 'max_skipped_steps'),
+    ('logger', 'sample_pictures'): ('val', 'tile'),
 }
 
-# What build_dataset and build_dataloader read for every data set; the run sets phase and scale.
-_EVERY_SET = {
-    'name',
-    'type',
-    'phase',
-    'scale',
-    'pin_memory',
-    'persistent_workers',
-    'prefetch_mode',
-    'num_prefetch_queue',
-}
+TRAINING_SET_ONLY = frozenset(key.name for key in keys_of(set_sections.TrainingSet))
 
-# What they, the training pipeline and the guard of training samples read for the training set alone.
-TRAINING_SET_ONLY = frozenset({'batch_size_per_gpu', 'num_worker_per_gpu', 'dataset_enlarge_ratio', 'on_bad_sample'})
 
-LOOP_KEYS: dict[str, str] = {
-    'deterministic': 'Only algorithms that give the same result each time, also on a GPU; default false.',
-    'train:max_hours': 'Save and end with status 0 after so many hours; default no limit.',
-    'train:on_divergence': 'After max_skipped_steps: stop (default), or rollback to the last good checkpoint.',
-    'logger:keep_last': 'So many of the newest checkpoints stay; default all of them.',
-    'logger:keep_every': 'Beside those, the first checkpoint from every multiple of this iteration on stays.',
-    'logger:sample_pictures': 'At each validation, write and log a frame of each set beside its input; default false.',
-    'logger:save_best': 'Metric of the first validation set by which the best networks are kept as net_*_best.pth.',
-}
-"""What BasicSR's own loop does not know; what they mean."""
-
-NEEDED_OF_THE_MODEL = {'train:on_divergence': 'train:max_skipped_steps', 'logger:sample_pictures': 'val:tile'}
-"""Keys that are for models which read another one: those that skip steps, and those that restore a clip when asked."""
-
-# What the parts of a mixed set cannot have of their own, since their items go into one batch.
-SET_BY_THE_MIX = ('name', 'phase', 'scale', 'num_frame', 'gt_size')
-
-# What parsing sets, whatever the file says.
-_SET_BY_THE_RUN = {
-    *[('dist',), ('rank',), ('world_size',), ('is_train',), ('root_path',), ('auto_resume',)],
-    *[
-        ('path', key)
-        for key in ('models', 'training_states', 'log', 'visualization', 'experiments_root', 'results_root')
-    ],
-}
+def loop_keys() -> set[Path]:
+    """What our training loop reads, and BasicSR's does not know."""
+    return {path for parent, declared in LOOP.items() for path, _ in paths_of(declared, parent)}
 
 
 def known_paths(options: dict) -> frozenset[Path]:
@@ -75,13 +37,16 @@ def known_paths(options: dict) -> frozenset[Path]:
         options: The option file; the names in it are known ones.
 
     Returns:
-        Paths, in which a segment may have wildcards; see `source_scan`.
+        Paths, in which a segment may have wildcards.
     """
-    read = _paths([f'{section}:{key}' for section, keys in _PIPELINE.items() for key in keys] + list(_PIPELINE))
-    read |= class_paths(find(MODEL_REGISTRY, options['model_type'])) - _SET_BY_THE_RUN
+    read = {('datasets',), *((parent[0],) for parent in EVERY_RUN if parent)}
+    for parent, classes in EVERY_RUN.items():
+        read |= {path for one in classes for path, _ in paths_of(one, parent)}
+    # every run hands them to its metrics
+    read |= {('val', 'metrics')} | keys_read_by(find(MODEL_REGISTRY, options['model_type']))
     if 'train' in options['datasets']:
-        lacking = {key for key, needed in NEEDED_OF_THE_MODEL.items() if not _paths([needed]) & read}
-        read |= _paths(LOOP_KEYS.keys() - lacking)
+        lacking = {key for key, needed in _NEEDED_OF_THE_MODEL.items() if needed not in read}
+        read |= loop_keys() - lacking
     known = set(read)
     for section, arguments in constructed_sections(options):
         # A section that the model does not read is no better known for having the keys of its type.
@@ -93,29 +58,66 @@ def known_paths(options: dict) -> frozenset[Path]:
     return frozenset(known)
 
 
-def class_paths(cls: type) -> frozenset[Path]:
-    """The paths that a class reads: its OPTION_KEYS where it declares them, otherwise what its source says."""
-    return frozenset(_paths(cls.OPTION_KEYS)) if hasattr(cls, 'OPTION_KEYS') else scan_class(cls)
+def keys_read_by(cls: type) -> set[Path]:
+    """The paths that a class is known to read: by what it and its bases declare, and by the table for BasicSR's."""
+    paths: set[Path] = set()
+    for base in cls.__mro__:
+        for parent, declared in declared_of(base).items():
+            paths |= {path for path, _ in paths_of(declared, parent)}
+        if base.__module__.startswith('basicsr.'):
+            return paths | host_keys(base.__name__)
+    return paths
+
+
+def tells_its_keys(cls: type) -> bool:
+    """Whether all keys of a class are known: it declares them, or it is BasicSR's."""
+    return 'OPTIONS' in vars(cls) or cls.__module__.startswith('basicsr.')
+
+
+def class_that_reads(path: Path, options: dict) -> Callable:
+    """The class that a key is for: that of its data set, or the model."""
+    section = options['datasets'].get(path[1]) if path[0] == 'datasets' and len(path) > 2 else None
+    return find(DATASET_REGISTRY, section['type']) if section else find(MODEL_REGISTRY, options['model_type'])
+
+
+def begins(pattern: Path, path: Path) -> bool:
+    """Whether a path is a pattern's, or that of a section on the way to it."""
+    return len(pattern) >= len(path) and _fits(pattern, path)
+
+
+def leads_below(pattern: Path, path: Path) -> bool:
+    """Whether a pattern has something to say about what is inside the section at a path."""
+    return len(pattern) > len(path) and _fits(pattern, path)
+
+
+def _fits(pattern: Path, path: Path) -> bool:
+    return all(fnmatchcase(name, part) for part, name in zip(pattern, path, strict=False))
 
 
 def _dataset_paths(parent: Path, section: dict) -> set[Path]:
     cls = find(DATASET_REGISTRY, section['type'])
-    own = class_paths(cls)
+    own = keys_read_by(cls)
+    if not tells_its_keys(cls):
+        own |= {path for path, _ in paths_of(set_sections.HostSet)}
     if len(parent) > 2:
         # What a part of a mixed set may have: the set itself has the rest.
-        return {(*parent, *path) for path in own - _paths(SET_BY_THE_MIX)} | {
-            (*parent, key) for key in ('type', 'weight')
-        }
-    names = _EVERY_SET | (TRAINING_SET_ONLY if parent[1] == 'train' else set())
-    paths = {(*parent, name) for name in names} | {(*parent, *path) for path in own}
-    if ('io_backend',) in own:
+        own = {path for path in own if path[0] not in set_sections.SET_BY_THE_MIX}
+        return _below(parent, own | {(key,) for key in _names(set_sections.Part)})
+    names = {*_names(set_sections.EverySet), *set_sections.SET_BY_THE_RUN}
+    names |= TRAINING_SET_ONLY if parent[1] == 'train' else set()
+    paths = _below(parent, own | {(name,) for name in names})
+    if any(path[0] == 'io_backend' for path in own):
         backend = FileClient._backends.get((section.get('io_backend') or {}).get('type'))
         # BasicSR hands the section to its backend, of which that for the disk has nothing to set.
-        takes_more = backend is not None and '__init__' in vars(backend) and not hasattr(cls, 'OPTION_KEYS')
+        takes_more = backend is not None and '__init__' in vars(backend) and not declared_of(cls)
         arguments = parameters(backend) if takes_more else []
         paths |= {(*parent, 'io_backend', name) for name in ['type', *map(key_of, arguments)]}
     return paths
 
 
-def _paths(keys: Iterable[str]) -> set[Path]:
-    return {tuple(key.split(':')) for key in keys}
+def _names(declared: type[Section]) -> list[str]:
+    return [key.name for key in keys_of(declared)]
+
+
+def _below(parent: Path, paths: Iterable[Path]) -> set[Path]:
+    return {(*parent, *path) for path in paths}

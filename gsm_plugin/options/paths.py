@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.loading import FOLDER
-from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.declared.kinds import extra_of
+from gsm_plugin.options.declared.sections import keys_of
+from gsm_plugin.options.plan import parts_of
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 
@@ -31,7 +33,7 @@ def check_paths(options: dict, resumes: bool) -> None:
         if not os.path.exists(section[key]):
             relative = '' if os.path.isabs(section[key]) else f' in {os.getcwd()}'
             raise UserError(
-                f'{where}:{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}.'
+                f'{where}{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}.'
             )
 
 
@@ -46,17 +48,8 @@ def _cure(key: str, path: str) -> str:
 
 
 def _named_paths(options: dict) -> Iterator[tuple[dict, str, str]]:
-    for where, section in data_sections(options):
-        yield from _strings(section, where, lambda key: key.startswith(('dataroot', 'meta_info')))
-    yield from _strings(
-        options['path'], 'path', lambda key: key == 'resume_state' or key.startswith('pretrain_network')
-    )
-    for name, section in options.items():
-        if name.startswith('network_'):
-            yield from _strings(section, name, lambda key: key.endswith('_path'))
-
-
-def _strings(section: dict, where: str, wanted) -> Iterator[tuple[dict, str, str]]:
-    for key, value in section.items():
-        if wanted(str(key)) and isinstance(value, str):
-            yield section, key, where
+    for part in parts_of(options):
+        patterns = [key for key in keys_of(part.declared) if extra_of(key.kind, 'exists')]
+        for name, value in part.section.items():
+            if isinstance(value, str) and any(key.fits(name) for key in patterns):
+                yield part.section, name, part.where

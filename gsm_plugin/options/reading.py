@@ -10,6 +10,8 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.options.declared.everything import every_key
+from gsm_plugin.options.declared.kinds import extra_of
 
 _MERGE = 'tag:yaml.org,2002:merge'
 _DIGITS = r'\d[\d_]*'
@@ -20,10 +22,7 @@ _FLOAT = (
 _INT = r'[-+]?(?:0|[1-9][\d_]*|0x[\da-fA-F_]+|0b[01_]+)'
 
 # Keys whose value is a text whatever YAML takes it for: a run called yes, a folder called 1e5, weights called 007.
-_TEXT_KEYS = (
-    *('name', 'dataroot*', 'meta_info*', 'val_partition', 'pretrain_*', 'param_key*', 'resume_state', '*_path'),
-    *('suffix', 'project', 'resume_id'),
-)
+_TEXT_KEYS = {key.name for _, key in every_key() if extra_of(key.kind, 'as_written')}
 _NOT_AS_WRITTEN = ('tag:yaml.org,2002:bool', 'tag:yaml.org,2002:int', 'tag:yaml.org,2002:float')
 
 

@@ -1,8 +1,6 @@
 """The sections of an option file that become arguments: whose arguments, which they may have and which they must."""
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator
 
 from basicsr.models.base_model import BaseModel
@@ -10,8 +8,10 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
+from gsm_plugin.options.declared.everything import Path
 from gsm_plugin.options.names import find, is_known
-from gsm_plugin.options.source_scan import ANY, Path
+
+ANY = '*'
 
 _NOT_FROM_OPTIONS = frozenset({'self', 'img', 'img2'})
 """Beside the first argument of optimisers and schedulers: what BasicSR hands to metrics itself."""
@@ -80,16 +80,5 @@ def _train_function(key: str, name: str, model: type) -> tuple[Callable | None, 
 
 def _metric_parameters(metric: Callable) -> list[inspect.Parameter]:
     # BasicSR's metrics take **kwargs only to drop what is left, so a wrong key would go unseen.
-    dropped = not _uses_keywords(metric)
+    dropped = metric.__module__.startswith('basicsr.')
     return [one for one in parameters(metric) if not (dropped and one.kind is one.VAR_KEYWORD)]
-
-
-def _uses_keywords(function: Callable) -> bool:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, TypeError, SyntaxError):
-        return True
-    name = tree.args.kwarg.arg if isinstance(tree, ast.FunctionDef) and tree.args.kwarg else None
-    return not isinstance(tree, ast.FunctionDef) or any(
-        isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree)
-    )

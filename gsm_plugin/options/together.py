@@ -1,12 +1,19 @@
 """Refuses options that are right alone and wrong together, before anything is built."""
 
-from basicsr.utils.registry import ARCH_REGISTRY
+import os
+import re
+
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.names import find
 from gsm_plugin.options.reading import look_up
 from gsm_plugin.options.signatures import parameters
+
+# In bytes. File systems take 255, of which times in the names of logs and of archived experiments need some.
+_LONGEST_NAME = 200
 
 # What networks of BasicSR enlarge by that have no argument for it.
 _FIXED_SCALE = {'BasicVSR': 4, 'IconVSR': 4}
@@ -22,24 +29,32 @@ def check_together(options: dict) -> None:
     Raises:
         UserError: The first contradiction, with both values.
     """
+    _check_name(options['name'])
+    _check_training_parts(options)
     network = options.get('network_g')
     if network is not None:
         _check_scale(options, network)
         _check_windows(options, network)
-    _check_crop(options)
+    _check_data(options)
     _check_set_names(options)
-    train = options.get('train') or {}
-    every, total = train.get('accumulate_iter') or 1, train.get('total_iter')
-    if total is not None and type(every) is int and every > total:
-        raise UserError(
-            f'train:accumulate_iter is {every}, but train:total_iter is {total}, so no step would be taken; lower it.'
-        )
-    warmup = train.get('warmup_iter', -1)
-    if total is not None and warmup > total:
-        raise UserError(
-            f'train:warmup_iter is {warmup}, but train:total_iter is {total}, so the learning rate would never reach '
-            f'that of the optimizer; lower warmup_iter (-1 is none).'
-        )
+    _check_iterations(options.get('train') or {})
+    _check_schedule(options.get('train') or {})
+    _check_logger(options)
+
+
+def require_multiple(gt_size: int, scale: int, where: str) -> None:
+    """Refuses a crop that is not a whole number of LQ pixels.
+
+    Args:
+        gt_size: Side of the GT crop, pixels.
+        scale: GT side over LQ side.
+        where: What the message puts before the key.
+
+    Raises:
+        UserError: It is no multiple.
+    """
+    if gt_size % scale:
+        raise UserError(f'{where}gt_size is {gt_size}, no multiple of scale {scale}; set one.')
 
 
 def enlargement(network: dict) -> tuple[int | None, str]:
@@ -89,12 +104,16 @@ def _check_windows(options: dict, network: dict) -> None:
             raise UserError(f'{path} is {frames}, but network_g:num_frame is {sees}; set both to the same.')
 
 
-def _check_crop(options: dict) -> None:
+def _check_data(options: dict) -> None:
     scale = options.get('scale')
     for path, section in data_sections(options):
-        size = section.get('gt_size')
-        if size is not None and scale is not None and size % scale:
-            raise UserError(f'{path}:gt_size is {size}, no multiple of scale {scale}; set one.')
+        is_training = path.split(':')[1] == 'train'
+        if is_training and section.get('num_frame') == -1:
+            raise UserError(f'{path}:num_frame is -1; it must be a whole number from 1 up.')
+        if None not in (scale, section.get('gt_size')):
+            require_multiple(section['gt_size'], scale, f'{path}:')
+        if is_training and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
+            raise UserError(f'{path}:prefetch_mode cuda needs pin_memory: true; set it.')
 
 
 def _check_set_names(options: dict) -> None:
@@ -109,3 +128,82 @@ def _check_set_names(options: dict) -> None:
                 f'names of their own, since results are kept by name.'
             )
         seen[section['name']] = key
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r'\w[^/\\]*', name):
+        raise UserError(f'name is {name!r}; it becomes the name of a folder, without slashes.')
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise UserError(f'name is {name!r}, too long for the name of a folder; shorten it.')
+
+
+def _check_training_parts(options: dict) -> None:
+    if not issubclass(find(MODEL_REGISTRY, options['model_type']), SRModel):
+        return
+    if 'network_g' not in options:
+        raise UserError('The section network_g is missing; give it the type of a network and its arguments.')
+    train = options.get('train')
+    if train is None:
+        return
+    for key in ('optim_g', 'scheduler'):
+        if not train.get(key):
+            raise UserError(f'train:{key} is missing; give it a type and its arguments.')
+    if not (train.get('pixel_opt') or train.get('perceptual_opt')):
+        raise UserError('train has neither pixel_opt nor perceptual_opt; a training needs a loss.')
+
+
+def _check_iterations(train: dict) -> None:
+    every, total, warmup = train.get('accumulate_iter') or 1, train.get('total_iter'), train.get('warmup_iter') or -1
+    if total is not None and every > total:
+        raise UserError(
+            f'train:accumulate_iter is {every}, but train:total_iter is {total}, so no step would be taken; lower it.'
+        )
+    if total is not None and warmup > total:
+        raise UserError(
+            f'train:warmup_iter is {warmup}, but train:total_iter is {total}, so the learning rate would never reach '
+            f'that of the optimizer; lower warmup_iter (-1 is none).'
+        )
+
+
+def _check_schedule(train: dict) -> None:
+    scheduler = train.get('scheduler') or {}
+    total = train.get('total_iter', 0)
+    if scheduler.get('type') == 'CosineAnnealingRestartLR' and isinstance(scheduler.get('periods'), list):
+        _check_as_many('restart_weights', 'periods', scheduler)
+        _check_lengths(scheduler['periods'], total)
+    if scheduler.get('type') == 'OneCycleLR':
+        steps = scheduler.get('total_steps') or scheduler.get('epochs', 0) * scheduler.get('steps_per_epoch', 0)
+        if 0 < steps < total:
+            raise UserError(
+                f'train:scheduler: OneCycleLR ends after {steps} steps, before the {total} of train:total_iter; set '
+                f'total_steps: {total}.'
+            )
+    if scheduler.get('type') in ('MultiStepLR', 'MultiStepRestartLR') and isinstance(scheduler.get('restarts'), list):
+        _check_as_many('restart_weights', 'restarts', scheduler)
+
+
+def _check_as_many(weights: str, parts: str, scheduler: dict) -> None:
+    if len(scheduler[parts]) != len(scheduler.get(weights, [1])):
+        raise UserError(f'train:scheduler has not as many {weights} as {parts}; give one weight for each of them.')
+
+
+def _check_lengths(periods: list, total: float) -> None:
+    if not all(period > 0 for period in periods):
+        raise UserError(f'train:scheduler:periods is {periods}; each period needs an iteration at least.')
+    if sum(periods) < total:
+        raise UserError(
+            f'train:scheduler:periods add up to {sum(periods)}, less than the {total} of train:total_iter; lengthen '
+            f'them, or shorten the training.'
+        )
+
+
+def _check_logger(options: dict) -> None:
+    logger, metrics = options.get('logger') or {}, look_up(options, 'val:metrics') or {}
+    if look_up(logger, 'wandb:project') is not None and logger.get('use_tb_logger') is not True:
+        raise UserError('logger:wandb needs use_tb_logger: true beside it; set it, or take wandb out.')
+    best = logger.get('save_best')
+    if best is not None and best not in metrics:
+        known = f'one of {", ".join(metrics)}' if metrics else 'a metric, and add it to val:metrics'
+        raise UserError(f'logger:save_best is {best!r}, which val:metrics does not have; set {known}.')
+    if best is not None and not any(key.startswith('val') for key in options['datasets']):
+        raise UserError('logger:save_best needs a validation set; add datasets:val, or take save_best out.')

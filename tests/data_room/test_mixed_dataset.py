@@ -58,8 +58,8 @@ def test_a_part_with_lq_of_its_own_is_given_no_degradation(tmp_path):
     'parts, words',
     [
         ({'x': {'type': 'REDSDataset'}}, "parts:x:type is 'REDSDataset'; parts can be DegradedClipsDataset, Photo"),
-        ({'x': {'type': 'PhotoClipsDataset', 'weight': -1}}, 'parts:x:weight is -1; it needs a number'),
-        ({'x': {'type': 'PhotoClipsDataset'}}, 'Dataset mix:x lacks dataroot_stills'),
+        ({'x': {'type': 'PhotoClipsDataset', 'weight': -1}}, 'parts:x:weight is -1; it must be a number'),
+        ({'x': {'type': 'PhotoClipsDataset'}}, 'Dataset mix:x: dataroot_stills is missing; set it: folder'),
     ],
 )
 def test_wrong_parts_end_in_one_sentence(tmp_path, parts, words):

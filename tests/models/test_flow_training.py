@@ -205,7 +205,7 @@ def test_a_clip_of_one_frame_has_no_flows_to_judge(tmp_path):
 @pytest.mark.parametrize('key', ['flow_tolerance', 'gradient_limit', 'flow_limit', 'flow_lr_mul'])
 @pytest.mark.parametrize('value', [-1, 'much', True, float('nan')])
 def test_wrong_values_are_refused_by_name(tmp_path, key, value):
-    with pytest.raises(UserError, match=f'train: {key} is'):
+    with pytest.raises(UserError, match=f'train:{key} is'):
         make_model(tmp_path, train={key: value})
 
 

@@ -1,37 +1,48 @@
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 import torch
 
+import gsm_plugin.models
 from gsm_plugin.compat import UserError
+from gsm_plugin.inference.handling import TILE_OVERLAP
+from gsm_plugin.inference.precision import PRECISIONS
 from gsm_plugin.models.gsm_model import GSMModel
+from gsm_plugin.options.declared.sections import keys_of
+from gsm_plugin.options.declared.train_section import Precision, Train
+from gsm_plugin.options.declared.val_section import Val
+from gsm_plugin.options.known_keys import keys_read_by
 from tests.models.tiny import folders_set, loader_of, make_batch, make_options, write_clip
 
-WHOLE = 'it needs a whole number from'
+WHOLE = 'it must be a whole number from'
 
 WRONG = [
     ({'train': {'precision': 'fp17'}}, "precision is 'fp17'; it must be one of fp32, tf32, bf16, fp16"),
     ({'train': {'precision': 'fp16'}}, 'precision is fp16, which needs a GPU; set bf16 or fp32'),
     ({'train': {'precision': 'tf32'}}, 'precision is tf32, which needs a GPU; set bf16 or fp32'),
-    ({'val': {'precision': 'half'}}, "val: precision is 'half'; it must be one of fp32, tf32, bf16, fp16"),
-    ({'val': {'precision': ['bf16']}}, r"val: precision is \['bf16'\]; it must be one of"),
-    ({'val': {'precision': 'fp16'}}, 'val: precision is fp16, which needs a GPU; set bf16 or fp32'),
+    ({'val': {'precision': 'half'}}, "val:precision is 'half'; it must be one of fp32, tf32, bf16, fp16"),
+    ({'val': {'precision': ['bf16']}}, r"val:precision is \['bf16'\]; it must be one of"),
+    ({'val': {'precision': 'fp16'}}, 'val:precision is fp16, which needs a GPU; set bf16 or fp32'),
     ({'train': {'accumulate_iter': 0}}, f'accumulate_iter is 0; {WHOLE} 1 up'),
     ({'train': {'accumulate_iter': 1.5}}, f'accumulate_iter is 1.5; {WHOLE} 1 up'),
     ({'train': {'max_skipped_steps': 0}}, f'max_skipped_steps is 0; {WHOLE} 1 up'),
     ({'train': {'fix_flow': -1}}, f'fix_flow is -1; {WHOLE} 0 up'),
     ({'train': {'fix_flow': True}}, f'fix_flow is True; {WHOLE} 0 up'),
-    ({'train': {'grad_clip_norm': -1}}, 'grad_clip_norm is -1; it needs a number above 0'),
-    ({'train': {'grad_clip_norm': 0}}, 'grad_clip_norm is 0; it needs a number above 0'),
-    ({'train': {'grad_clip_norm': 'a'}}, "grad_clip_norm is 'a'; it needs a number above 0"),
+    ({'train': {'grad_clip_norm': -1}}, 'grad_clip_norm is -1; it must be a number above 0'),
+    ({'train': {'grad_clip_norm': 0}}, 'grad_clip_norm is 0; it must be a number above 0'),
+    ({'train': {'grad_clip_norm': 'a'}}, "grad_clip_norm is 'a'; it must be a number above 0"),
     ({'val': {'use_ema': 'yes'}}, "use_ema is 'yes'; it must be true or false"),
     ({'val': {'flip_seq': 1}}, 'flip_seq is 1; it must be true or false'),
-    ({'val': {'tile': [100, 144]}}, r'val: tile is \[100, 144\]; it needs three whole numbers'),
-    ({'val': {'tile': [0, 144, 144]}}, r'val: tile is \[0, 144, 144\]; it needs'),
-    ({'val': {'tile': [9, 40, 40]}}, 'val: tile has 40 rows, but tile_overlap is 50; make it less'),
+    ({'val': {'tile': [100, 144]}}, r'val:tile is \[100, 144\]; it must be three whole numbers'),
+    ({'val': {'tile': [0, 144, 144]}}, r'val:tile is \[0, 144, 144\]; it must be'),
+    ({'val': {'tile': [9, 40, 40]}}, 'val:tile has 40 rows, but tile_overlap is 50; make it less'),
     ({'val': {'tile': [9, 60, 60], 'tile_overlap': [9, 2, 2]}}, 'tile has 9 frames, but tile_overlap is 9'),
-    ({'val': {'smallest_side': 0}}, f'val: smallest_side is 0; {WHOLE} 1 up'),
-    ({'val': {'multiple_of': 2.5}}, f'val: multiple_of is 2.5; {WHOLE} 1 up'),
-    ({'val': {'window': 4}}, 'val: window is 4; it needs an odd number of frames'),
-    ({'val': {'tile_overlap': [2, 50, 50]}}, 'tile_overlap is .*, but there is no tile; set val: tile too'),
+    ({'val': {'smallest_side': 0}}, f'val:smallest_side is 0; {WHOLE} 1 up'),
+    ({'val': {'multiple_of': 2.5}}, f'val:multiple_of is 2.5; {WHOLE} 1 up'),
+    ({'val': {'window': 4}}, 'val:window is 4; it must be an odd number of frames'),
+    ({'val': {'tile_overlap': [2, 50, 50]}}, 'tile_overlap is .*, but there is no tile; set val:tile too'),
 ]
 
 
@@ -51,7 +62,7 @@ def test_padding_needs_the_scale(tmp_path):
 def test_tiles_need_the_scale(tmp_path):
     opt = make_options(tmp_path, val={'tile': [9, 60, 60]})
     del opt['scale']
-    with pytest.raises(UserError, match='val: tile needs scale'):
+    with pytest.raises(UserError, match='val:tile needs scale'):
         GSMModel(opt)
 
 
@@ -118,10 +129,16 @@ class Recording(dict):
         return super().setdefault(key, default)
 
 
+# of the run, and what it sets itself
+OF_THE_RUN = {'scale', 'is_train', 'dist', 'rank', 'world_size', 'logger:print_freq'} | {
+    f'path:{key}' for key in ('models', 'training_states', 'visualization')
+}
+
+
 def unknown(notes):
-    sections = ('train', 'val', 'path', 'logger')
-    inside = ('network_g:', 'train:optim_g:', 'train:scheduler:', 'train:pixel_opt:', 'val:metrics:')
-    return {key for key in notes - {*sections, *GSMModel.OPTION_KEYS} if not key.startswith(inside)}
+    known = OF_THE_RUN | {':'.join(path) for path in keys_read_by(GSMModel)}
+    inside = ('network_g', 'train:optim_g', 'train:scheduler', 'train:pixel_opt', 'val:metrics')
+    return {key for key in notes - {'train', 'val', 'path', 'logger', *known} if not key.startswith(inside)}
 
 
 @pytest.mark.parametrize('is_train', [True, False])
@@ -135,19 +152,18 @@ def test_every_key_that_the_model_reads_is_described(tmp_path, is_train):
         model.optimize_parameters(1)
         model.save(0, 1)
     assert unknown(notes) == set()
-    read = {key for key in GSMModel.OPTION_KEYS if key.startswith('val:') and '*' not in key}
-    assert read - {'val:suffix'} <= notes
+    assert {f'val:{key.name}' for key in keys_of(Val)} <= notes
 
 
-def test_every_described_key_is_read_by_one_of_the_classes(tmp_path):
-    from gsm_plugin.models.model_options import TrainOptions, ValOptions
-    from gsm_plugin.options.source_scan import scan_class
+@pytest.mark.parametrize('key', [*keys_of(Train), *keys_of(Val)], ids=lambda key: key.name)
+def test_no_declared_key_does_nothing(key):
+    sources = [path.read_text(encoding='utf-8') for path in Path(gsm_plugin.models.__path__[0]).glob('*.py')]
+    assert any(re.search(rf"[.']{key.attribute}\b", source) for source in sources)
 
-    own = {f'train:{name}' for name in TrainOptions.__dataclass_fields__}
-    own |= {f'val:{name}' for name in ValOptions.__dataclass_fields__}
-    read = own | {':'.join(path) for path in scan_class(GSMModel)}
-    described = set(GSMModel.OPTION_KEYS) - {'model_type', 'world_size', 'logger:save_checkpoint_freq'}
-    assert described <= read
+
+def test_what_is_declared_is_what_inference_knows():
+    assert get_args(Precision) == PRECISIONS
+    assert Val.read({}, '').tile_overlap == TILE_OVERLAP
 
 
 @pytest.mark.parametrize(('precision', 'expected'), [(None, None), ('fp32', None), ('bf16', torch.bfloat16)])

@@ -156,7 +156,7 @@ def test_what_basicsr_needs_must_be_there(project, options, path):
     [
         ('logger:print_freq=0', 'logger:print_freq is 0; it must be a number above 0'),
         ('train:total_iter=many', "train:total_iter is 'many'"),
-        ('scale=1.5', 'scale is 1.5; it must be a whole number above 0'),
+        ('scale=1.5', 'scale is 1.5; it must be a whole number from 1 up'),
         ('datasets:train:num_frame=two', "datasets:train:num_frame is 'two'"),
         ('datasets:train:interval_list=[]', 'datasets:train:interval_list is []'),
         ('datasets:train:num_worker_per_gpu=-1', 'num_worker_per_gpu is -1'),
@@ -242,7 +242,7 @@ def test_an_experiment_is_called_as_it_is_written(project, options, written):
 
 @pytest.mark.parametrize('written', ['~', 'null', ''])
 def test_an_empty_name_is_refused(project, options, written):
-    with pytest.raises(UserError, match=r'name is empty .* in quotes .*; set it to the name of the experiment'):
+    with pytest.raises(UserError, match=r'name is empty .* in quotes .*; set it: name of the run'):
         prepare(project, options, f'name={written}')
 
 
@@ -313,7 +313,7 @@ def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
         ('datasets:val:io_backend:type=[disk]', "datasets:val:io_backend:type is ['disk']; it must be a text."),
         ('datasets:train:use_hflip=1', 'datasets:train:use_hflip is 1; it must be true or false.'),
         ('datasets:train:num_frame=-1', 'datasets:train:num_frame is -1; it must be a whole number from 1 up.'),
-        ('datasets:train:on_bad_sample=ignore', "datasets:train:on_bad_sample is 'ignore'; set raise or skip."),
+        ('datasets:train:on_bad_sample=ignore', "datasets:train:on_bad_sample is 'ignore'; it must be raise or skip."),
         ('train:optim_g:lr=fast', "train:optim_g:lr is 'fast'; it must be a number."),
         ('train:optim_g:betas=[x]', "train:optim_g:betas is ['x']; it must be a list of numbers."),
         ('network_g:width=[4]', 'network_g:width is [4]; it must be a number.'),

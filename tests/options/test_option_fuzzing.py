@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.preparing import check_option_file, prepare_options
+from gsm_plugin.engine.preparing import prepare_options
+from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.reading import force_options, read_options
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project

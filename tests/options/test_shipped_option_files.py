@@ -1,15 +1,24 @@
-"""Every shipped option file, and the published ones, have known keys and names only, and complete sections."""
+"""Every shipped option file, and the published ones, have known keys and names only, and complete sections.
 
+Their comments say what the declarations say, and editors know their keys.
+"""
+
+import json
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 import yaml
 
 import gsm_plugin
-from gsm_plugin.engine.preparing import check_option_file
+from gsm_plugin.options.catalogue import entries, fits
+from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.reading import OptionLoader, read_options
+from gsm_plugin.options.schema import HEADER, schema_text
 
+SCHEMA = Path(__file__).parents[2] / 'options' / 'schema.json'
 FILES = sorted((Path(__file__).parents[2] / 'options').glob('t*_*.yml'))
 
 SMALL = {
@@ -66,6 +75,42 @@ def registered():
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
 def test_every_key_of_a_shipped_file_is_read(file):
     assert check_option_file(read_options(str(file)), file.stem.startswith('train')) == []
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+def test_editors_find_nothing_wrong_in_a_shipped_file(file):
+    assert file.read_text(encoding='utf-8').splitlines()[0] == HEADER
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding='utf-8')))
+    assert [error.message for error in validator.iter_errors(read_options(str(file)))] == []
+
+
+def test_the_schema_is_that_of_the_declarations():
+    expected = 'run basicsr options --schema > options/schema.json'
+    assert SCHEMA.read_text(encoding='utf-8') == schema_text(), expected
+
+
+def commented_keys(text):
+    """The path of each key of an option file, and its comment."""
+    path = []
+    for line in text.splitlines():
+        if found := re.match(r'( *)(\w+):(.*)', line):
+            path = [*path[: len(found[1]) // 2], found[2]]
+            yield ':'.join(path), found[3].partition('  # ')[2]
+
+
+def test_the_file_that_explains_every_key_says_what_its_declaration_says():
+    texts = {}
+    for entry in entries():
+        texts.setdefault(entry.path, []).append(entry.text)
+    explained = set()
+    for path, comment in commented_keys((FILES[0].parent / 'train_gsm_reds.yml').read_text(encoding='utf-8')):
+        declared = [text for pattern, all_of_it in texts.items() if fits(pattern, path) for text in all_of_it if text]
+        # a second data set or metric is not explained again
+        key = re.sub(r'^datasets:\w+:|^val:metrics:\w+:', '', path)
+        if declared and (comment or key not in explained):
+            assert comment.startswith(tuple(declared)), f'{path}: the comment should begin with "{declared[0]}"'
+            explained.add(key)
+    assert len(explained) > 80
 
 
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)

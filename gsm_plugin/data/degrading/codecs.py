@@ -29,13 +29,11 @@ class Codec:
     Attributes:
         encoder: FFmpeg's name of it.
         decoder: FFmpeg's name of what undoes it.
-        crf: Range that its constant quality may be drawn from; larger is worse. For MPEG-4 it is the quantiser.
         options: What makes it fast, and the same in every run.
     """
 
     encoder: str
     decoder: str
-    crf: tuple[float, float]
     options: dict[str, str]
 
 
@@ -43,10 +41,10 @@ class Codec:
 _X265 = 'pools=none:frame-threads=1:ctu=64:log-level=none'
 
 CODECS = {
-    'h264': Codec('libx264', 'h264', (0, 51), {'preset': 'veryfast'}),
-    'h265': Codec('libx265', 'hevc', (0, 51), {'preset': 'veryfast', 'x265-params': _X265}),
-    'mpeg4': Codec('mpeg4', 'mpeg4', (1, 31), {}),
-    'vp9': Codec('libvpx-vp9', 'vp9', (0, 63), {'deadline': 'realtime', 'cpu-used': '8'}),
+    'h264': Codec('libx264', 'h264', {'preset': 'veryfast'}),
+    'h265': Codec('libx265', 'hevc', {'preset': 'veryfast', 'x265-params': _X265}),
+    'mpeg4': Codec('mpeg4', 'mpeg4', {}),
+    'vp9': Codec('libvpx-vp9', 'vp9', {'deadline': 'realtime', 'cpu-used': '8'}),
 }
 
 

@@ -6,15 +6,10 @@ import numpy as np
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.data.bicubic import shrink_bicubic
-from gsm_plugin.data.checked_options import CheckedOptions
-from gsm_plugin.data.degradations import DEGRADATIONS, check_degradation, degrade
+from gsm_plugin.data.degradations import check_degradation, degrade
 from gsm_plugin.data.degrading import real
-
-OPTION_KEYS = {
-    'degradation:kind': 'How LQ is made: bi (MATLAB bicubic), bd, bd-duf, or real, which the other keys are for; see '
-    'docs/data.md.',
-    **real.OPTION_KEYS,
-}
+from gsm_plugin.options.declared.degradation_section import Degradation
+from gsm_plugin.options.declared.sections import read_key
 
 
 class Recipe(Protocol):
@@ -90,8 +85,7 @@ def low_resolution(opt: dict, title: str) -> LowResolution:
     section = opt.get('degradation')
     if not isinstance(section, dict):
         raise UserError(f'{title}: degradation is {section!r}; write a section, such as {{kind: bi}}.')
-    checked = CheckedOptions(section, title, OPTION_KEYS, 'degradation:')
-    kind = checked.word('kind', None, (*DEGRADATIONS, 'real'))
+    kind = read_key(Degradation, 'kind', section, f'{title}: degradation:')
     if kind == 'real':
         return real.RealDegradation(section, opt['scale'], title)
     if more := [key for key in section if key != 'kind']:

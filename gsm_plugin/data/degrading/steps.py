@@ -14,7 +14,6 @@ from gsm_plugin.data.degrading.drift import Drift
 # Takes a frame (h, w, 3), uint8, BGR, and its time in the clip from 0 to 1.
 Step = Callable[[np.ndarray, float], np.ndarray]
 
-KERNELS = ('iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso', 'sinc')
 FILTERS = {'bilinear': cv2.INTER_LINEAR, 'area': cv2.INTER_AREA, 'bicubic': cv2.INTER_CUBIC}
 # From this side on, OpenCV filters small integers faster than floats.
 _LARGE_KERNEL = 11
@@ -30,7 +29,7 @@ def draw_blur(kind: str, size: int, sigma: tuple[float, float], drift: Drift, rn
     """Draws a blur.
 
     Args:
-        kind: One of `KERNELS`.
+        kind: Its name; see `options.declared.degradation_section.KERNELS`.
         size: Side of the kernel, odd.
         sigma: Range of the standard deviations, pixels; sinc has a cut-off frequency instead.
         drift: Of the standard deviations, the angle and the frequency.

@@ -73,9 +73,9 @@ class TrainingLoop:
             UserError: A checkpoint cannot be written, or the training diverges.
         """
         try:
-            if 0 < self.at.iteration < self._options.total_iter and self._validation_is_due():
+            if 0 < self.at.iteration < self._options.iterations.total_iter and self._validation_is_due():
                 self._validate()
-            while self.at.iteration < self._options.total_iter:
+            while self.at.iteration < self._options.iterations.total_iter:
                 self._run_epoch()
             self._finish()
         except StopTraining as stopped:
@@ -93,7 +93,7 @@ class TrainingLoop:
                 self._roll_back(error)
                 return
             self._tell_and_save()
-            if at.iteration >= self._options.total_iter:
+            if at.iteration >= self._options.iterations.total_iter:
                 return
             if self._validation_is_due():
                 self._validate()
@@ -102,17 +102,17 @@ class TrainingLoop:
     def _train_on(self, batch: dict) -> None:
         model, at = self.parts.model, self.at
         seed_all(_STEP, self._seed, at.rollbacks, at.iteration, self._rank)
-        model.update_learning_rate(at.iteration, warmup_iter=self._options.warmup_iter)
+        model.update_learning_rate(at.iteration, warmup_iter=self._options.iterations.warmup_iter)
         model.feed_data(batch)
         model.optimize_parameters(at.iteration)
         self.parts.progress.iteration_done()
 
     def _tell_and_save(self) -> None:
         model, iteration = self.parts.model, self.at.iteration
-        if iteration % self._options.print_freq == 0:
+        if iteration % self._options.logger.print_freq == 0:
             numbers = {**model.get_current_log(), **training_state.gradient_norms(model)}
             self.parts.progress.tell(self.at, model.get_current_learning_rate(), numbers)
-        if iteration % self._options.save_checkpoint_freq == 0 or self._asks_for_checkpoint():
+        if iteration % self._options.logger.save_checkpoint_freq == 0 or self._asks_for_checkpoint():
             self._save_is_due = True
         if not self._is_between_steps():
             # The gradients added up so far are in no checkpoint; the next step comes soon.
@@ -155,9 +155,9 @@ class TrainingLoop:
         # The next run does again what is broken off. Several processes might not all break off in the same one.
         with self.parts.stop.breaking_off() if is_saved and not model.opt['dist'] else nullcontext():
             for number, loader in enumerate(self.parts.val_loaders):
-                model.validation(loader, iteration, self.parts.progress.tb_logger, self._options.save_img)
+                model.validation(loader, iteration, self.parts.progress.tb_logger, self._options.val.save_img)
                 self._keep_scores(loader.dataset.opt['name'], is_first=number == 0)
-                if self._options.sample_pictures and self._rank == 0:
+                if self._options.keeping.sample_pictures and self._rank == 0:
                     folder = Path(model.opt['path']['visualization'])
                     show_sample(model, loader.dataset, iteration, folder, self.parts.progress.tb_logger)
 
@@ -171,13 +171,13 @@ class TrainingLoop:
             flows = getattr(model, 'flow_results', {}).get(name, {})
             scores = scores_of(model.metric_results, metrics)
             records.write('validation', self.at.iteration, dataset=name, **scores, **flows)
-        wanted = self._options.save_best
+        wanted = self._options.keeping.save_best
         if is_first and wanted is not None and self._rank == 0 and best[wanted]['iter'] == self.at.iteration:
             self.parts.store.save_networks(training_state.network_files(model, 'best'))
             get_root_logger().info(f'Saved the best networks so far ({wanted} {best[wanted]["val"]:.4f} on {name}).')
 
     def _roll_back(self, error: TrainingDiverged) -> None:
-        if self._options.on_divergence != 'rollback':
+        if self._options.train.on_divergence != 'rollback':
             # the weights are those of the last good step
             self._save()
             raise UserError(f'{error} Its weights at the last good step are saved.') from error
@@ -202,8 +202,8 @@ class TrainingLoop:
 
     def _is_between_steps(self) -> bool:
         at, options = self.at.iteration, self._options
-        return at % options.accumulate_iter == 0 or at >= options.total_iter
+        return at % options.accumulate_iter == 0 or at >= options.iterations.total_iter
 
     def _validation_is_due(self) -> bool:
-        at, options = self.at.iteration, self._options
-        return options.val_freq is not None and (at % options.val_freq == 0 or at >= options.total_iter)
+        at, val = self.at.iteration, self._options.val
+        return val is not None and (at % val.val_freq == 0 or at >= self._options.iterations.total_iter)

@@ -52,7 +52,7 @@ def train(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = (
         KeyboardInterrupt: The run was stopped by Ctrl-C, after a checkpoint was made.
     """
     chosen = LoopOptions.read(options)
-    with StopRequests(chosen.max_hours) as stop:
+    with StopRequests(chosen.train.max_hours) as stop:
         try:
             reason = _train(options, arguments, chosen, stop, notes)
         except OSError as error:
@@ -102,7 +102,7 @@ def _assemble(
     found = choose_state(store, options)
     at = position_of(found.content) if found else Position()
     before = found.content.get('run', {}) if found else {}
-    choose_algorithms(chosen.deterministic)
+    choose_algorithms(chosen.run.deterministic)
     options['manual_seed'] = _shared_seed(options, before)
     run = {'seed': options['manual_seed'], 'options': flat_options(options)}
     data, val_loaders = _open_data(options)
@@ -115,14 +115,15 @@ def _assemble(
     open_log(Path(options['path']['log'], f'train_{options["name"]}_{get_time_str()}.log'))
     tb_logger = open_tensorboard(options, at.iteration)
     records = _open_records(options, at, chosen) if options['rank'] == 0 else None
-    progress = Progress(options['name'], chosen.total_iter, at.iteration, model.device, records, tb_logger)
+    progress = Progress(options['name'], chosen.iterations.total_iter, at.iteration, model.device, records, tb_logger)
     parts = Parts(model, data, val_loaders, store, progress, stop)
     return TrainingLoop(parts, chosen, options['rank'], options['manual_seed'], at, run)
 
 
 def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
-    path = options['path']
-    return CheckpointStore(Path(path['training_states']), Path(path['models']), chosen.keep_last, chosen.keep_every)
+    path, keeping = options['path'], chosen.keeping
+    folders = Path(path['training_states']), Path(path['models'])
+    return CheckpointStore(*folders, keeping.keep_last, keeping.keep_every)
 
 
 def _prepare_folders(
@@ -179,7 +180,7 @@ def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseMo
 
 def _open_records(options: dict, at: Position, chosen: LoopOptions) -> JsonLines:
     records = JsonLines(Path(options['path']['log'], 'train.jsonl'), at.iteration)
-    records.write('resume' if at.iteration else 'start', at.iteration, total_iter=chosen.total_iter)
+    records.write('resume' if at.iteration else 'start', at.iteration, total_iter=chosen.iterations.total_iter)
     return records
 
 

@@ -90,9 +90,9 @@ def test_intervals_for_which_a_clip_is_too_short_are_not_drawn(tmp_path):
         ({'num_frame': 10}, 'clip a has 9 frames, num_frame and interval_list need 10'),
         ({'gt_size': 68}, 'GT of clip a has 64x80 pixels, less than gt_size 68'),
         ({'gt_size': 64, 'gt_shrink': 2}, 'GT of clip a has 32x40 pixels'),
-        ({'io_backend': {'type': 'zip'}}, "io_backend:type is 'zip'; it needs one of disk, lmdb"),
-        ({'interval_list': []}, r'interval_list is \[\]; it needs a list of whole numbers'),
-        ({'dataroot_gt': None}, 'lacks dataroot_gt: Folder'),
+        ({'io_backend': {'type': 'zip'}}, "io_backend:type is 'zip'; it must be disk or lmdb"),
+        ({'interval_list': []}, r'interval_list is \[\]; it must be a list of whole numbers'),
+        ({'dataroot_gt': None}, 'dataroot_gt is empty .*; set it: folder'),
     ],
 )
 def test_wrong_options_end_in_one_sentence(tmp_path, changed, words):

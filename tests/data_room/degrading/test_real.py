@@ -5,7 +5,6 @@ from gsm_plugin.compat import UserError
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.degrading.degraded_clips_dataset import DegradedClipsDataset
 from gsm_plugin.data.degrading.low_resolution import low_resolution
-from gsm_plugin.data.degrading.real import OPTION_KEYS
 from tests.data_room.degrading.test_degraded_clips_dataset import options, to_images
 from tests.data_room.pictures import assert_same_levels, picture, same, sample
 
@@ -104,23 +103,18 @@ def test_real_items_depend_on_the_seeds_of_the_sample_alone(tmp_path):
 @pytest.mark.parametrize(
     'changed, words',
     [
-        ({'first': {'blur_prob': 2}}, 'degradation:first:blur_prob is 2; it needs a number from 0 to 1'),
+        ({'first': {'blur_prob': 2}}, 'degradation:first:blur_prob is 2; it must be a number from 0 to 1'),
         (
             {'first': {'blur_kernels': {'round': 1}}},
-            'degradation:first:blur_kernels is .*; it needs weights from 0 up of',
+            'degradation:first:blur_kernels is .*; it must be weights from 0 up of',
         ),
-        ({'second': {'jpeg_quality': [0, 90]}}, r'degradation:second:jpeg_quality is \[0, 90\]; it needs a range'),
-        ({'codec': {'codecs': {}}}, 'degradation:codec:codecs is {}; it needs weights'),
+        ({'second': {'jpeg_quality': [0, 90]}}, r'degradation:second:jpeg_quality is \[0, 90\]; it must be a range'),
+        ({'codec': {'codecs': {}}}, 'degradation:codec:codecs is {}; it must be weights'),
         ({'codec': {'crf_h264': [20, 60]}}, r'degradation:codec:crf_h264 is \[20, 60\]; .* between 0 and 51'),
-        ({'codec': 'h264'}, "degradation:codec is 'h264'; it needs a section"),
+        ({'codec': 'h264'}, "degradation:codec is 'h264'; it must be a section"),
         ({'kind': 'bi'}, 'degradation:first is for kind: real, but kind is bi'),
     ],
 )
 def test_wrong_options_end_in_one_sentence(changed, words):
     with pytest.raises(UserError, match=words):
         low_resolution({'scale': 4, 'degradation': {**NOTHING, **changed}}, 'Dataset x')
-
-
-def test_every_key_is_explained_with_its_default():
-    assert all(meaning.endswith('.') for meaning in OPTION_KEYS.values())
-    assert all('default' in meaning or key.endswith('bicubic_prob') for key, meaning in OPTION_KEYS.items())

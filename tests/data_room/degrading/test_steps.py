@@ -4,6 +4,7 @@ import pytest
 
 from gsm_plugin.data.degrading import steps
 from gsm_plugin.data.degrading.drift import Drift
+from gsm_plugin.options.declared.degradation_section import KERNELS
 from tests.data_room.pictures import picture
 
 HELD = Drift(0.0, 0.0)
@@ -17,7 +18,7 @@ def flat(level=128, side=64):
     return np.full((side, side, 3), level, np.uint8)
 
 
-@pytest.mark.parametrize('kind', steps.KERNELS)
+@pytest.mark.parametrize('kind', KERNELS)
 @pytest.mark.parametrize('size', [7, 13])
 def test_every_blur_keeps_flat_light_and_takes_detail(kind, size):
     blur = steps.draw_blur(kind, size, (1.5, 2.5), HELD, rng(1))

@@ -1,15 +1,16 @@
 import pytest
 
 from gsm_plugin.compat import UserError
-from gsm_plugin.engine.preparing import check_option_file
 from gsm_plugin.engine.training.loop_options import LoopOptions
-from gsm_plugin.options.known_keys import LOOP_KEYS
+from gsm_plugin.options.file_check import check_option_file
+from gsm_plugin.options.known_keys import loop_keys
 from gsm_plugin.options.reading import force_options
 from gsm_plugin.register import register_all
 from tests.engine import tiny_project
 
 pytestmark = pytest.mark.usefixtures('project')
 
+LOOP_KEYS = set(map(':'.join, loop_keys()))
 KNOWN = [
     *('deterministic=true', 'train:max_hours=1.5', 'train:on_divergence=rollback', 'logger:keep_last=2'),
     *('logger:keep_every=100', 'logger:save_best=psnr', 'logger:sample_pictures=true'),
@@ -29,17 +30,17 @@ def check(options, *forced, is_train=True):
 
 def test_every_key_is_known(options):
     assert check(options, *KNOWN) == []
-    assert {entry.split('=')[0] for entry in KNOWN} == set(LOOP_KEYS)
+    assert {entry.split('=')[0] for entry in KNOWN} == LOOP_KEYS
     read = LoopOptions.read(options)
-    assert (read.deterministic, read.max_hours, read.on_divergence) == (True, 1.5, 'rollback')
-    assert (read.keep_last, read.keep_every, read.save_best) == (2, 100, 'psnr')
+    assert (read.run.deterministic, read.train.max_hours, read.train.on_divergence) == (True, 1.5, 'rollback')
+    assert (read.keeping.keep_last, read.keeping.keep_every, read.keeping.save_best) == (2, 100, 'psnr')
 
 
 def test_without_them_all_is_as_in_basicsr(options):
     check(options, *[f'{key}=~' for key in LOOP_KEYS])
     read = LoopOptions.read(options)
-    assert (read.deterministic, read.max_hours, read.on_divergence) == (False, None, 'stop')
-    assert (read.keep_last, read.keep_every, read.save_best) == (None, None, None)
+    assert (read.run.deterministic, read.train.max_hours, read.train.on_divergence) == (False, None, 'stop')
+    assert (read.keeping.keep_last, read.keeping.keep_every, read.keeping.save_best) == (None, None, None)
 
 
 @pytest.mark.parametrize('forced', ['train:on_divergence=rollback', 'logger:sample_pictures=true'])
@@ -58,16 +59,16 @@ def test_a_test_reads_none_of_them():
 @pytest.mark.parametrize(
     'forced, expected',
     [
-        ('train:max_hours=0', 'train:max_hours is 0; it needs a number of hours above 0, or ~ for none'),
+        ('train:max_hours=0', 'train:max_hours is 0; it must be a number of hours above 0, or ~ for none'),
         ('train:max_hours=long', "train:max_hours is 'long'"),
-        ('logger:keep_last=0', 'logger:keep_last is 0; it needs a whole number from 1 up'),
+        ('logger:keep_last=0', 'logger:keep_last is 0; it must be a whole number from 1 up'),
         ('logger:keep_last=true', 'logger:keep_last is True'),
         ('logger:keep_every=1.5', 'logger:keep_every is 1.5'),
-        ('train:on_divergence=cry', "train:on_divergence is 'cry'; set stop or rollback"),
+        ('train:on_divergence=cry', "train:on_divergence is 'cry'; it must be stop or rollback"),
         ('logger:sample_pictures=2', 'logger:sample_pictures is 2; it must be true or false'),
         ('deterministic=maybe', "deterministic is 'maybe'; it must be true or false"),
         ('logger:save_best=ssim', "logger:save_best is 'ssim', which val:metrics does not have; set one of psnr"),
-        ('logger:save_best=[1]', r'logger:save_best is \[1\], which val:metrics does not have'),
+        ('logger:save_best=[1]', r'logger:save_best is \[1\]; it must be a text'),
     ],
 )
 def test_wrong_values_are_refused_before_anything_is_built(options, forced, expected):

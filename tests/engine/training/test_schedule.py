@@ -106,7 +106,7 @@ def test_a_warm_up_leaves_the_schedule_as_it_is(project, options):
     [
         ({'optim_g': {'type': 'LBFGS', 'lr': 1}}, r'optim_g:type is LBFGS, which computes the loss several times a st'),
         ({'optim_g': {'type': 'AdamV', 'lr': 1}}, r"no optimiser is called 'AdamV'; did you mean Adam"),
-        ({'optim_g': {'type': 'Adam'}}, r'train:optim_g lacks lr'),
+        ({'optim_g': {'type': 'Adam'}}, r'train:optim_g:lr is missing; set it: learning rate'),
         ({'optim_g': {'type': 'Muon', 'lr': 1e-3}}, r'Muon refuses its arguments: Muon only supports 2D'),
         ({'optim_g': {'type': 'AdamW', 'lr': 1e-3, 'weight_decy': 0}}, r'did you mean train:optim_g:weight_decay'),
         ({'optim_g': {'type': 'SGD', 'lr': 1e-3, 'nesterov': True}}, r'SGD refuses its arguments: Nesterov'),

@@ -1,8 +1,15 @@
-import basicsr
+"""The table of the keys of BasicSR's classes is what its source says."""
+
+import sys
+from pathlib import Path
+
 import pytest
 
-from gsm_plugin.options.known_keys import class_paths
-from gsm_plugin.options.source_scan import BELOW, begins, scan_class
+from gsm_plugin.options.host import TABLE, host_keys
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'scripts'))
+from host_keys.source_scan import BELOW, scan_class
+from make_host_keys import host_table
 
 
 class Model:
@@ -67,24 +74,15 @@ def test_nothing_is_told_about_a_class_without_source():
     assert scan_class(made) == {(BELOW,)}
 
 
-def test_patterns_fit_paths_and_the_sections_on_the_way():
-    assert begins(('many', '*', 'inner'), ('many', 'x'))
-    assert begins(('path', 'pretrain_*'), ('path', 'pretrain_network_g'))
-    assert begins(('a', BELOW), ('a', 'b', 'c'))
-    assert not begins(('a', 'b'), ('a', 'c'))
-    assert not begins(('a', 'b'), ('a', 'b', 'c'))
-
-
-def test_declared_keys_are_taken_as_they_are():
-    declared = type('Declared', (), {'OPTION_KEYS': {'train:precision': 'Text.', 'name': 'Text.'}})
-    assert class_paths(declared) == {('train', 'precision'), ('name',)}
+def test_the_table_is_what_the_installed_basicsr_reads():
+    assert TABLE.read_text(encoding='utf-8') == host_table(), 'run python scripts/make_host_keys.py'
 
 
 def test_basicsr_reads_what_its_documentation_says_and_not_what_it_says_is_unused():
-    recurrent = scan_class(basicsr.data.video_test_dataset.VideoRecurrentTestDataset)
+    recurrent = host_keys('VideoRecurrentTestDataset')
     assert {('cache_data',), ('num_frame',), ('meta_info_file',)} <= recurrent
     assert ('padding',) not in recurrent
-    model = scan_class(basicsr.models.video_recurrent_model.VideoRecurrentModel)
+    model = host_keys('VideoRecurrentModel')
     assert {('val', 'flip_seq'), ('train', 'fix_flow'), ('path', 'strict_load_g')} <= model
     assert ('val', 'suffix') not in model
-    assert (BELOW,) not in model
+    assert host_keys('NobodysModel') == frozenset()

@@ -1,4 +1,4 @@
-"""Finds the option keys that a class reads, in its source: for classes that do not declare them.
+"""Finds the option keys that a class reads, in its source; `make_host_keys.py` asks it about BasicSR's.
 
 Follows `opt['a']`, `opt.get('a')` and `'a' in opt` through names, attributes of self and loops, in the methods that an
 instance of the class really has, and gives the paths that are read.
@@ -8,7 +8,6 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import cache
 
 ANY = '*'
@@ -18,22 +17,6 @@ BELOW = '**'
 """The last segment of a path under which nothing can be told, because a section goes elsewhere as a whole."""
 
 Path = tuple[str, ...]
-
-
-def begins(pattern: Path, path: Path) -> bool:
-    """Whether a path is a pattern's, or that of a section on the way to it."""
-    if pattern[-1] == BELOW and len(path) >= len(pattern):
-        return _fits(pattern[:-1], path)
-    return len(pattern) >= len(path) and _fits(pattern, path)
-
-
-def leads_below(pattern: Path, path: Path) -> bool:
-    """Whether a pattern has something to say about what is inside the section at a path."""
-    return len(pattern) > len(path) and _fits(pattern, path)
-
-
-def _fits(pattern: Path, path: Path) -> bool:
-    return all(fnmatchcase(name, part) for part, name in zip(pattern, path, strict=False))
 
 
 # What BasicSR hands sections to; their keys are known from signatures, or they read none.
