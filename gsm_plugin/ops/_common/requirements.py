@@ -17,18 +17,26 @@ def nothing_needed(device: torch.device) -> str | None:
 
 def needs_triton(device: torch.device) -> str | None:
     """For kernels of Triton; cards of one machine may differ."""
+    if device.type == 'cuda' and device.index is None and torch.cuda.is_available():
+        device = torch.device('cuda', torch.cuda.current_device())
+    return _why_no_triton(device)
+
+
+@cache
+def _why_no_triton(device: torch.device) -> str | None:
     if device.type != 'cuda':
         return f'its kernels run on CUDA devices, not on {device.type}'
     if not _is_installed('triton'):
         return 'triton is not installed'
     if not torch.cuda.is_available():
         return 'PyTorch finds no CUDA device'
-    capability = _capability(torch.cuda.current_device() if device.index is None else device.index)
+    capability = torch.cuda.get_device_capability(device)
     if capability < _LEAST_CAPABILITY:
         return f'the GPU has compute capability {capability[0]}.{capability[1]}, its kernels need 8.0'
     return None
 
 
+@cache
 def needs_numba(device: torch.device) -> str | None:
     """For kernels that Numba compiles."""
     if device.type != 'cpu':
@@ -54,8 +62,3 @@ def needs_mamba_ssm(device: torch.device) -> str | None:
 @cache
 def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
-
-
-@cache
-def _capability(index: int) -> tuple[int, int]:
-    return torch.cuda.get_device_capability(index)

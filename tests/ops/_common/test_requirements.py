@@ -8,16 +8,22 @@ CPU, CUDA = torch.device('cpu'), torch.device('cuda')
 CAPABILITIES = {0: (9, 0), 1: (7, 5)}
 
 
+@pytest.fixture(autouse=True)
+def _asked_for_the_first_time():
+    for function in (requirements._why_no_triton, needs_numba):
+        function.cache_clear()
+    yield
+    for function in (requirements._why_no_triton, needs_numba):
+        function.cache_clear()
+
+
 @pytest.fixture
 def two_cards(monkeypatch):
     """A machine with Triton, a new card and an old one, of which the old one is the current device."""
     monkeypatch.setattr(requirements, '_is_installed', lambda module: True)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
-    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda index: CAPABILITIES[index])
-    requirements._capability.cache_clear()
-    yield
-    requirements._capability.cache_clear()
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: CAPABILITIES[device.index])
 
 
 @pytest.mark.usefixtures('two_cards')
@@ -36,6 +42,7 @@ def test_tritons_kernels_say_what_they_lack(monkeypatch):
     assert needs_triton(CPU) == 'its kernels run on CUDA devices, not on cpu'
     installed(monkeypatch)
     assert needs_triton(CUDA) == 'triton is not installed'
+    requirements._why_no_triton.cache_clear()
     installed(monkeypatch, 'triton')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     assert needs_triton(CUDA) == 'PyTorch finds no CUDA device'
@@ -45,6 +52,7 @@ def test_numbas_kernels_say_what_they_lack(monkeypatch):
     assert needs_numba(CUDA) == 'its kernels run on a CPU, not on cuda'
     installed(monkeypatch)
     assert needs_numba(CPU) == 'numba is not installed (pip install numba)'
+    needs_numba.cache_clear()
     installed(monkeypatch, 'numba')
     assert needs_numba(CPU) is None
 
