@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 
 _NEEDED = ('torch', 'torchvision', 'numpy', 'cv2', 'einops', 'lmdb', 'yaml', 'PIL')
 _HOST_VERSION = '1.4.2'
@@ -41,8 +41,13 @@ def find_all() -> Iterator[str]:
 def basicsr_copies() -> list[str]:
     """The files of all `basicsr` packages that Python can find, the one that wins first."""
     places = [PathFinder.find_spec('basicsr', [entry or os.getcwd()]) for entry in sys.path]
-    files = [os.path.realpath(spec.origin or next(iter(spec.submodule_search_locations))) for spec in places if spec]
+    files = [os.path.realpath(_place_of(spec)) for spec in places if spec]
     return list(dict.fromkeys(files))
+
+
+def _place_of(spec: ModuleSpec) -> str:
+    """The file of a package, or its folder where it has no `__init__.py`."""
+    return spec.origin or next(iter(spec.submodule_search_locations or []))
 
 
 def unused_copy_here() -> str | None:

@@ -66,8 +66,8 @@ def _missing(package: str) -> str:
 def _basicsr() -> Iterator[str]:
     for number, place in enumerate(ailments.basicsr_copies()):
         yield f'imported from {place}' if number == 0 else f'hidden by it: {place}'
-    if (place := ailments.unused_copy_here()) is not None:
-        yield f'not used by this command, but by a script in this folder: {place}'
+    if (unused := ailments.unused_copy_here()) is not None:
+        yield f'not used by this command, but by a script in this folder: {unused}'
     yield 'in a script of your own, import gsm_plugin stands above all that imports basicsr, which fails without it'
 
 

@@ -1,9 +1,15 @@
 """`basicsr weights`: lists and gets public files of weights, and converts files."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsm_plugin.cli.network_options import add_network, network_options
+
+if TYPE_CHECKING:
+    from gsm_plugin.weights.known_files import Source
 
 DEFAULT_FOLDER = Path('experiments', 'pretrained_models')
 
@@ -69,7 +75,7 @@ def _list(arguments: argparse.Namespace) -> None:
     print(markdown_table(header, rows), end='')
 
 
-def _describe(source: object) -> str:
+def _describe(source: Source) -> str:
     from urllib.parse import urlparse
 
     from gsm_plugin.weights.known_files import PartOf, Wheel

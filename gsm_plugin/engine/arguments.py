@@ -6,8 +6,8 @@ import re
 import socket
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from gsm_plugin.options.nearest import nearest, similarity
 
@@ -19,10 +19,10 @@ class OneLineParser(argparse.ArgumentParser):
 
     _words: Sequence[str] = ()
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         """Remembers the words, for the hint."""
         self._words = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        return super().parse_known_args(self._words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
@@ -37,7 +37,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def _hint(self) -> str:
         """Names the flag that is nearest to the first one that is not known."""
-        parser = self
+        parser: argparse.ArgumentParser = self
         for word in self._words:
             parser = _commands_of(parser).get(word, parser)
             flag = word.partition('=')[0]

@@ -4,16 +4,18 @@ import multiprocessing
 import os
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from basicsr.data import build_dataset
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.engine.dataset_checks import check_datasets
 from gsm_plugin.engine.finishing import set_names_and_folders
 from gsm_plugin.options.file_check import check_option_file
@@ -50,7 +52,7 @@ class Loading:
         return self.wait_s / (self.wait_s + self.step_s)
 
 
-def open_training_set(arguments: Namespace, root: str) -> tuple[Dataset, dict]:
+def open_training_set(arguments: Namespace, root: str) -> tuple[Samples, dict]:
     """Builds the training set of an option file, and nothing else of it.
 
     Args:
@@ -80,7 +82,7 @@ def open_training_set(arguments: Namespace, root: str) -> tuple[Dataset, dict]:
     return build_dataset(section), section
 
 
-def measure_loading(dataset: Dataset, section: dict, workers: int, seconds: float, step_s: float = 0.0) -> Loading:
+def measure_loading(dataset: Samples, section: dict, workers: int, seconds: float, step_s: float = 0.0) -> Loading:
     """Reads random batches for a while.
 
     Args:
@@ -93,7 +95,8 @@ def measure_loading(dataset: Dataset, section: dict, workers: int, seconds: floa
     # Other samples for each number of workers: those of the one before are in the system's memory.
     generator = torch.Generator().manual_seed(workers)
     loader = DataLoader(
-        dataset,
+        # all that it asks of a set is its length and its items
+        cast(Dataset, dataset),
         batch_size=section['batch_size_per_gpu'],
         sampler=RandomSampler(dataset, replacement=True, num_samples=2**40, generator=generator),
         num_workers=workers,
@@ -107,7 +110,8 @@ def measure_loading(dataset: Dataset, section: dict, workers: int, seconds: floa
             next(batches)
         before = memory_gib()
         waits = _wait_for_batches(batches, seconds, step_s)
-        memory = None if before is None else (before, memory_gib())
+        after = memory_gib()
+        memory = None if before is None or after is None else (before, after)
     wait_s = sum(waits) / len(waits)
     # Without a step to do meanwhile, the wait is the time that a batch takes.
     speed = section['batch_size_per_gpu'] / (wait_s + step_s)
@@ -151,13 +155,14 @@ def memory_gib() -> float | None:
     return total / 2**20
 
 
-def _batches(loader: DataLoader) -> Iterator[dict]:
+def _batches(loader: DataLoader) -> Generator[dict, None, None]:
     """The batches; closing it ends the workers, which an iterator that nobody holds does."""
     yield from loader
 
 
 def _wait_for_batches(batches: Iterator[dict], seconds: float, step_s: float) -> list[float]:
-    waits, end = [], time.perf_counter() + seconds
+    waits: list[float] = []
+    end = time.perf_counter() + seconds
     while len(waits) < _LEAST_BATCHES or time.perf_counter() < end:
         if step_s:
             time.sleep(step_s)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.engine.training.data_order import SeededSamples
 from gsm_plugin.options.reading import read_options
 from gsm_plugin.whole_files import write_whole
@@ -24,7 +24,7 @@ _STYLE = (
 )
 
 
-def write_preview(dataset: Dataset, title: str, out: Path, items: int, seed: int) -> None:
+def write_preview(dataset: Samples, title: str, out: Path, items: int, seed: int) -> None:
     """Writes a page that needs no other file: LQ, its pixels enlarged, beside GT, both moving.
 
     Args:

@@ -80,7 +80,8 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
         raise UserError('--metrics is for networks that are run; name some by --networks, or leave it out.')
     conditions = as_read({**asdict(protocol), 'degradation': degradation})
     others = [record for place in wanted.merged for record in _read_records(place, conditions)]
-    records, galleries = merge_records(others), []
+    records = merge_records(others)
+    galleries: list[Gallery] = []
     if wanted.networks:
         records, galleries = _run(wanted, conditions, others, say)
     if not records:

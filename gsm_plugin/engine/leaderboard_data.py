@@ -58,17 +58,18 @@ def _check_whole(protocol: Protocol, paired: PairedClips, expected: dict[str, in
             f'{protocol.clip_list} names {len(expected)} clips, but {protocol.title} has {protocol.listed_clips}; '
             f'complete it, or set --partial.'
         )
+    gt = paired.known_gt
     for name, count in expected.items():
-        found = len(paired.gt.frames[name])
+        found = len(gt.frames[name])
         if found != count:
             raise UserError(
-                f'{Path(paired.gt.where(name, 0)).parent} has {found} frames, but clip {name} of {protocol.title} has '
+                f'{Path(gt.where(name, 0)).parent} has {found} frames, but clip {name} of {protocol.title} has '
                 f'{count}; complete it, remove what is too much, or set --partial.'
             )
-        size = paired.gt.header(name, 0).size
+        size = gt.header(name, 0).size
         if protocol.gt_size not in (None, size):
             raise UserError(
-                f'{paired.gt.where(name, 0)} has {size_text(size)} pixels, but frames of {protocol.title} have '
+                f'{gt.where(name, 0)} has {size_text(size)} pixels, but frames of {protocol.title} have '
                 f'{size_text(protocol.gt_size)}; get the original frames, or set --partial.'
             )
 

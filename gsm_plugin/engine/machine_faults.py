@@ -36,7 +36,9 @@ def explain(error: BaseException) -> str | None:
             f'hand over what they read; give the container more (docker run --shm-size=8g), or lower '
             f'datasets:train:num_worker_per_gpu (0 needs none).'
         )
-    if isinstance(error, OSError) and is_full(error):
+    if not isinstance(error, OSError):
+        return None
+    if is_full(error):
         return f'The disk is full ({error.filename or error.strerror}); make room, and run again.'
     if number in _FORBIDDEN and error.filename is not None:
         return f'{error.filename} cannot be written or read ({error.strerror}); correct the path or its permissions.'

@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace, root: str, is_train: bool) -> None:
 def take_over_parsing() -> None:
     """Makes BasicSR's pipelines use `parse_options` from here, for scripts that call them."""
     for name in ('basicsr.utils.options', 'basicsr.train', 'basicsr.test'):
-        importlib.import_module(name).parse_options = parse_options
+        vars(importlib.import_module(name)).update(parse_options=parse_options)
 
 
 def parse_options(root_path: str, is_train: bool = True) -> tuple[OrderedDict, argparse.Namespace]:

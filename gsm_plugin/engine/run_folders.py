@@ -49,5 +49,5 @@ def check_writable(folder: str | Path) -> None:
         raise UserError(_cannot_write(folder, f'no permission for {place}'))
 
 
-def _cannot_write(folder: str | Path, reason: str) -> str:
+def _cannot_write(folder: str | Path, reason: str | None) -> str:
     return f'{folder} cannot be written ({reason}); start in a folder that you may write to, or change its permissions.'

@@ -36,14 +36,15 @@ def run_test(options: dict, arguments: argparse.Namespace, notes: Sequence[str] 
         logger.info(dict2str(options))
         for note in notes:
             logger.warning(note)
-        loaders = [_open_set(options, options['datasets'][key]) for key in sorted(options['datasets'])]
+        sections = [options['datasets'][key] for key in sorted(options['datasets'])]
+        loaders = [_open_set(options, section) for section in sections]
         model = build_model(options)
         logger.info(summarize_backends(model.device.type))
         _prepare_folders(options)
         open_log(Path(options['path']['log'], f'test_{options["name"]}_{get_time_str()}.log'))
     with logging_redirect_tqdm([logger]):
-        for loader in loaders:
-            logger.info(f'Testing {loader.dataset.opt["name"]}...')
+        for section, loader in zip(sections, loaders, strict=True):
+            logger.info(f'Testing {section["name"]}...')
             save = options['val']['save_img']
             model.validation(loader, current_iter=options['name'], tb_logger=None, save_img=save)
 

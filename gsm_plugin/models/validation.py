@@ -64,6 +64,11 @@ class Clip:
     names: Sequence[str]
     read_gt: Callable[[int], Tensor] | None
 
+    def gt(self, frame: int) -> Tensor:
+        """`read_gt` of a clip that has ground truth."""
+        assert self.read_gt is not None
+        return self.read_gt(frame)
+
 
 def open_clip(dataset: ValidationSet, index: int, center_frame_only: bool) -> Clip:
     """Takes a clip from VideoFoldersDataset, or from BasicSR's recurrent and Vimeo-90K test sets.

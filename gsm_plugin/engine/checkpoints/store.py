@@ -110,9 +110,9 @@ class CheckpointStore:
             if accept(state):
                 return FoundState(path, state, tuple(_set_aside(*one) for one in damaged))
         if damaged and not whole:
-            path, error = damaged[0]
+            path, reason = damaged[0]
             raise UserError(
-                f'None of the {len(damaged)} training states in {self._states} can be read; of {path.name}: {error}. '
+                f'None of the {len(damaged)} training states in {self._states} can be read; of {path.name}: {reason}. '
                 f'Delete or move them to start afresh, or name another state in path:resume_state.'
             )
         return None
@@ -145,8 +145,10 @@ class CheckpointStore:
 
     def _kept(self, iterations: list[int]) -> Iterator[int]:
         yield from iterations[-(self._keep_last or 1) :]
+        if not self._keep_every:
+            return
         reached = 0
-        for iteration in iterations if self._keep_every else ():
+        for iteration in iterations:
             if iteration // self._keep_every > reached:
                 reached = iteration // self._keep_every
                 yield iteration

@@ -2,6 +2,7 @@
 
 import os
 from copy import deepcopy
+from typing import Any
 
 from basicsr.utils.registry import DATASET_REGISTRY
 
@@ -66,7 +67,7 @@ def require_files(paths: list[str], listed: str) -> None:
             raise UserError(f'{listed} names {path}, which does not exist; correct the line, or the folder.')
 
 
-def _built(section: dict) -> object:
+def _built(section: dict) -> Any:
     """The set, of an LMDB only after its list was looked at; BasicSR would take any lines for keys."""
     root = section['dataroot_gt']
     if section['io_backend']['type'] == 'lmdb':

@@ -49,7 +49,7 @@ def _list_paths(section: dict, roots: tuple[str, ...]) -> list:
     if is_disk and not listed:
         for key in roots:
             frame_names(section[key])
-    elif is_disk and section['type'] == 'RealESRGANPairedDataset':
+    elif is_disk and listed and section['type'] == 'RealESRGANPairedDataset':
         _check_pairs(listed)
     paths = find(DATASET_REGISTRY, section['type'])(deepcopy(section)).paths
     if is_disk and listed:

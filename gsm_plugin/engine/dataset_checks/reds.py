@@ -32,7 +32,8 @@ def check(section: dict) -> None:
                     f'frame {min(missing)} is missing in {folder}, but {section["meta_info_file"]} says {count}; '
                     f'add it, or correct the list.'
                 )
-        check_size(*(os.path.join(folder, '00000000.png') for folder in folders), section.get('scale'))
+        lq, gt = (os.path.join(folder, '00000000.png') for folder in folders)
+        check_size(lq, gt, section.get('scale'))
     check_listed(section, {clip: f'{clip}/00000000.png' for clip in clips})
 
 

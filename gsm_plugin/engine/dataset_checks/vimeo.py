@@ -26,8 +26,8 @@ def check(section: dict) -> None:
     for key in ('dataroot_lq', 'dataroot_gt'):
         check_sequences(section[key], sequences)
     for frame in range(1, 8):
-        paths = [os.path.join(section[key], sequences[0], f'im{frame}.png') for key in ('dataroot_lq', 'dataroot_gt')]
-        check_size(*paths, scale)
+        lq, gt = (os.path.join(section[key], sequences[0], f'im{frame}.png') for key in ('dataroot_lq', 'dataroot_gt'))
+        check_size(lq, gt, scale)
     check_listed(section, {sequences[0]: f'{sequences[0]}/im4.png'})
 
 

@@ -210,8 +210,8 @@ def _choice(word: str, training: str, protocol: str | None) -> Choice:
             f'{", ".join(KNOWN_NETWORKS)}; any other one by LABEL=OPTIONS.yml.'
         )
     known = KNOWN_NETWORKS[label]
-    network_g = {**known.options, **known.by_training.get(training, {}), **known.by_protocol.get(protocol, {})}
-    val = {**known.val, **known.val_by_training.get(training, {}), **known.val_by_protocol.get(protocol, {})}
+    network_g = {**known.options, **known.by_training.get(training, {}), **known.by_protocol.get(protocol or '', {})}
+    val = {**known.val, **known.val_by_training.get(training, {}), **known.val_by_protocol.get(protocol or '', {})}
     weights = Path(value) if value else _default_weights(label, training)
     return Choice(label, network_g, val, weights, None, known.lengths or (val['window'],))
 

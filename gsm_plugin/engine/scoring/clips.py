@@ -62,7 +62,7 @@ class PairedClipSet:
 
     def fingerprint(self, name: str) -> str:
         """Changes when a clip's files do."""
-        sources = self._paired.lq, self._paired.gt
+        sources = self._paired.lq, self._paired.known_gt
         files = [Path(source.where(name, frame)) for source in sources for frame in range(len(source.frames[name]))]
         return fingerprint(files)
 
@@ -82,6 +82,12 @@ class Reduction:
     scale: int | None = 4
     frames: int | None = None
     shrink: int = 1
+
+    @property
+    def known_scale(self) -> int:
+        """`scale`, after the networks have been looked at."""
+        assert self.scale is not None
+        return self.scale
 
 
 class ReducedClipSet:
@@ -107,7 +113,7 @@ class ReducedClipSet:
         gt = self._read(self._places[name])
         if len({frame.shape for frame in gt}) > 1:
             raise UserError(f'{self._places[name]} has frames of several sizes; make them the same.')
-        lq = [degrade(frame, reduction.degradation, reduction.scale) for frame in gt]
+        lq = [degrade(frame, reduction.degradation, reduction.known_scale) for frame in gt]
         return Clip(
             name,
             torch.stack([_tensor(frame) for frame in lq]),
@@ -123,8 +129,8 @@ class ReducedClipSet:
         return fingerprint(files)
 
     def _read(self, path: Path) -> list[np.ndarray]:
-        shrink, scale, frames = self._reduction.shrink, self._reduction.scale, self._reduction.frames
-        read = []
+        shrink, scale, frames = self._reduction.shrink, self._reduction.known_scale, self._reduction.frames
+        read: list[np.ndarray] = []
         for frame in read_frames(path, shrink, scale) if path.is_file() else _read_images(path, shrink, scale):
             if frames is not None and len(read) == frames:
                 break

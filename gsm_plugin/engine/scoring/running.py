@@ -134,7 +134,8 @@ def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -
     if counted is None:
         counted = count_per_pixel(model.get_bare_model(model.net_g), choice.lengths)
     machines = record.machines if record.machines[-1:] == (machine,) else (*record.machines, machine)
-    size = tuple(clip.lq.shape[-2:]) if record.lq_size == (0, 0) else record.lq_size
+    height, width = clip.lq.shape[-2:]
+    size = (height, width) if record.lq_size == (0, 0) else record.lq_size
     return replace(record, machines=machines, multiply_adds=counted, lq_size=size)
 
 
@@ -158,7 +159,7 @@ def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[Cli
         )
     with measured(model.device) as cost:
         output = check_output(model.restore(clip.lq[None])[0], f'{choice.label}, clip {clip.folder}')
-    wanted, actual = (size_text(image.shape[-2:]) for image in (clip.read_gt(clip.frames[0]), output))
+    wanted, actual = (size_text(image.shape[-2:]) for image in (clip.gt(clip.frames[0]), output))
     if actual != wanted:
         raise UserError(
             f'{choice.label} makes {actual} pixels of clip {clip.folder}, whose ground truth has {wanted}; take its '
@@ -167,7 +168,7 @@ def _score(model: GSMModel, clip: Clip, task: Task, choice: Choice) -> tuple[Cli
     images: list[np.ndarray] = []
     rows = list(score_clip(clip, output, task.metrics, lambda _, image: images.append(image)))
     values = {name: tuple(float(row[i]) for row in rows) for i, name in enumerate(task.metrics)}
-    gts = (tensor2img([clip.read_gt(frame)]) for frame in clip.frames)
+    gts = (tensor2img([clip.gt(frame)]) for frame in clip.frames)
     values |= task.perceptual.score(images, gts, task.metrics['psnr']['crop_border'], model.device)
     result = ClipResult(tuple(clip.names), values, len(clip.lq), cost.seconds, cost.peak_gib, data='')
     return result, images
@@ -180,7 +181,7 @@ def least_frames(choice: Choice, model: GSMModel) -> int:
 
 def gt_images(clip: Clip) -> list[np.ndarray]:
     """The scored frames of ground truth, (h, w, 3), uint8, BGR."""
-    return [tensor2img([clip.read_gt(frame)]) for frame in clip.frames]
+    return [tensor2img([clip.gt(frame)]) for frame in clip.frames]
 
 
 def lq_images(clip: Clip) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from basicsr.data.prefetch_dataloader import CUDAPrefetcher
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.engine.training.randomness import mixed_seed, seeded
 from gsm_plugin.engine.training.stopping import STOP_SIGNALS
 
@@ -35,7 +36,7 @@ class Position:
     rollbacks: int = 0
 
 
-class SeededSamples(Dataset):
+class SeededSamples(Dataset[dict]):
     """Gives every sample of a data set randomness of its own, instead of that of the worker which happens to read it.
 
     BasicSR seeds its workers the same way in each epoch, so that augmentations come again, and a worker's generator
@@ -45,13 +46,13 @@ class SeededSamples(Dataset):
         dataset: The data set; its randomness is that of Python, NumPy or PyTorch.
     """
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Samples):
         self._dataset = dataset
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, key: tuple[int, ...]) -> object:
+    def __getitem__(self, key: tuple[int, ...]) -> dict:
         """Reads a sample by its index, after which come the numbers that its randomness is made of."""
         index, *numbers = key
         with seeded(_SAMPLE, *numbers):
@@ -128,7 +129,7 @@ class TrainingData:
                 f'{self.batches_in_order.samples_at_once} of a batch; raise dataset_enlarge_ratio.'
             )
         self._loader = DataLoader(dataset, batch_sampler=self.batches_in_order, **_loading(section, gpus))
-        self._reading = None
+        self._reading: Iterator[dict] | None = None
 
     def first_sample(self) -> dict:
         """A sample, read in this process; it takes no randomness from those of the training."""
@@ -151,7 +152,7 @@ class TrainingData:
 
     def close(self) -> None:
         """Ends the workers, which leave signals to the run: Python would wait for them for ever after an error."""
-        if hasattr(self._reading, '_shutdown_workers'):
+        if self._reading is not None and hasattr(self._reading, '_shutdown_workers'):
             self._reading._shutdown_workers()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger
@@ -20,6 +21,7 @@ from gsm_plugin.engine.training.resuming import choose_good_state
 from gsm_plugin.engine.training.sample_pictures import show_sample
 from gsm_plugin.engine.training.stopping import StopReason, StopRequests, StopTraining
 from gsm_plugin.models.guarded_step import TrainingDiverged
+from gsm_plugin.models.validation import ValidationSet
 
 _STEP = 3
 _MAX_ROLLBACKS = 3
@@ -156,10 +158,12 @@ class TrainingLoop:
         with self.parts.stop.breaking_off() if is_saved and not model.opt['dist'] else nullcontext():
             for number, loader in enumerate(self.parts.val_loaders):
                 model.validation(loader, iteration, self.parts.progress.tb_logger, self._options.val.save_img)
-                self._keep_scores(loader.dataset.opt['name'], is_first=number == 0)
+                # a loader tells no more of its set than that it has items
+                dataset = cast(ValidationSet, loader.dataset)
+                self._keep_scores(dataset.opt['name'], is_first=number == 0)
                 if self._options.keeping.sample_pictures and self._rank == 0:
                     folder = Path(model.opt['path']['visualization'])
-                    show_sample(model, loader.dataset, iteration, folder, self.parts.progress.tb_logger)
+                    show_sample(model, dataset, iteration, folder, self.parts.progress.tb_logger)
 
     def _keep_scores(self, name: str, is_first: bool) -> None:
         model, records = self.parts.model, self.parts.progress.records
@@ -190,8 +194,9 @@ class TrainingLoop:
         vars(self.at).update(vars(training_state.position_of(found.content)) | {'rollbacks': times})
         self._saved_at, self._save_is_due = self.at.iteration, False
         self.parts.progress.go_back_to(self.at.iteration)
-        if self._rank == 0:
-            self.parts.progress.records.write('rollback', self.at.iteration, from_iter=diverged, times=times)
+        records = self.parts.progress.records
+        if records is not None:
+            records.write('rollback', self.at.iteration, from_iter=diverged, times=times)
             get_root_logger().warning(
                 f'Diverged at iteration {diverged}: back to {found.path}, and on with other data (rollback {times}).'
             )

@@ -1,9 +1,12 @@
 """What a training tells while it runs: a bar, lines in the text log, records in train.jsonl, TensorBoard's scalars."""
 
+from __future__ import annotations
+
 import datetime
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from basicsr.utils import AvgTimer, get_root_logger
@@ -11,6 +14,19 @@ from tqdm import tqdm
 
 from gsm_plugin.engine.training.data_order import Position
 from gsm_plugin.engine.training.json_lines import JsonLines
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Speed(TypedDict):
+    """How fast a training is, in seconds, iterations per second and GiB, as the records have it."""
+
+    eta_s: float
+    it_per_s: float
+    iter_time_s: float
+    data_time_s: float
+    memory_gib: float | None
 
 
 class Progress:
@@ -32,7 +48,7 @@ class Progress:
         start: int,
         device: torch.device,
         records: JsonLines | None,
-        tb_logger: object,
+        tb_logger: SummaryWriter | None,
     ):
         self.records = records
         self.tb_logger = tb_logger
@@ -97,7 +113,7 @@ class Progress:
         lrs = ''.join(f'{rate:.3e},' for rate in rates)
         return f'[{self._name[:5]}..][epoch:{at.epoch:3d}, iter:{at.iteration:8,d}, lr:({lrs})]'
 
-    def _speed(self, at: Position) -> dict[str, float | None]:
+    def _speed(self, at: Position) -> Speed:
         # Validation and checkpoints are part of what is still to come, so they are part of the measure.
         per_iteration = (time.monotonic() - self._began) / self._done
         return {
@@ -108,7 +124,7 @@ class Progress:
             'memory_gib': _memory_gib(self._device),
         }
 
-    def _beside_the_bar(self, numbers: Mapping[str, float], rates: list[float], speed: Mapping) -> dict[str, str]:
+    def _beside_the_bar(self, numbers: Mapping[str, float], rates: list[float], speed: Speed) -> dict[str, str]:
         shown = {key: f'{value:.3g}' for key, value in numbers.items()}
         shown |= {'lr': f'{rates[0]:.2e}', 'data': f'{speed["data_time_s"]:.3f}s'}
         return shown if speed['memory_gib'] is None else shown | {'mem': f'{speed["memory_gib"]:.2f}GiB'}
@@ -128,7 +144,7 @@ def scores_of(results: Mapping, metrics: Iterable[str]) -> dict[str, float]:
     return dict(zip(metrics, means.tolist(), strict=True))
 
 
-def _describe(speed: Mapping[str, float | None]) -> str:
+def _describe(speed: Speed) -> str:
     eta = datetime.timedelta(seconds=int(speed['eta_s']))
     memory = '' if speed['memory_gib'] is None else f', memory: {speed["memory_gib"]:.2f} GiB'
     times = f'time (data): {speed["iter_time_s"]:.3f} ({speed["data_time_s"]:.3f})'

@@ -95,7 +95,7 @@ def describe_changes(before: Mapping, now: Mapping) -> Iterator[str]:
 
 def flat_options(options: Mapping, prefix: str = '') -> dict[str, object]:
     """The option file as paths and plain values, without what is set by the run."""
-    flat = {}
+    flat: dict[str, object] = {}
     for key, value in options.items():
         path = f'{prefix}{key}'
         if isinstance(value, Mapping):
@@ -110,7 +110,7 @@ def _for_all(store: CheckpointStore, rank: int, choose: Callable[[], FoundState 
     if not (distributed.is_available() and distributed.is_initialized()):
         return choose()
     chosen = choose() if rank == 0 else None
-    paths = [chosen and str(chosen.path)]
+    paths = [None if chosen is None else str(chosen.path)]
     distributed.broadcast_object_list(paths)
     if rank == 0 or paths[0] is None:
         return chosen

@@ -1,20 +1,27 @@
 """A picture of how far a training is, at each validation: one frame of a set, beside its input and its ground truth."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from basicsr.utils import imwrite, tensor2img
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from gsm_plugin.models.gsm_model import GSMModel
-from gsm_plugin.models.validation import open_clip
+from gsm_plugin.models.validation import ValidationSet, open_clip
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _FRAMES = 3
 
 
-def show_sample(model: GSMModel, dataset: Dataset, iteration: int, folder: Path, tb_logger: object) -> Path:
+def show_sample(
+    model: GSMModel, dataset: ValidationSet, iteration: int, folder: Path, tb_logger: SummaryWriter | None
+) -> Path:
     """Restores a few frames of a set's first clip and writes the middle one, between bicubic and ground truth.
 
     Args:

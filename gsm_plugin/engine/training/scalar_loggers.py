@@ -1,12 +1,18 @@
 """TensorBoard and Weights & Biases, in the order that works whichever of them the option file names first."""
 
+from __future__ import annotations
+
 import os
 import secrets
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from basicsr.utils import get_root_logger
 
 from gsm_plugin.compat import UserError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def logs_scalars(options: dict) -> bool:
@@ -33,7 +39,7 @@ def start_wandb(options: dict, before: Mapping) -> str | None:
     return _start_wandb(options, before.get('wandb_id'))
 
 
-def open_tensorboard(options: dict, iteration: int) -> object:
+def open_tensorboard(options: dict, iteration: int) -> SummaryWriter | None:
     """Opens TensorBoard's writer in the first process.
 
     Args:

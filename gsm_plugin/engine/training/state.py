@@ -84,7 +84,7 @@ def network_files(model: BaseModel, iteration: int | str) -> dict[str, dict]:
         model: The model.
         iteration: The iteration, or a word, for the names.
     """
-    files = {}
+    files: dict[str, dict] = {}
     model.save_network = partial(_collect, model, files)
     model.save_training_state = lambda epoch, current_iter: None
     try:
@@ -135,7 +135,8 @@ def _collect(
     param_key: str | list[str] = 'params',
 ) -> None:
     """Stands in for `BaseModel.save_network`, which writes at once, in place, and goes on where it cannot."""
-    networks, keys = ([net], [param_key]) if isinstance(param_key, str) else (net, param_key)
+    networks = net if isinstance(net, list) else [net]
+    keys = param_key if isinstance(param_key, list) else [param_key]
     weights = {key: _on_cpu(model.get_bare_model(one).state_dict()) for key, one in zip(keys, networks, strict=True)}
     files[f'{net_label}_{current_iter}.pth'] = weights
 

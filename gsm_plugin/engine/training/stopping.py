@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import distributed
@@ -51,7 +52,8 @@ class StopRequests:
         self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self._signalled: StopReason | None = None
         self._may_break_off = False
-        self._before = {}
+        # the handlers that were there, by the signal
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> 'StopRequests':
         # Python lets no other thread have handlers.
@@ -79,7 +81,7 @@ class StopRequests:
         if distributed.is_available() and distributed.is_initialized():
             largest = torch.tensor(reason or 0, device=device)
             distributed.all_reduce(largest, distributed.ReduceOp.MAX)
-            reason = StopReason(largest.item()) if largest else None
+            reason = StopReason(int(largest.item())) if largest else None
         return reason
 
     @contextmanager
@@ -96,7 +98,8 @@ class StopRequests:
     def _take(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and self._signalled is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
-        self._signalled = max(self._signalled or 0, STOP_SIGNALS[signal.Signals(number)])
+        reason = STOP_SIGNALS[signal.Signals(number)]
+        self._signalled = reason if self._signalled is None else max(self._signalled, reason)
         if self._may_break_off:
             raise StopTraining(self._signalled)
         if number == signal.SIGINT and os.environ.get('RANK', '0') == '0':
