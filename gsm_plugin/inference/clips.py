@@ -96,7 +96,8 @@ def join_frames(frames: Sequence[Clip]) -> Clip:
     for frame in frames:
         if type(frame) is not type(first) or (frame.shape, frame.dtype) != (first.shape, first.dtype):
             raise UserError(f'Frames differ: {_kind_of(first)}, then {_kind_of(frame)}; give all of one size and type.')
-    return torch.stack(list(frames)) if isinstance(first, Tensor) else np.stack(frames)
+    tensors = [frame for frame in frames if isinstance(frame, Tensor)]
+    return torch.stack(tensors) if tensors else np.stack(frames)
 
 
 def _kind_of(frame: object) -> str:

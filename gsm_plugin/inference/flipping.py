@@ -1,6 +1,8 @@
 """Self-ensembles: along time, as BasicSR's `flip_seq`, and over flips and rotations of frames."""
 
+import itertools
 from collections.abc import Callable
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -34,14 +36,13 @@ def average_over_views(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor]
         A callable of the same kind, which takes eight times as long.
     """
 
+    def seen(clip: Tensor, is_turned: bool, axes: tuple[int, ...]) -> Tensor:
+        view = (clip.transpose(-1, -2) if is_turned else clip).flip(axes).contiguous()
+        output = network(view).float().flip(axes)
+        return output.transpose(-1, -2) if is_turned else output
+
     def run(clip: Tensor) -> Tensor:
-        total = None
-        for is_turned in (False, True):
-            for axes in ((), (-1,), (-2,), (-2, -1)):
-                view = (clip.transpose(-1, -2) if is_turned else clip).flip(axes).contiguous()
-                output = network(view).float().flip(axes)
-                output = output.transpose(-1, -2) if is_turned else output
-                total = output if total is None else total + output
-        return total / 8
+        views = itertools.product((False, True), ((), (-1,), (-2,), (-2, -1)))
+        return reduce(torch.add, (seen(clip, *view) for view in views)) / 8
 
     return run

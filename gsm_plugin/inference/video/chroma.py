@@ -4,6 +4,7 @@ Up is linear interpolation; down is the least-squares inverse of it, so that dow
 chroma planes the one is written from which a player that interpolates linearly gets closest to the network's colours.
 """
 
+import functools
 import math
 from functools import lru_cache
 
@@ -76,20 +77,22 @@ def _every(plane: Tensor, start: int, step: int, dim: int) -> Tensor:
 def _slid(plane: Tensor, start: int, weights: np.ndarray, count: int, ratio: int, dim: int) -> Tensor:
     """The same weights at `count` places, `ratio` apart from `start` on."""
     phases = [_every(plane, phase, ratio, dim).contiguous() for phase in range(ratio)]
-    output = None
-    for place, weight in enumerate(weights.tolist(), start):
-        part = phases[place % ratio].narrow(dim, place // ratio, count)
-        output = part * weight if output is None else output.add_(part, alpha=weight)
+    places = range(start, start + len(weights))
+    first, *others = (phases[place % ratio].narrow(dim, place // ratio, count) for place in places)
+    output = first * weights[0].item()
+    for part, weight in zip(others, weights[1:].tolist(), strict=True):
+        output.add_(part, alpha=weight)
     return output
 
 
 def _gathered(plane: Tensor, starts: np.ndarray, weights: np.ndarray, dim: int) -> Tensor:
     """Weights (n, k) of their own at each of n places."""
-    output = 0
-    for tap in range(weights.shape[1]):
+
+    def tapped(tap: int) -> Tensor:
         weight = torch.from_numpy(weights[:, tap]).to(plane).view((-1,) if dim == -1 else (-1, 1))
-        output = output + plane.index_select(dim, torch.from_numpy(starts + tap).to(plane.device)) * weight
-    return output
+        return plane.index_select(dim, torch.from_numpy(starts + tap).to(plane.device)) * weight
+
+    return functools.reduce(torch.add, map(tapped, range(weights.shape[1])))
 
 
 @lru_cache

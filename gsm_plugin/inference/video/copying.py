@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import av
 from av.stream import Disposition
@@ -12,7 +13,8 @@ from av.stream import Disposition
 from gsm_plugin.compat import UserError
 
 # Text of subtitles, by the codecs that containers take.
-_PLAIN, _MOV = ('subrip', 'srt', 'text', 'webvtt'), 'mov_text'
+_PLAIN = ('subrip', 'srt', 'text', 'webvtt')
+_MOV: Final = 'mov_text'
 _MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
 _MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
 # Time codes and the like belong to the old file; chapters, which MP4 has as such a stream too, are copied as chapters.
@@ -124,9 +126,11 @@ def describe_missing(
 
 def add_copied(container: av.container.OutputContainer, stream: av.stream.Stream, copy: Copy) -> av.stream.Stream:
     """Adds a stream to the output."""
+    added: av.stream.Stream
     if copy.becomes == _MOV:
-        added = container.add_stream(_MOV)
-        added.codec_context.subtitle_header = _MOV_STYLE
+        subtitles = container.add_stream(_MOV)
+        subtitles.codec_context.subtitle_header = _MOV_STYLE
+        added = subtitles
     elif copy.becomes:
         added = container.add_mux_stream(copy.becomes)
     else:
@@ -153,9 +157,10 @@ def packets_of(
         return
     by_index = {copy.index: copy for copy in copies}
     for packet in source.demux(streams):
-        if packet.size == 0 or (packet.pts is None and packet.dts is None):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if packet.size == 0 or stamp is None:
             continue
-        second = float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
+        second = float(stamp * packet.time_base)
         if (not start or second >= start) and (end is None or second < end):
             yield by_index[packet.stream_index], packet
 

@@ -94,6 +94,7 @@ class Encoder:
             UserError: The encoder refuses its options, or does not know one.
         """
         context = av.CodecContext.create(self.codec, 'w')
+        assert isinstance(context, av.VideoCodecContext)
         self.configure(context, global_header)
         try:
             context.open()

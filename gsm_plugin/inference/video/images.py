@@ -45,6 +45,7 @@ def learn_folder(folder: Path, rate: Fraction | None = None) -> Facts:
     if twice is not None:
         raise UserError(f'{folder} has more than one image called {twice}; remove one of them.')
     image = _read(paths[0])
+    height, width = image.shape[:2]
     kind = 'gray' if image.ndim == 2 else 'gbrp'
     layout = Layout(kind if image.dtype == np.uint8 else f'{kind}16le', True, 0 if kind == 'gbrp' else 1, 'center')
     rate = Fraction(rate or 25)
@@ -53,7 +54,8 @@ def learn_folder(folder: Path, rate: Fraction | None = None) -> Facts:
     alpha = read_header(paths[0]).has_alpha
     return Facts(
         folder,
-        *image.shape[:2],
+        height,
+        width,
         layout,
         1 / rate,
         rate,

@@ -1,10 +1,13 @@
 """Joins encoded segments and the input's other streams into the film, which bears its name only when it is whole."""
 
+from __future__ import annotations
+
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 
@@ -15,6 +18,10 @@ from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.opening import opened, video_stream
 from gsm_plugin.inference.video.packet_file import read_packets
 from gsm_plugin.whole_files import whole_file
+
+if TYPE_CHECKING:
+    # in PyAV's annotations alone
+    from av.container.core import Chapter
 
 _GLOBAL_HEADER_FORMATS = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'matroska', 'webm', 'flv', 'nut', 'psp', 'f4v', 'ismv')
 _QUICKTIME = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'f4v', 'psp')
@@ -49,10 +56,10 @@ class Film:
         """Whether the container wants the video's headers at its beginning."""
         return container_format(self.path).name in _GLOBAL_HEADER_FORMATS
 
-    @property
-    def keeps_matrix(self) -> bool:
-        """Whether the container can turn the picture for display."""
-        return container_format(self.path).name in _QUICKTIME
+
+def keeps_matrix(path: Path) -> bool:
+    """Whether the container of a film of this name can turn the picture for display."""
+    return container_format(path).name in _QUICKTIME
 
 
 def join(film: Film, segments: Sequence[Path], durations: dict[int, int], say: Callable[[str], None]) -> None:
@@ -94,7 +101,7 @@ def rehearse(film: Film) -> None:
                 target.start_encoding()
                 return
             with opened(film.source) as source:
-                _prepare(target, film, source)
+                _prepare(target, film, source, film.source)
                 target.start_encoding()
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, UserError):
@@ -112,7 +119,7 @@ def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int
                 target.mux(packet)
             return
         with opened(film.source) as source:
-            video, added = _prepare(target, film, source)
+            video, added = _prepare(target, film, source, film.source)
             target.start_encoding()
             others = _other_packets(film, source, added)
             ours = _video_packets(film, video, segments, durations)
@@ -132,14 +139,16 @@ def _options(name: str) -> dict[str, str]:
 
 
 def _second(packet: av.Packet) -> float:
-    return float((packet.dts if packet.dts is not None else packet.pts) * packet.time_base)
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    assert stamp is not None
+    return float(stamp * packet.time_base)
 
 
 def _prepare(
-    target: av.container.OutputContainer, film: Film, source: av.container.InputContainer
+    target: av.container.OutputContainer, film: Film, source: av.container.InputContainer, path: Path
 ) -> tuple[av.VideoStream, dict[int, av.stream.Stream]]:
     video = _add_video(target, film)
-    old = video_stream(source, film.source)
+    old = video_stream(source, path)
     video.metadata.update(
         {key: old.metadata[key] for key in ('language', 'title', 'handler_name') if key in old.metadata}
     )
@@ -151,9 +160,10 @@ def _prepare(
     return video, added
 
 
-def _chapters(source: av.container.InputContainer, film: Film) -> Iterator[dict]:
+def _chapters(source: av.container.InputContainer, film: Film) -> Iterator[Chapter]:
     for chapter in source.chapters():
         unit = chapter['time_base']
+        assert unit is not None
         shift, first = round(film.shift / unit), round(Fraction(film.start) / unit)
         last = chapter['end'] if film.end is None else min(chapter['end'], round(Fraction(film.end) / unit))
         start = max(chapter['start'], first)
@@ -163,6 +173,7 @@ def _chapters(source: av.container.InputContainer, film: Film) -> Iterator[dict]
 
 def _add_video(target: av.container.OutputContainer, film: Film) -> av.VideoStream:
     stream = target.add_stream(film.encoder.codec, rate=film.encoder.rate)
+    assert isinstance(stream, av.VideoStream)
     film.encoder.configure(stream.codec_context, film.global_header)
     stream.time_base = film.encoder.time_base
     return stream

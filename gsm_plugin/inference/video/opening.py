@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -75,6 +76,12 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     return streams[0]
 
 
+def time_base_of(source: av.stream.Stream | av.VideoFrame) -> Fraction:
+    """Seconds per unit of the time stamps of what comes out of a file, where they always have one."""
+    assert source.time_base is not None
+    return Fraction(source.time_base)
+
+
 def learn(path: Path, deinterlace: bool = False) -> Facts:
     """What a film is, by its header and first frame.
 
@@ -97,7 +104,7 @@ def learn(path: Path, deinterlace: bool = False) -> Facts:
             frame.height,
             frame.width,
             _layout(path, stream, frame),
-            Fraction(stream.time_base),
+            time_base_of(stream),
             Fraction(rate),
             context.codec.canonical_name,
             int(frame.color_primaries),
@@ -106,7 +113,7 @@ def learn(path: Path, deinterlace: bool = False) -> Facts:
             struct.unpack('9i', turned[:36]) if turned else (),
             frame.rotation,
             _mastering(frame),
-            float((stream.start_time or 0) * stream.time_base),
+            float((stream.start_time or 0) * time_base_of(stream)),
             float(container.duration / av.time_base) if container.duration else None,
             transparent=frame.format.name.startswith(_TRANSPARENT),
             bit_rate=context.bit_rate or container.bit_rate or None,
@@ -193,7 +200,9 @@ def _header_lines(path: Path, index: int) -> list[str]:
 
 
 def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    return next((bytes(data) for data in frame.side_data if data.type == kind), b'')
+    # PyAV's annotation names one of them, and there are several
+    every: Any = frame.side_data
+    return next((bytes(data) for data in every if data.type == kind), b'')
 
 
 def _mastering(frame: av.VideoFrame) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gsm_plugin.inference.video.copying import Copy, describe_missing, plan_copi
 from gsm_plugin.inference.video.encoding import Encoder, choose_encoder
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import ImageKind, image_kind
-from gsm_plugin.inference.video.joining import Film, join, rehearse
+from gsm_plugin.inference.video.joining import Film, join, keeps_matrix, rehearse
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.manifest import Workplace
 from gsm_plugin.inference.video.opening import opened, video_stream
@@ -36,7 +36,7 @@ class FilmOutput:
 
     film: Film
     stamps: Sequence[int] = ()
-    durations: dict[int, int] | None = None
+    durations: dict[int, int] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -134,9 +134,11 @@ def plan_film(
         UserError: The container or the encoder cannot hold what is wanted.
     """
     notes: tuple[str, ...] = ()
-    retimed = request.rate is not None and facts.is_film
-    time_base, rate = (1 / request.rate, request.rate) if retimed else (facts.time_base, facts.rate)
-    copies, source = (), None
+    new_rate = request.rate if facts.is_film else None
+    retimed = new_rate is not None
+    time_base, rate = (facts.time_base, facts.rate) if new_rate is None else (1 / new_rate, new_rate)
+    copies: tuple[Copy, ...] = ()
+    source = None
     if facts.is_film:
         source = facts.path
         leave_out = ('audio', 'subtitle') if retimed else request.leave_out
@@ -144,13 +146,12 @@ def plan_film(
         notes += missing
         if retimed:
             notes += (f'--fps {float(rate):g} changes the speed, so sound and subtitles stay behind',)
-    film = Film(request.target, None, source, copies)
-    if facts.display_matrix and not film.keeps_matrix:
+    if facts.display_matrix and not keeps_matrix(request.target):
         treatment, turned = _turned(facts, treatment)
         notes += turned
     encoder = _encoder(request, facts, treatment, time_base, rate)
-    matrix = _enlarged(facts, treatment) if film.keeps_matrix else ()
-    film = replace(film, encoder=encoder, matrix=matrix)
+    matrix = _enlarged(facts, treatment) if keeps_matrix(request.target) else ()
+    film = Film(request.target, encoder, source, copies, matrix=matrix)
     notes += tuple(_matroska_notes(film))
     if found is None:
         rehearse(film)

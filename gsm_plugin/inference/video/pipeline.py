@@ -41,7 +41,7 @@ class Network(Protocol):
     """
 
     scale: int
-    device: object
+    device: torch.device
     precision: str
     name: str
 
@@ -145,7 +145,8 @@ def _guarded(stop: threading.Event, run: Callable, *arguments: object) -> None:
 
 
 def _read(work: Work, segments: Iterator[Segment], clips: Channel) -> None:
-    pictures, held, number = work.reading.pictures(), deque(), 0
+    pictures, number = work.reading.pictures(), 0
+    held: deque[tuple[int, Picture]] = deque()
     began = time.perf_counter()
     for segment in segments:
         for window in segment.windows:

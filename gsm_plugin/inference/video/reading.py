@@ -8,7 +8,7 @@ import numpy as np
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.facts import Facts, Picture
-from gsm_plugin.inference.video.opening import opened, planar_format, reason, video_stream
+from gsm_plugin.inference.video.opening import opened, planar_format, reason, time_base_of, video_stream
 
 # Seconds before the wanted start at which decoding begins, so that frames that lean on earlier ones are whole.
 _RUN_UP = 2.0
@@ -53,7 +53,7 @@ class Reading:
             if last >= stop:
                 return
             if last >= first:
-                duration = round((frame.duration or 0) * frame.time_base / facts.time_base)
+                duration = round((frame.duration or 0) * time_base_of(frame) / facts.time_base)
                 yield Picture(_planes(frame, facts), last, duration)
 
     def _range(self) -> tuple[float, float]:
@@ -103,7 +103,7 @@ class Reading:
 
 def _seek(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> None:
     try:
-        container.seek(int(seconds / stream.time_base), stream=stream)
+        container.seek(int(seconds / time_base_of(stream)), stream=stream)
     except av.FFmpegError:
         # Without an index the film is decoded from its beginning.
         container.seek(0)
@@ -163,7 +163,7 @@ def _next_stamp(frame: av.VideoFrame, last: int | None, facts: Facts) -> int:
         step = max(1, frame.duration or round(1 / (facts.rate * facts.time_base)))
         return 0 if last is None else last + step
     # A filter may count in another unit.
-    pts = round(frame.pts * frame.time_base / facts.time_base)
+    pts = round(frame.pts * time_base_of(frame) / facts.time_base)
     return pts if last is None or pts > last else last + 1
 
 
@@ -176,6 +176,6 @@ def _planes(frame: av.VideoFrame, facts: Facts) -> tuple[np.ndarray, ...]:
     shapes = facts.layout.plane_shapes(facts.height, facts.width)
     for plane, (height, width) in zip(frame.planes, shapes, strict=False):
         line = plane.line_size // dtype.itemsize
-        samples = np.frombuffer(plane, dtype)[: line * height].reshape(height, line)[:, :width]
+        samples = np.frombuffer(memoryview(plane), dtype)[: line * height].reshape(height, line)[:, :width]
         planes.append(samples.copy())
     return tuple(planes)

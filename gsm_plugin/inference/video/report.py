@@ -4,6 +4,7 @@ import dataclasses
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import av
 import torch
@@ -27,7 +28,8 @@ def report_of(
         checked: The check against invention; None where nothing was run.
         error: The sentence that ended the work, or None.
     """
-    facts = {'input': str(request.source), 'output': str(request.target), 'error': error, 'log': progress.lines}
+    facts: dict[str, Any] = {'input': str(request.source), 'output': str(request.target), 'error': error}
+    facts['log'] = progress.lines
     if job is not None:
         facts['probe'] = {
             field.name: str(getattr(job.facts, field.name)) for field in dataclasses.fields(job.facts) if field.repr

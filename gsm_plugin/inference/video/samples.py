@@ -67,7 +67,7 @@ class Samples:
             if number + place in self.numbers:
                 after = output[place : place + 1]
                 before = resized(seen[place : place + 1].to(after.device), *after.shape[-2:])
-                sample = Sample(number + place, _jpeg(before), _jpeg(after), tuple(after.shape[-2:]))
+                sample = Sample(number + place, _jpeg(before), _jpeg(after), (after.shape[-2], after.shape[-1]))
                 with self._lock:
                     self._kept[number + place] = sample
 

@@ -36,7 +36,9 @@ class CutFinder:
         self._detector = AdaptiveDetector(adaptive_threshold=threshold, min_scene_len=1)
         # It looks at so many frames around a cut, which would hide one close to either end.
         self._border = self._detector.event_buffer_length
-        self._seen, self._frames, self._last, self._cuts = 0, 0, None, []
+        self._seen, self._frames = 0, 0
+        self._last: np.ndarray | None = None
+        self._cuts: list[int] = []
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next frame, (h, w, 3), uint8, BGR."""
@@ -47,8 +49,9 @@ class CutFinder:
 
     def scenes(self) -> list[tuple[int, int]]:
         """Ends the search: first frame of each scene and the frame after its last."""
-        for _ in range(self._border if self._frames else 0):
-            self._process(self._last)
+        if self._last is not None:
+            for _ in range(self._border):
+                self._process(self._last)
         return between([cut for cut in self._cuts if cut < self._frames], self._frames)
 
     def _process(self, frame: np.ndarray) -> None:

@@ -81,7 +81,9 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     if isinstance(reading, Reading):
         reading = replace(reading, carefully=True)
     facts, finder = reading.facts, CutFinder(cuts.threshold)
-    stamps, faults, last = [], [], None
+    stamps: list[int] = []
+    faults: list[str] = []
+    last: Picture | None = None
     search = not cuts.never and cuts.listed is None
     with _complaints() as complaints:
         for picture in reading.pictures(faults.append):

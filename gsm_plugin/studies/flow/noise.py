@@ -1,6 +1,5 @@
 """How much of a gradient is signal: its mean over batches against its deviation, and by frequencies of the encoding."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest import mock
@@ -31,8 +30,8 @@ def measure_noise(
         mean. Rows by frequency of the encoded fraction: turns a pixel, share of the gradient to the flows, ratio.
     """
     groups, waves = _parameters_of(net), _Frequencies()
-    sums: dict[str, Tensor | float] = defaultdict(float)
-    squares: dict[str, Tensor | float] = defaultdict(float)
+    nothing = torch.zeros((), dtype=torch.float64)
+    sums, squares = dict.fromkeys(groups, nothing), dict.fromkeys(groups, nothing)
     count = 0
     for lq, gt in batches:
         count += 1
@@ -43,11 +42,16 @@ def measure_noise(
             # inside, since checkpointed layers are computed again
             charbonnier(output.float(), gt).backward()
         for group, values in groups.items():
-            gradient = torch.cat([value.grad.flatten() for value in values]).double()
+            gradient = torch.cat([_gradient_of(value) for value in values]).double()
             sums[group] = sums[group] + gradient
             squares[group] = squares[group] + gradient.square()
     rows = [[group, *_ratios(sums[group], squares[group], count)] for group in groups]
     return rows, waves.rows()
+
+
+def _gradient_of(value: Tensor) -> Tensor:
+    assert value.grad is not None
+    return value.grad.flatten()
 
 
 def _parameters_of(net: GSMamba) -> dict[str, list[Tensor]]:

@@ -66,6 +66,7 @@ def measure_saw(subject: Subject, clip: StudyClip, steps: int) -> Saw:
         loss = charbonnier(net.enhance(clip.lq, *shifted), clip.gt)
         (gradient,) = torch.autograd.grad(loss, shifted)
         health = measure_flows(clip.lq, *shifted.detach())
+        assert health is not None
         rows.append((loss.item(), (gradient * direction).sum().item(), health.error))
     return Saw(clip.name, steps, shifts, *np.array(rows).T)
 

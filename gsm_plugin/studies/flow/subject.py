@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_image, to_8_bit
 from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.weights.reader import read_weights
@@ -34,7 +35,7 @@ class Subject:
     weights: dict[str, Tensor]
     device: torch.device
 
-    def network(self, **changes: object) -> GSMamba:
+    def network(self, **changes: Any) -> GSMamba:
         """Builds the network, with other arguments where `changes` has them."""
         net = GSMamba(**self.options, **changes)
         net.load_state_dict(self.weights)
@@ -84,7 +85,7 @@ def read_clips(root: Path, frames: int, device: torch.device) -> list[StudyClip]
         names = sorted(path for path in folder.glob('*') if is_image_name(path.name))[:frames]
         if not names:
             raise UserError(f'{folder} has no frames; give each clip a folder below LQ and one below GT.')
-        images = [cv2.imread(str(path))[..., ::-1] for path in names]
+        images = [to_8_bit(read_image(path))[..., ::-1] for path in names]
         return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())[None].float().to(device) / 255
 
     return [StudyClip(folder.name, read(folder), read(root / 'GT' / folder.name)) for folder in folders]
