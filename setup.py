@@ -13,7 +13,7 @@ HOST = 'basicsr==1.4.2'
 # Of the authors of LPIPS and DISTS; pure Python.
 PERCEPTUAL = ['lpips', 'DISTS-pytorch']
 # The checker, and annotations of packages that have none themselves.
-TYPES = ['mypy>=2.4', 'types-PyYAML', 'types-requests', 'types-tqdm']
+TYPES = ['mypy>=2.4', 'types-PyYAML', 'types-psutil', 'types-requests', 'types-tqdm']
 
 
 def read_version() -> str:

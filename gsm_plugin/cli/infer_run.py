@@ -4,13 +4,13 @@ import argparse
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
-from gsm_plugin.inference.video.manifest import file_fingerprint
 from gsm_plugin.inference.video.memory import read_bytes
 from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.places import Naming, check_targets, list_inputs
@@ -19,6 +19,7 @@ from gsm_plugin.inference.video.report import write_report
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.survey import Cuts
 from gsm_plugin.inference.video.timing import read_range
+from gsm_plugin.weights.download import sha256_of
 
 # In this order, where no weights are named.
 _OWN_CHOICE = ('gsm-reds', 'basicvsr-reds')
@@ -39,11 +40,14 @@ def infer(arguments: argparse.Namespace) -> int:
     weights = _weights(arguments)
     networks = _networks(arguments, weights)
     used = _tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
-    identity = ' '.join(map(str, (weights and file_fingerprint(weights), *used)))
-    known = {'network': identity, 'trained_on': _training(weights)}
+    identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
+    trained_on = _training(weights)
     if arguments.page is not None and len(sources) > 1:
         raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
-    requests = [replace(request, **known) for request in _requests(arguments, sources, networks[0].scale)]
+    requests = [
+        replace(request, network=identity, trained_on=trained_on)
+        for request in _requests(arguments, sources, networks[0].scale)
+    ]
     progress = JsonLines if arguments.json else Bar
     outcomes = run_requests(requests, networks, progress, arguments.dry_run)
     if arguments.report is not None:
@@ -130,7 +134,7 @@ def _networks(arguments: argparse.Namespace, weights: Path | None) -> list[Netwo
 
     devices = arguments.devices.split(',') if arguments.devices else [arguments.device]
     tile, overlap = _tile(arguments)
-    how = {
+    how: dict[str, Any] = {
         'precision': arguments.precision,
         'tile': tile,
         'self_ensemble': arguments.self_ensemble,

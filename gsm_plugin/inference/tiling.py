@@ -138,8 +138,9 @@ def run_tiled(
     axes = list_axes((frames, height, width), tile, overlap, scale, rule)
     reaches = (overlap[0], overlap[1] * scale, overlap[2] * scale) if rule == 'blended' else (0, 0, 0)
     weights = [_weights(*pair) for pair in zip(axes, reaches, strict=True)]
-    tiles, shares = list(product(*axes)), list(product(*weights))
-    output = None
+    tiles = list(product(axes[0], axes[1], axes[2]))
+    shares = product(*weights)
+    output: Tensor | None = None
     for number, (spans, own) in enumerate(zip(tiles, shares, strict=True), start=1):
         time, rows, columns = (slice(span.start, span.stop) for span in spans)
         part = network(clip[:, time, :, rows, columns].contiguous()).cpu()
@@ -154,6 +155,8 @@ def run_tiled(
         output[:, time, :, rows, columns] += kept
         if on_tile is not None:
             on_tile(number, len(tiles))
+    # there is a tile at least
+    assert output is not None
     # The sum of weights at a pixel is a product over the axes, so three vectors hold it.
     sums = [_sums(*pair) for pair in zip(axes, weights, strict=True)]
     output /= sums[0].view(-1, 1, 1, 1)

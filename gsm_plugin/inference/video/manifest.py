@@ -74,17 +74,11 @@ def film_fingerprint(path: Path) -> str:
             digest.update(f'{file.name} {status.st_size} {status.st_mtime_ns}\n'.encode())
         return digest.hexdigest()
     size = path.stat().st_size
-    with path.open('rb') as file:
+    with path.open('rb') as film:
         for place in sorted({max(0, size - _BLOCK) * i // (_BLOCKS - 1) for i in range(_BLOCKS)}):
-            file.seek(place)
-            digest.update(file.read(_BLOCK))
+            film.seek(place)
+            digest.update(film.read(_BLOCK))
     return f'{size} {digest.hexdigest()}'
-
-
-def file_fingerprint(path: Path) -> str:
-    """SHA-256 of a whole file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _read(path: Path) -> dict:

@@ -1,14 +1,20 @@
 """How many frames and pixels the network may see at once within budgets of memory: measured small, predicted large."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.host_memory import free_of_host, peak_growth
+
+if TYPE_CHECKING:
+    from gsm_plugin.inference.video.pipeline import Network
 
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
@@ -158,11 +164,12 @@ def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, con
     largest = max(size) // _TILE_STEP * _TILE_STEP
     choices: list[tuple[int, int | None]] = [(frames, None) for frames in range(window, least - 1, -1)]
     choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -_TILE_STEP)]
+    height, width = size
     for frames, side in choices:
-        seen = (frames, *(min(side or length, length) for length in size))
+        seen = frames, min(side or height, height), min(side or width, width)
         if all(place.predict(*seen) <= place.budget for place in places):
             return MemoryPlan(frames, side, seen, places)
-    seen = (least, *(min(LEAST_TILE, length) for length in size))
+    seen = least, min(LEAST_TILE, height), min(LEAST_TILE, width)
     lacking = next(place for place in places if place.predict(*seen) > place.budget)
     raise UserError(
         f'Memory is too little, even for windows of {least} frames in tiles of {LEAST_TILE}: '
@@ -170,7 +177,7 @@ def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, con
     )
 
 
-def measured_on(network: object) -> Measure:
+def measured_on(network: Network) -> Measure:
     """How a network's memory is measured: on a GPU what PyTorch holds, else what the process grows by."""
 
     def measure(frames: int, height: int, width: int) -> int:

@@ -1,15 +1,15 @@
 """What is compared: a network with random or trained weights, a small clip, and what output pixels weigh."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.compat import UserError
+from gsm_plugin.compat.image_files import read_image, to_8_bit
 from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.weights.reader import read_weights
 
@@ -42,7 +42,7 @@ def random_case(channels: int, size: tuple[int, int], device: torch.device) -> C
         size: Rows and columns of the clip.
         device: Where all of it is.
     """
-    options = {**_RANDOM, 'embed_dims': channels}
+    options: dict[str, Any] = {**_RANDOM, 'embed_dims': channels}
     torch.manual_seed(0)
     weights = GSMamba(**options).state_dict()
     clip = torch.rand(1, _FRAMES, 3, *size, device=device)
@@ -100,7 +100,8 @@ def read_clip(root: Path, name: str, device: torch.device) -> RealClip:
     """Reads a clip of `root/LQ` and `root/GT`."""
 
     def read(folder: Path) -> Tensor:
-        images = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.iterdir()) if is_image_name(path.name)]
+        paths = [path for path in sorted(folder.iterdir()) if is_image_name(path.name)]
+        images = [to_8_bit(read_image(path))[..., ::-1] for path in paths]
         return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())[None].float().to(device) / 255
 
     return RealClip(name, read(root / 'LQ' / name), read(root / 'GT' / name))
