@@ -149,7 +149,8 @@ class TrainingLoop:
             self._validate()
 
     def _validate(self) -> None:
-        iteration, model = self.at.iteration, self.parts.model
+        iteration, model, val = self.at.iteration, self.parts.model, self._options.val
+        save_img = val is not None and val.save_img
         is_saved = self._is_between_steps()
         if is_saved:
             # Whatever ends the run in a validation, long as it is or out of memory, costs no training.
@@ -157,7 +158,7 @@ class TrainingLoop:
         # The next run does again what is broken off. Several processes might not all break off in the same one.
         with self.parts.stop.breaking_off() if is_saved and not model.opt['dist'] else nullcontext():
             for number, loader in enumerate(self.parts.val_loaders):
-                model.validation(loader, iteration, self.parts.progress.tb_logger, self._options.val.save_img)
+                model.validation(loader, iteration, self.parts.progress.tb_logger, save_img)
                 # a loader tells no more of its set than that it has items
                 dataset = cast(ValidationSet, loader.dataset)
                 self._keep_scores(dataset.opt['name'], is_first=number == 0)
