@@ -37,11 +37,12 @@ def parts_of(options: dict) -> Iterator[Part]:
     """All sections of a file with the classes that declare their keys.
 
     Args:
-        options: The option file, whose sections are sections, of a known model and known data sets.
+        options: The option file, or a part of it, whose sections are sections, of a known model and known data sets.
     """
     places = [(path, one) for group in (EVERY_RUN, OF_MODELS) for path, classes in group.items() for one in classes]
-    model = find(MODEL_REGISTRY, options['model_type'])
-    for path, declared in (*places, *LOOP.items(), *declared_by_all(model)):
+    # which a part of a file, such as that of its data, need not have
+    of_the_model = declared_by_all(find(MODEL_REGISTRY, options['model_type'])) if 'model_type' in options else ()
+    for path, declared in (*places, *LOOP.items(), *of_the_model):
         section = look_up(options, ':'.join(path)) if path else options
         if section is not None:
             yield Part(path, section, declared)

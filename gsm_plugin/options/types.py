@@ -1,5 +1,7 @@
 """Checks single values: against the declaration of their key, or the annotation of the argument that they become."""
 
+import functools
+import operator
 import types
 import typing
 from collections.abc import Sequence
@@ -84,7 +86,7 @@ def _plain(annotation: object) -> object | None:
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         parts = [_plain(one) for one in alternatives(annotation)]
         or_none = None if type(None) in typing.get_args(annotation) else parts[0]
-        return None if None in parts else typing.Union[(*dict.fromkeys(parts), or_none)]
+        return None if None in parts else functools.reduce(operator.or_, dict.fromkeys([*parts, or_none]))
     if annotation in (str, Path):
         return str
     if (typing.get_origin(annotation) or annotation) in (tuple, list, Sequence):
