@@ -10,8 +10,12 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 HOST = 'basicsr==1.4.2'
+# What converts a program of torch.export, and what runs the result; older ones were not tried.
+EXPORT = ['onnx>=1.23', 'onnxscript>=0.7', 'onnxruntime>=1.32']
+SPANDREL = ['spandrel>=0.4']
 # Of the authors of LPIPS and DISTS; pure Python.
 PERCEPTUAL = ['lpips', 'DISTS-pytorch']
+TESTS = ['pytest', 'pytest-xdist', 'hypothesis', 'jsonschema', 'ruff', 'scikit-image']
 # The checker, and annotations of packages that have none themselves.
 TYPES = ['mypy>=2.4', 'types-PyYAML', 'types-psutil', 'types-requests', 'types-tqdm']
 
@@ -89,7 +93,10 @@ if __name__ == '__main__':
         extras_require={
             'cuda': ['mamba-ssm', 'causal-conv1d'],
             'perceptual': PERCEPTUAL,
-            'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'jsonschema', 'ruff', 'scikit-image', *TYPES, *PERCEPTUAL],
+            'export': EXPORT,
+            'spandrel': SPANDREL,
+            'vapoursynth': ['VapourSynth>=74; python_version >= "3.12"'],
+            'dev': [*TESTS, *TYPES, *PERCEPTUAL, *EXPORT, *SPANDREL],
             'wandb': ['wandb'],
         },
         entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
