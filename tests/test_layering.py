@@ -16,7 +16,8 @@ STOREYS = (
     ('studies',),
     ('engine',),
     ('register',),
-    ('models', 'data', 'export'),
+    # what other programs load us by
+    ('models', 'data', 'export', 'spandrel', 'vapoursynth'),
     # classes in the rooms above say what they read by it; it knows what the rooms below can do
     ('options',),
     # the Restorer makes networks, and models run them by it
