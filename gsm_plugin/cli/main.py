@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from gsm_plugin.cli import compare, data_command, infer, leaderboard, options, study, weights
+from gsm_plugin.cli import compare, data_command, export, infer, leaderboard, options, study, weights
 from gsm_plugin.cli.plot import add_plot
 from gsm_plugin.compat import UserError
 from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plot(commands)
     text = 'print versions, devices and backends, and what is wrong with its cure'
     commands.add_parser('doctor', help=text, description=text).set_defaults(run=_doctor)
-    for module in (data_command, weights, compare, leaderboard, study, infer, options):
+    for module in (data_command, weights, compare, leaderboard, study, infer, export, options):
         module.add_parser(commands)
     return parser
 

@@ -1,7 +1,8 @@
 """Chooses the backend of an op, says which and why, and refuses a named one that cannot run."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -16,6 +17,7 @@ from gsm_plugin.ops._common.requirements import nothing_needed
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 _OPS: dict[str, tuple['Backend', ...]] = {}
+_replacements: dict[str, 'Backend'] = {}
 _told: set[tuple] = set()
 
 
@@ -94,6 +96,8 @@ def choose_backend(
         ValueError: The op has no backend of that name.
         RuntimeError: The named backend cannot run on the device, or with the type, or does not cover the call.
     """
+    if op in _replacements:
+        return _replacements[op]
     device = torch.device(device)
     if requested == 'auto':
         return _choose_automatically(op, device, dtype, arguments)
@@ -118,6 +122,21 @@ def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torc
     dtype = like.dtype if dtype is None else dtype
     backend = choose_backend(op, requested, like.device, dtype, arguments)
     return (backend.function or implementation(op, backend.name))(*arguments)
+
+
+@contextmanager
+def replaced(functions: Mapping[str, Callable]) -> Iterator[None]:
+    """Within it, ops are computed by functions of one's own, whatever backend is asked for: for tracing networks.
+
+    Args:
+        functions: By op, what is called as its backends are.
+    """
+    _replacements.update({op: Backend('replaced', '', function=function) for op, function in functions.items()})
+    try:
+        yield
+    finally:
+        for op in functions:
+            del _replacements[op]
 
 
 def describe_backends(device: torch.device | str) -> list[tuple[str, str, str]]:
