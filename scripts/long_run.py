@@ -10,8 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from small_training import make_data, new_project, train
 from tqdm import tqdm
+
+from gsm_plugin.studies.small_training import make_data, new_project, train
 
 FREQUENCY = 100
 

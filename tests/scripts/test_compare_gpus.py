@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gsm_plugin.studies.gpus.comparison import speed_of
+
 SCRIPTS = Path(__file__).parents[2] / 'scripts'
 
 
@@ -34,15 +36,12 @@ def test_what_takes_too_long_is_ended_with_a_sentence(tmp_path):
     assert 'curve_one was ended, because all runs together may take 0.1 s; give more by --timeout' in done.stderr
 
 
-def test_step_times_are_those_between_the_records_of_the_second_half(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    import compare_gpus
-
+def test_step_times_are_those_between_the_records_of_the_second_half():
     clock, waited = [60, 61, 62, 64, 66], [9, 9, 9, 9.5, 10]
     records = [
         {'iter': i, 'it_per_s': i / seconds, 'data_time_s': wait / i, 'memory_gib': 1.5}
         for i, (seconds, wait) in enumerate(zip(clock, waited, strict=True), start=1)
     ]
-    speed = compare_gpus.speed_of(records, frames=32)
+    speed = speed_of(records, frames=32)
     assert (speed['step_s'], speed['frames_per_second'], speed['first_step_s']) == pytest.approx((2, 16, 60))
     assert (speed['fastest_s'], speed['slowest_s'], speed['data_s'], speed['steps']) == pytest.approx((1, 2, 0.5, 3))

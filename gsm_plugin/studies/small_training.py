@@ -1,14 +1,12 @@
-"""A small training for scripts: `basicsr train --auto_resume` with an LMDB, two worker processes and validation."""
+"""A small training for studies: as `basicsr train --auto_resume`, with an LMDB, two worker processes and validation."""
 
+import argparse
 import contextlib
 import io
 import os
 import threading
 from pathlib import Path
 
-import gsm_plugin  # makes basicsr importable, so it comes first
-
-# isort: split
 import cv2
 import numpy as np
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
@@ -16,7 +14,9 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gsm_plugin.cli.main import main as basicsr
+from gsm_plugin.engine.arguments import add_run_arguments
+from gsm_plugin.engine.pipelines import run_pipeline
+from gsm_plugin.register import register_all
 
 TOTAL = 36
 OPTIONS = f"""
@@ -63,7 +63,7 @@ class SmallNet(nn.Module):
 
 # Its thread could hold a lock at the moment in which a process is forked, and that would wait for it for ever.
 tqdm.monitor_interval = 0
-gsm_plugin.register()
+register_all()
 ARCH_REGISTRY.register(SmallNet)
 
 
@@ -100,4 +100,6 @@ def train(project: Path, *forced: str) -> None:
     # tqdm's own lock is one for all processes of a parent, and one that is killed may take it along.
     tqdm.set_lock(threading.RLock())
     flags = ['--force_yml', *forced] if forced else []
-    basicsr(['train', '-opt', 'options.yml', '--auto_resume', *flags])
+    parser = argparse.ArgumentParser()
+    add_run_arguments(parser)
+    run_pipeline(parser.parse_args(['-opt', 'options.yml', '--auto_resume', *flags]), os.getcwd(), is_train=True)

@@ -1,0 +1,1 @@
+"""Several GPUs against one: the same losses, and how much faster."""
