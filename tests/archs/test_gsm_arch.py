@@ -101,15 +101,14 @@ def test_backends_agree():
 def test_each_backend_key_reaches_its_ops(monkeypatch, key, ops):
     taken = set()
 
-    def record(backend):
+    def record(op, backend):
         def runs_on(device):
             taken.add(op)
             return backend.runs_on(device)
 
-        op = next(name for name, backends in dispatch._OPS.items() if backend in backends)
         return dataclasses.replace(backend, runs_on=runs_on) if backend.name == 'naive' else backend
 
-    recorded = {op: tuple(map(record, backends)) for op, backends in dispatch._OPS.items()}
+    recorded = {op: tuple(record(op, backend) for backend in backends) for op, backends in dispatch._OPS.items()}
     net = tiny(**{key: 'naive'})
     monkeypatch.setattr(dispatch, '_OPS', recorded)
     net(clip(1, 2, 3, 8, 8))
