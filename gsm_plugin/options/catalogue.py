@@ -107,7 +107,7 @@ def shown(default: object) -> str:
 
 def argument_texts(cls: type) -> dict[str, str]:
     """The first sentence on each argument in the docstring of a class, as declarations have theirs."""
-    section = inspect.getdoc(cls).partition('Args:\n')[2].partition('\n\n')[0]
+    section = (inspect.getdoc(cls) or '').partition('Args:\n')[2].partition('\n\n')[0]
     texts = re.findall(r'^    (\w+): (.*(?:\n {8}.*)*)', section, re.M)
     sentences = {name: ' '.join(text.split()).split('. ')[0].rstrip('.') for name, text in texts}
     # which options write as ~

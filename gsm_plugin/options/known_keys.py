@@ -1,6 +1,6 @@
 """Which keys an option file may have: what the pipelines, the data loaders and the classes named in it really read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from basicsr.utils.file_client import FileClient
@@ -11,7 +11,7 @@ from gsm_plugin.options.declared import set_sections
 from gsm_plugin.options.declared.everything import EVERY_RUN, LOOP, Path
 from gsm_plugin.options.declared.sections import Section, keys_of, paths_of
 from gsm_plugin.options.host import host_keys
-from gsm_plugin.options.names import find
+from gsm_plugin.options.names import find_class
 from gsm_plugin.options.plan import declared_of
 from gsm_plugin.options.signatures import constructed_sections, key_of, parameters
 
@@ -39,22 +39,22 @@ def known_paths(options: dict) -> frozenset[Path]:
     Returns:
         Paths, in which a segment may have wildcards.
     """
-    read = {('datasets',), *((parent[0],) for parent in EVERY_RUN if parent)}
+    read: set[Path] = {('datasets',), *((parent[0],) for parent in EVERY_RUN if parent)}
     for parent, classes in EVERY_RUN.items():
         read |= {path for one in classes for path, _ in paths_of(one, parent)}
     # every run hands them to its metrics
-    read |= {('val', 'metrics')} | keys_read_by(find(MODEL_REGISTRY, options['model_type']))
+    read |= {('val', 'metrics')} | keys_read_by(find_class(MODEL_REGISTRY, options['model_type']))
     if 'train' in options['datasets']:
         lacking = {key for key, needed in _NEEDED_OF_THE_MODEL.items() if needed not in read}
         read |= loop_keys() - lacking
     known = set(read)
-    for section, arguments in constructed_sections(options):
+    for constructed, arguments in constructed_sections(options):
         # A section that the model does not read is no better known for having the keys of its type.
-        if any(begins(path, section) for path in read):
-            known |= {(*section, key) for key in ['type', *map(key_of, arguments)]}
-            known |= {(*section, 'better')} if section[:2] == ('val', 'metrics') else set()
-    for path, section in data_sections(options):
-        known |= _dataset_paths(tuple(path.split(':')), section)
+        if any(begins(path, constructed) for path in read):
+            known |= {(*constructed, key) for key in ['type', *map(key_of, arguments)]}
+            known |= {(*constructed, 'better')} if constructed[:2] == ('val', 'metrics') else set()
+    for where, section in data_sections(options):
+        known |= _dataset_paths(tuple(where.split(':')), section)
     return frozenset(known)
 
 
@@ -74,10 +74,12 @@ def tells_its_keys(cls: type) -> bool:
     return 'OPTIONS' in vars(cls) or cls.__module__.startswith('basicsr.')
 
 
-def class_that_reads(path: Path, options: dict) -> Callable:
+def class_that_reads(path: Path, options: dict) -> type:
     """The class that a key is for: that of its data set, or the model."""
     section = options['datasets'].get(path[1]) if path[0] == 'datasets' and len(path) > 2 else None
-    return find(DATASET_REGISTRY, section['type']) if section else find(MODEL_REGISTRY, options['model_type'])
+    if section:
+        return find_class(DATASET_REGISTRY, section['type'])
+    return find_class(MODEL_REGISTRY, options['model_type'])
 
 
 def begins(pattern: Path, path: Path) -> bool:
@@ -95,7 +97,7 @@ def _fits(pattern: Path, path: Path) -> bool:
 
 
 def _dataset_paths(parent: Path, section: dict) -> set[Path]:
-    cls = find(DATASET_REGISTRY, section['type'])
+    cls = find_class(DATASET_REGISTRY, section['type'])
     own = keys_read_by(cls)
     if not tells_its_keys(cls):
         own |= {path for path, _ in paths_of(set_sections.HostSet)}

@@ -1,6 +1,7 @@
 """Checks the names of models, networks, data sets, losses, metrics, optimisers and schedulers in an option file."""
 
 from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import basicsr
 from basicsr.models.base_model import BaseModel
@@ -22,6 +23,11 @@ from gsm_plugin.options.nearest import nearest
 def find(registry: Registry, name: str) -> Callable:
     """The class or function of that name, also where BasicSR knows it by its suffix; quiet, unlike `Registry.get`."""
     return registry._obj_map.get(name) or registry._obj_map[f'{name}_basicsr']
+
+
+def find_class(registry: Registry, name: str) -> Any:
+    """The same of a registry of classes alone: models and data sets."""
+    return find(registry, name)
 
 
 def is_known(registry: Registry, name: str) -> bool:
@@ -59,7 +65,7 @@ def _names(options: dict) -> Iterator[tuple[str, object, str, Collection[str]]]:
             yield f'{key}:type', _type(section, key), 'network', _known(ARCH_REGISTRY)
     for path, section in data_sections(options):
         yield f'{path}:type', _type(section, path), 'data set', _known(DATASET_REGISTRY)
-    model = find(MODEL_REGISTRY, options['model_type'])
+    model = find_class(MODEL_REGISTRY, options['model_type'])
     for key, section in (options.get('train') or {}).items():
         path = f'train:{key}'
         if key.startswith('optim_'):

@@ -9,7 +9,7 @@ from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.declared import run_sections, set_sections, train_section, val_section
 from gsm_plugin.options.declared.everything import EVERY_RUN, LOOP, OF_MODELS, Network, Path
 from gsm_plugin.options.declared.sections import Section
-from gsm_plugin.options.names import find
+from gsm_plugin.options.names import find_class
 from gsm_plugin.options.reading import look_up
 
 
@@ -41,18 +41,19 @@ def parts_of(options: dict) -> Iterator[Part]:
     """
     places = [(path, one) for group in (EVERY_RUN, OF_MODELS) for path, classes in group.items() for one in classes]
     # which a part of a file, such as that of its data, need not have
-    of_the_model = declared_by_all(find(MODEL_REGISTRY, options['model_type'])) if 'model_type' in options else ()
-    for path, declared in (*places, *LOOP.items(), *of_the_model):
+    of_the_model = declared_by_all(find_class(MODEL_REGISTRY, options['model_type'])) if 'model_type' in options else ()
+    every: list[tuple[Path, type[Section]]] = [*places, *LOOP.items(), *of_the_model]
+    for path, declared in every:
         section = look_up(options, ':'.join(path)) if path else options
-        if section is not None:
+        if isinstance(section, dict):
             yield Part(path, section, declared)
     for key, section in options.items():
         if key.startswith('network_'):
             yield Part((key,), section, Network)
     for name, section in ((options.get('val') or {}).get('metrics') or {}).items():
         yield Part(('val', 'metrics', name), section, val_section.Metric)
-    for path, section in data_sections(options):
-        yield from _parts_of_set(tuple(path.split(':')), section)
+    for where, section in data_sections(options):
+        yield from _parts_of_set(tuple(where.split(':')), section)
 
 
 def needed_parts(options: dict, is_train: bool) -> Iterator[Part]:
@@ -85,5 +86,5 @@ def _parts_of_set(path: Path, section: dict) -> Iterator[Part]:
     yield Part(path, section, set_sections.Part if is_part else set_sections.EverySet)
     if path[1] == 'train' and not is_part:
         yield Part(path, section, set_sections.TrainingSet)
-    own = declared_of(find(DATASET_REGISTRY, section['type']))
+    own = declared_of(find_class(DATASET_REGISTRY, section['type']))
     yield Part(path, section, own.get((), set_sections.HostSet))

@@ -40,7 +40,7 @@ class OptionLoader(yaml.SafeLoader):
 
     def construct_options(self, node: yaml.MappingNode):
         """Builds an ordered mapping, in two steps as PyYAML wants it for anchors that refer to themselves."""
-        options = OrderedDict()
+        options: OrderedDict[str, object] = OrderedDict()
         yield options
         seen = set()
         for key_node, _ in node.value:
@@ -90,7 +90,7 @@ def read_options(path: str) -> OrderedDict:
         options = yaml.load(Path(path).read_text(encoding='utf-8'), Loader=OptionLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f'{path}{_explain(error)}') from error
-    if not isinstance(options, dict):
+    if not isinstance(options, OrderedDict):
         raise UserError(f'{path} holds no options; it needs lines such as "name: my_experiment".')
     return options
 
@@ -144,7 +144,7 @@ def parse_value(text: str, as_text: bool = False) -> object:
 
 def look_up(options: dict, path: str) -> object:
     """The value at a path such as 'train:optim_g:lr', or None where there is none."""
-    value = options
+    value: object = options
     for key in path.split(':'):
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Optional
 
 import msgspec
@@ -28,10 +29,10 @@ def schema_text() -> str:
 def make_schema() -> dict:
     """The schema; keys that are not declared are left to `basicsr`, which knows the classes."""
     sections = {}
-    for (name,) in [path for path in {**EVERY_RUN, **OF_MODELS} if path]:
-        classes = [*EVERY_RUN.get((name,), ()), *OF_MODELS.get((name,), ())]
-        classes += [LOOP[(name,)]] if (name,) in LOOP else []
-        sections[name] = _object(*classes)
+    for path in [path for path in dict.fromkeys((*EVERY_RUN, *OF_MODELS)) if path]:
+        classes = [*EVERY_RUN.get(path, ()), *OF_MODELS.get(path, ())]
+        classes += [LOOP[path]] if path in LOOP else []
+        sections[path[0]] = _object(*classes)
     sections['val']['properties']['metrics']['additionalProperties'] = _object(val_section.Metric)
     sections['datasets'] = {'type': 'object', 'additionalProperties': _data_set()}
     top = _object(run_sections.Run, run_sections.LoopRun)
@@ -99,7 +100,7 @@ def _is(name: str) -> dict:
     return {'properties': {'type': {'const': name}}, 'required': ['type']}
 
 
-def _one_of(names) -> dict:
+def _one_of(names: Iterable[str]) -> dict:
     """Known names, which editors offer, or any other, of a class of the user's own."""
     return {'anyOf': [{'enum': list(names)}, {'type': 'string'}]}
 

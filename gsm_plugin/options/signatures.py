@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
@@ -9,7 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
 from gsm_plugin.options.declared.everything import Path
-from gsm_plugin.options.names import find, is_known
+from gsm_plugin.options.names import find, find_class, is_known
 
 ANY = '*'
 
@@ -29,7 +30,7 @@ def constructed_sections(options: dict) -> Iterator[tuple[Path, list[inspect.Par
     for key, section in options.items():
         if key.startswith('network_'):
             yield (key,), parameters(find(ARCH_REGISTRY, section['type']))
-    model = find(MODEL_REGISTRY, options['model_type'])
+    model = find_class(MODEL_REGISTRY, options['model_type'])
     for key, section in (options.get('train') or {}).items():
         if isinstance(section, dict) and 'type' in section:
             function, given = _train_function(key, section['type'], model)
@@ -70,7 +71,7 @@ def check_arguments(options: dict) -> None:
                 raise UserError(f'{":".join(path)} lacks {one.name}, which {section["type"]} needs.')
 
 
-def _train_function(key: str, name: str, model: type) -> tuple[Callable | None, int]:
+def _train_function(key: str, name: str, model: Any) -> tuple[Callable | None, int]:
     if key.startswith('optim_'):
         return optimizers()[name], 1
     if key == 'scheduler' and model.setup_schedulers is BaseModel.setup_schedulers:

@@ -8,7 +8,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.options.data_sections import data_sections
-from gsm_plugin.options.names import find
+from gsm_plugin.options.names import find, find_class
 from gsm_plugin.options.reading import look_up
 from gsm_plugin.options.signatures import parameters
 
@@ -110,7 +110,7 @@ def _check_data(options: dict) -> None:
         is_training = path.split(':')[1] == 'train'
         if is_training and section.get('num_frame') == -1:
             raise UserError(f'{path}:num_frame is -1; it must be a whole number from 1 up.')
-        if None not in (scale, section.get('gt_size')):
+        if scale is not None and section.get('gt_size') is not None:
             require_multiple(section['gt_size'], scale, f'{path}:')
         if is_training and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
             raise UserError(f'{path}:prefetch_mode cuda needs pin_memory: true; set it.')
@@ -118,7 +118,7 @@ def _check_data(options: dict) -> None:
 
 def _check_set_names(options: dict) -> None:
     """Two sets of one name would share a line of the results and a folder of images."""
-    seen = {}
+    seen: dict[str, str] = {}
     for key, section in options['datasets'].items():
         if key == 'train':
             continue
@@ -138,7 +138,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_training_parts(options: dict) -> None:
-    if not issubclass(find(MODEL_REGISTRY, options['model_type']), SRModel):
+    if not issubclass(find_class(MODEL_REGISTRY, options['model_type']), SRModel):
         return
     if 'network_g' not in options:
         raise UserError('The section network_g is missing; give it the type of a network and its arguments.')
@@ -198,7 +198,7 @@ def _check_lengths(periods: list, total: float) -> None:
 
 
 def _check_logger(options: dict) -> None:
-    logger, metrics = options.get('logger') or {}, look_up(options, 'val:metrics') or {}
+    logger, metrics = options.get('logger') or {}, (options.get('val') or {}).get('metrics') or {}
     if look_up(logger, 'wandb:project') is not None and logger.get('use_tb_logger') is not True:
         raise UserError('logger:wandb needs use_tb_logger: true beside it; set it, or take wandb out.')
     best = logger.get('save_best')

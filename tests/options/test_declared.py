@@ -17,21 +17,23 @@ from gsm_plugin.options.declared.kinds import (
     Positive,
     Seed,
     Share,
+    Span,
     Steps,
+    Weights,
     about,
     check_value,
-    span,
-    weights,
+    drawn_from,
+    within,
     words,
 )
 from gsm_plugin.options.declared.sections import REQUIRED, Section, field, keys_of, paths_of, read_key
 
 
-class Inner(Section):
+class Inner(Section, frozen=True):
     depth: Annotated[Positive, about('how deep it is')] = 2
 
 
-class Outer(Section):
+class Outer(Section, frozen=True):
     needed: Annotated[Positive, about('what has to be there')]
     limit: Annotated[AboveZero | None, about('how far it goes', none='for no limit')] = 3.0
     inner: Annotated[Inner, about('what is in it')] = field('inner', Inner())
@@ -58,8 +60,8 @@ class Outer(Section):
         (list[float], 'a list of numbers'),
         (dict, 'a section'),
         (Annotated[Literal['cpu', 'cuda'] | None, about('x', none='for none')], 'cpu or cuda, or ~ for none'),
-        (span(0, 0.5), 'a range [least, greatest] between 0 and 0.5'),
-        (weights(('a', 'b')), 'weights from 0 up of a, b, such as {a: 1}'),
+        (Annotated[Span, within(0, 0.5)], 'a range [least, greatest] between 0 and 0.5'),
+        (Annotated[Weights, drawn_from(('a', 'b'))], 'weights from 0 up of a, b, such as {a: 1}'),
     ],
 )
 def test_a_type_is_called_what_people_call_it(kind, expected):
@@ -71,8 +73,8 @@ def test_a_type_is_called_what_people_call_it(kind, expected):
     [
         (Positive, 5e3, 5000),
         (AboveZero, 3, 3.0),
-        (span(0, 2), [0, 2], (0.0, 2.0)),
-        (weights(('a', 'b')), {'b': 2}, {'b': 2.0}),
+        (Annotated[Span, within(0, 2)], [0, 2], (0.0, 2.0)),
+        (Annotated[Weights, drawn_from(('a', 'b'))], {'b': 2}, {'b': 2.0}),
         (str | None, None, None),
         (Odd, 3, 3),
         (Steps, [1, 2], [1, 2]),
@@ -91,8 +93,8 @@ def test_right_values_are_taken_as_their_type(kind, value, expected):
         *[(AboveZero, value) for value in (0, -1, True, 'a', math.inf, math.nan)],
         *[(float, value) for value in (math.inf, -math.inf, math.nan)],
         *[(list[float], value) for value in ([math.nan], 3, ['a'])],
-        *[(span(0, 2), value) for value in ([1, 0], [0, 3], [0], 1, [math.nan, 1])],
-        *[(weights(('a',)), value) for value in ({}, {'a': 0}, {'b': 1}, {'a': -1}, ['a'])],
+        *[(Annotated[Span, within(0, 2)], value) for value in ([1, 0], [0, 3], [0], 1, [math.nan, 1])],
+        *[(Annotated[Weights, drawn_from(('a',))], value) for value in ({}, {'a': 0}, {'b': 1}, {'a': -1}, ['a'])],
         *[(Steps, value) for value in ([], [0], 1)],
         *[(Odd, value) for value in (2, -1, 3.5)],
         (bool, 1),

@@ -16,7 +16,7 @@ from gsm_plugin.options.reading import force_options
 pytestmark = pytest.mark.usefixtures('project')
 
 
-class OwnTrain(Section):
+class OwnTrain(Section, frozen=True):
     patience: Annotated[Positive, about('how long to wait')] = 3
 
 

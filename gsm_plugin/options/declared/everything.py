@@ -10,13 +10,15 @@ from gsm_plugin.options.declared.sections import Key, Section, field, paths_of
 Path = tuple[str, ...]
 
 
-class Network(Section):
+class Network(Section, frozen=True):
     """What is declared of the arguments of networks; the others are those of their class."""
 
     path: Annotated[Existing | None, about('a file that the network reads')] = field('*_path', None)
 
 
-EVERY_RUN = {
+Places = dict[Path, tuple[type[Section], ...]]
+
+EVERY_RUN: Places = {
     (): (run_sections.Run,),
     ('path',): (run_sections.Start,),
     ('logger',): (run_sections.Logger,),
@@ -26,20 +28,24 @@ EVERY_RUN = {
 }
 """What the run itself reads, whatever the classes are."""
 
-LOOP = {(): run_sections.LoopRun, ('train',): train_section.LoopTrain, ('logger',): run_sections.LoopLogger}
+LOOP: dict[Path, type[Section]] = {
+    (): run_sections.LoopRun,
+    ('train',): train_section.LoopTrain,
+    ('logger',): run_sections.LoopLogger,
+}
 """What our training loop reads, and BasicSR's does not know."""
 
-OF_MODELS = {
+OF_MODELS: Places = {
     ('path',): (run_sections.Weights,),
     ('train',): (train_section.Train, train_section.HostTrain),
     ('val',): (val_section.Val,),
 }
 """Keys of which each model reads some."""
 
-OF_SETS = (set_sections.EverySet, set_sections.TrainingSet, set_sections.HostSet)
+OF_SETS: tuple[type[Section], ...] = (set_sections.EverySet, set_sections.TrainingSet, set_sections.HostSet)
 """What is read of data sets that do not declare their keys, by the builders and by BasicSR's classes."""
 
-OUR_SETS = {
+OUR_SETS: dict[str, type[Section]] = {
     'VideoFoldersDataset': set_sections.VideoFolders,
     'DegradedClipsDataset': set_sections.DegradedClips,
     'PhotoClipsDataset': set_sections.PhotoClips,

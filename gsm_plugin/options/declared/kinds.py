@@ -4,7 +4,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -46,21 +46,36 @@ Registered = Annotated[str, Meta(extra={'registered': True})]
 """The name of a class or function that a registry knows."""
 
 
-def span(low: float, high: float) -> object:
-    """A range [least, greatest] within `low` to `high`."""
-    one = Annotated[float, Meta(ge=low, le=high)]
-    words = f'a range [least, greatest] between {low:g} and {high:g}'
-    return Annotated[tuple[one, one], called(words, lambda value: value[0] <= value[1])]
+Span = tuple[float, float]
+"""A range [least, greatest]; see `within`."""
+Weights = dict[str, float]
+"""How often each of some words is drawn, relative to the others; see `drawn_from`."""
 
 
-def weights(names: Sequence[str]) -> object:
-    """How often each of some words is drawn, relative to the others."""
+def within(low: float, high: float) -> Meta:
+    """What a `Span` lies within."""
+    one = {'type': 'number', 'minimum': low, 'maximum': high}
+    return Meta(
+        extra={
+            'words': f'a range [least, greatest] between {low:g} and {high:g}',
+            'test': lambda value: low <= value[0] <= value[1] <= high,
+        },
+        extra_json_schema={'prefixItems': [one, one]},
+    )
+
+
+def drawn_from(names: Sequence[str]) -> Meta:
+    """The words of `Weights`."""
+
+    def is_right(value: Weights) -> bool:
+        return value.keys() <= set(names) and min(value.values(), default=0) >= 0 and sum(value.values()) > 0
+
     words = f'weights from 0 up of {", ".join(names)}, such as {{{names[0]}: 1}}'
-    drawn = dict[Literal[tuple(names)], NotNegative]
-    return Annotated[drawn, called(words, lambda value: sum(value.values()) > 0)]
+    schema = {'propertyNames': {'enum': list(names)}, 'additionalProperties': {'type': 'number', 'minimum': 0}}
+    return Meta(extra={'words': words, 'test': is_right}, extra_json_schema=schema)
 
 
-def check_value(value: object, kind: object, path: str) -> object:
+def check_value(value: object, kind: Any, path: str) -> object:
     """Checks a value.
 
     Args:
@@ -86,7 +101,7 @@ def check_value(value: object, kind: object, path: str) -> object:
     return converted
 
 
-def words(kind: object) -> str:
+def words(kind: Any) -> str:
     """What messages call a type, such as 'a whole number from 1 up'."""
     if own := extra_of(kind, 'words'):
         return own + _or_none(kind)
@@ -104,26 +119,26 @@ def words(kind: object) -> str:
     return {str: 'a text', bool: 'true or false'}.get(plain, 'a section')
 
 
-def text_of(kind: object) -> str:
+def text_of(kind: Any) -> str:
     """The line of text of a key."""
     own = [meta.description for meta in _metas(kind) if meta.description]
     inner = [text_of(one) for one in alternatives(kind) if one is not kind]
     return next((text for text in (*reversed(own), *inner) if text), '')
 
 
-def extra_of(kind: object, name: str) -> object:
+def extra_of(kind: Any, name: str) -> Any:
     """A mark of a type or of one of its alternatives, such as `exists`; None where it has none."""
     marks = [meta.extra[name] for meta in _metas(kind) if meta.extra and meta.extra.get(name)]
     inner = [one for one in alternatives(_plain(kind)) if one is not _plain(kind)]
     return marks[-1] if marks else next((mark for one in inner if (mark := extra_of(one, name))), None)
 
 
-def takes_none(kind: object) -> bool:
+def takes_none(kind: Any) -> bool:
     """Whether ~ is a value of its own."""
     return type(None) in typing.get_args(_plain(kind))
 
 
-def alternatives(kind: object) -> tuple:
+def alternatives(kind: Any) -> tuple:
     """The types that a union is of, without that of ~; a type itself where it is no union."""
     plain = _plain(kind)
     if not isinstance(plain, types.UnionType) and typing.get_origin(plain) is not typing.Union:
@@ -131,7 +146,7 @@ def alternatives(kind: object) -> tuple:
     return tuple(one for one in typing.get_args(plain) if one is not type(None))
 
 
-def _convert(value: object, kind: object) -> object:
+def _convert(value: object, kind: Any) -> object:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
@@ -148,12 +163,12 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _or_none(kind: object) -> str:
+def _or_none(kind: Any) -> str:
     none = next((meta.extra['none'] for meta in _metas(kind) if meta.extra and 'none' in meta.extra), '')
     return f', or ~ {none}' if none else ''
 
 
-def _quotes(value: object, kind: object) -> str:
+def _quotes(value: object, kind: Any) -> str:
     return '; put it in quotes' if isinstance(value, bool) and words(kind) == 'a text' else ''
 
 
@@ -162,15 +177,15 @@ def _shown(value: object) -> str:
     return shown if len(shown) < _LONGEST_SHOWN else f'{shown[: _LONGEST_SHOWN - 3]}...'
 
 
-def _plain(kind: object) -> object:
+def _plain(kind: Any) -> Any:
     return kind.__origin__ if _metas(kind) else kind
 
 
-def _metas(kind: object) -> tuple[Meta, ...]:
+def _metas(kind: Any) -> tuple[Meta, ...]:
     return getattr(kind, '__metadata__', ())
 
 
-def _range(kind: object) -> str:
+def _range(kind: Any) -> str:
     limits = {name: getattr(meta, name) for meta in _metas(kind) for name in ('ge', 'gt', 'le') if _has(meta, name)}
     if 'gt' in limits:
         return f' above {limits["gt"]}'

@@ -18,7 +18,7 @@ from gsm_plugin.options.declared.sections import Section, field
 _Devices = Annotated[Literal['auto'] | FromZero, called('auto, 0 for the CPU, or the number of GPUs')]
 
 
-class Run(Section):
+class Run(Section, frozen=True):
     """The top of the file."""
 
     name: Annotated[AsWritten, about('name of the run and of its folder below experiments/ or results/')]
@@ -34,7 +34,7 @@ class Run(Section):
     ] = False
 
 
-class LoopRun(Section):
+class LoopRun(Section, frozen=True):
     """What our training loop reads there."""
 
     deterministic: Annotated[
@@ -43,7 +43,7 @@ class LoopRun(Section):
     ] = False
 
 
-class Start(Section):
+class Start(Section, frozen=True):
     """What every run reads in `path`."""
 
     resume_state: Annotated[
@@ -54,7 +54,7 @@ class Start(Section):
     ] = None
 
 
-class Weights(Section):
+class Weights(Section, frozen=True):
     """What models read in `path`."""
 
     pretrain_network: Annotated[Existing | None, about('weights to start from, or to test')] = field(
@@ -68,14 +68,14 @@ class Weights(Section):
     ] = field('strict_load_*', True)
 
 
-class Wandb(Section):
+class Wandb(Section, frozen=True):
     """Weights & Biases."""
 
     project: Annotated[AsWritten | None, about('name of a Weights & Biases project')] = None
     resume_id: Annotated[AsWritten | None, about('id of the Weights & Biases run to go on with')] = None
 
 
-class Logger(Section):
+class Logger(Section, frozen=True):
     """What BasicSR's loop and ours read in `logger`."""
 
     print_freq: Annotated[AboveZero, about('iterations between log lines')]
@@ -84,7 +84,7 @@ class Logger(Section):
     wandb: Annotated[Wandb, about('Weights & Biases, which is told what TensorBoard is')] = field('wandb', Wandb())
 
 
-class LoopLogger(Section):
+class LoopLogger(Section, frozen=True):
     """What our training loop reads there beside it."""
 
     keep_last: Annotated[
@@ -103,7 +103,7 @@ class LoopLogger(Section):
     ] = False
 
 
-class Slurm(Section):
+class Slurm(Section, frozen=True):
     """`dist_params`, for `--launcher slurm`."""
 
     backend: Annotated[str, about('what the processes of --launcher slurm talk by')] = 'nccl'

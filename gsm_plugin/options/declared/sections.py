@@ -124,7 +124,7 @@ def _key(field: msgspec.structs.FieldInfo) -> Key:
     return Key(field.encode_name, field.name, field.type, default, text_of(field.type))
 
 
-def field(name: str, default: object) -> object:
+def field(name: str, default: object) -> Any:
     """A key whose name is no attribute's, or whose default is a section, a list or a mapping."""
     if isinstance(default, list | dict | Section):
         return msgspec.field(name=name, default_factory=lambda: default)

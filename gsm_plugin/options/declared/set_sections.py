@@ -15,9 +15,10 @@ from gsm_plugin.options.declared.kinds import (
     Positive,
     Registered,
     Share,
+    Span,
     Steps,
     about,
-    span,
+    within,
 )
 from gsm_plugin.options.declared.sections import Section, field
 
@@ -41,7 +42,7 @@ _Gt = Annotated[Existing, about('folder with one subfolder of GT frames a clip, 
 _OptionalGt = Annotated[Existing | None, about('folder with one subfolder of GT frames a clip, or an LMDB')]
 
 
-class EverySet(Section):
+class EverySet(Section, frozen=True):
     """What builders and loaders read of every set."""
 
     name: Annotated[AsWritten, about('name of the data set in logs and results')]
@@ -54,7 +55,7 @@ class EverySet(Section):
     num_prefetch_queue: Annotated[Positive, about('batches that prefetch_mode cpu keeps ready')] = 1
 
 
-class TrainingSet(Section):
+class TrainingSet(Section, frozen=True):
     """What they read of the training set alone."""
 
     batch_size_per_gpu: Annotated[Positive, about('clips or images of a step, on each GPU')]
@@ -68,19 +69,19 @@ class TrainingSet(Section):
     ] = 'raise'
 
 
-class HostBackend(Section):
+class HostBackend(Section, frozen=True):
     """What frames are read from, of BasicSR's sets."""
 
     type: Annotated[str, about('disk or lmdb')] = 'disk'
 
 
-class Backend(Section):
+class Backend(Section, frozen=True):
     """The same of ours."""
 
     type: Annotated[Literal['disk', 'lmdb'], about('disk or lmdb')] = 'disk'
 
 
-class HostSet(Section):
+class HostSet(Section, frozen=True):
     """Keys of BasicSR's sets whose type is known; which set reads which is in the table of its keys."""
 
     dataroot_lq: _Lq | None = None
@@ -104,7 +105,7 @@ class HostSet(Section):
     use_any: Annotated[bool, about('a switch')] = field('use_*', False)
 
 
-class VideoFolders(Section):
+class VideoFolders(Section, frozen=True):
     """VideoFoldersDataset."""
 
     dataroot_lq: _Lq
@@ -119,21 +120,21 @@ class VideoFolders(Section):
     use_rot: _Turn = False
 
 
-class Cropped(Section):
+class Cropped(Section, frozen=True):
     """What sets for training alone have in common."""
 
     num_frame: _Frames
     gt_size: _Crop
 
 
-class Crops(Cropped):
+class Crops(Cropped, frozen=True):
     """Those that read or make clips themselves."""
 
     use_hflip: _Flip = False
     use_rot: _Turn = False
 
 
-class DegradedClips(Crops, kw_only=True):
+class DegradedClips(Crops, frozen=True, kw_only=True):
     """DegradedClipsDataset."""
 
     dataroot_gt: _Gt
@@ -147,21 +148,23 @@ class DegradedClips(Crops, kw_only=True):
     random_reverse: _Reverse = False
 
 
-class PhotoClips(Crops, kw_only=True):
+class PhotoClips(Crops, frozen=True, kw_only=True):
     """PhotoClipsDataset."""
 
     dataroot_stills: Annotated[Existing, about('folder below which all images are photographs')]
     degradation: _Degradation
     dataroot_cutouts: Annotated[Existing | None, about('folder below which all PNGs are objects with alpha')] = None
-    shrink: Annotated[span(0.05, 1), about('range of the factor by which photographs are shrunk first, by area')] = (
+    shrink: Annotated[
+        Span, within(0.05, 1), about('range of the factor by which photographs are shrunk first, by area')
+    ] = (
         0.5,
         1.0,
     )
     still_prob: Annotated[Share, about('probability that the photograph behind does not move')] = 0.1
-    shift: Annotated[span(0, 100), about('range of the speed of each layer, GT pixels a frame')] = (0, 10)
-    turn: Annotated[span(0, 45), about('the same in degrees a frame')] = (0, 1)
-    zoom: Annotated[span(0, 0.2), about('the same for the relative change of size a frame')] = (0, 0.01)
-    shear: Annotated[span(0, 0.1), about('the same for the change of the shear factor a frame')] = (0, 0.003)
+    shift: Annotated[Span, within(0, 100), about('range of the speed of each layer, GT pixels a frame')] = (0, 10)
+    turn: Annotated[Span, within(0, 45), about('the same in degrees a frame')] = (0, 1)
+    zoom: Annotated[Span, within(0, 0.2), about('the same for the relative change of size a frame')] = (0, 0.01)
+    shear: Annotated[Span, within(0, 0.1), about('the same for the change of the shear factor a frame')] = (0, 0.003)
     acceleration: Annotated[
         Annotated[float, Meta(ge=0, le=10)],
         about('by which part of itself a speed changes until either end of the clip, at most'),
@@ -169,16 +172,19 @@ class PhotoClips(Crops, kw_only=True):
     shake: Annotated[Annotated[float, Meta(ge=0, le=20)], about('greatest amplitude of an oscillation, GT pixels')] = (
         1.5
     )
-    objects: Annotated[span(0, 20), about('range of the number of objects before the photograph')] = (0, 3)
+    objects: Annotated[Span, within(0, 20), about('range of the number of objects before the photograph')] = (0, 3)
     cutout_prob: Annotated[
         Share, about('probability that an object is a cut-out and no shape filled from a photograph')
     ] = 0.5
-    object_size: Annotated[span(0.02, 2), about('range of the side of an object relative to the crop')] = (0.15, 0.8)
+    object_size: Annotated[Span, within(0.02, 2), about('range of the side of an object relative to the crop')] = (
+        0.15,
+        0.8,
+    )
     blur_prob: Annotated[Share, about('probability of blur by motion')] = 0.25
-    shutter: Annotated[span(0, 1), about('range of the exposure, in frames, where there is blur')] = (0.2, 0.9)
+    shutter: Annotated[Span, within(0, 1), about('range of the exposure, in frames, where there is blur')] = (0.2, 0.9)
 
 
-class Mixed(Cropped):
+class Mixed(Cropped, frozen=True):
     """MixedDataset; what all parts share holds for those that do not set it themselves."""
 
     parts: Annotated[dict, about('data sets by name: each a section with type, weight and the keys of its type')]
@@ -187,7 +193,7 @@ class Mixed(Cropped):
     degradation: _Degradation | None = None
 
 
-class Part(Section):
+class Part(Section, frozen=True):
     """What is read of each part beside the keys of its type."""
 
     type: Annotated[Registered, about('class of the data set')]
@@ -196,7 +202,7 @@ class Part(Section):
     ] = 1.0
 
 
-class Scaled(Section):
+class Scaled(Section, frozen=True):
     """What the run sets in each data set."""
 
     scale: Annotated[Positive, about('factor between LQ and GT; the run takes it from the top of the file')]

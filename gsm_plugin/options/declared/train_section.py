@@ -12,14 +12,14 @@ _Decay = Annotated[float, Meta(ge=0, lt=1), called('0, for no average, or a numb
 _Hours = Annotated[AboveZero, called('a number of hours above 0')]
 
 
-class Iterations(Section):
+class Iterations(Section, frozen=True):
     """What BasicSR's loop and ours read."""
 
     total_iter: Annotated[Positive, about('number of iterations')]
     warmup_iter: Annotated[int, about('iterations of linear warm-up of the learning rate; -1 for none')] = -1
 
 
-class LoopTrain(Section):
+class LoopTrain(Section, frozen=True):
     """What our training loop reads beside it."""
 
     max_hours: Annotated[
@@ -32,7 +32,7 @@ class LoopTrain(Section):
     ] = 'stop'
 
 
-class Train(Section):
+class Train(Section, frozen=True):
     """What GSMModel reads."""
 
     precision: Annotated[Precision, about('fp32, tf32 (faster, of 11 bits, on a GPU), bf16 or fp16 (autocast)')] = (
@@ -71,7 +71,7 @@ class Train(Section):
     ] = field('freeze', [])
 
 
-class Optimizer(Section):
+class Optimizer(Section, frozen=True):
     """An optimiser: what is declared of its arguments; the others are those of its class."""
 
     type: Annotated[Registered, about("Adam, AdamW or another optimiser of PyTorch's")]
@@ -80,7 +80,7 @@ class Optimizer(Section):
     betas: Annotated[list[float] | None, about('decays of the running means of gradients and their squares')] = None
 
 
-class Scheduler(Section):
+class Scheduler(Section, frozen=True):
     """What is declared of the arguments of a schedule."""
 
     type: Annotated[Registered, about("BasicSR's CosineAnnealingRestartLR, or another schedule of PyTorch's")]
@@ -90,7 +90,7 @@ class Scheduler(Section):
     eta_min: Annotated[float | None, about('least learning rate')] = None
 
 
-class Loss(Section):
+class Loss(Section, frozen=True):
     """What is declared of the arguments of a loss."""
 
     type: Annotated[Registered, about('L1Loss, CharbonnierLoss or another loss')]
@@ -98,7 +98,7 @@ class Loss(Section):
     reduction: Annotated[str, about('mean, sum or none')] = 'mean'
 
 
-class HostTrain(Section):
+class HostTrain(Section, frozen=True):
     """What BasicSR's models read beside it."""
 
     ema_decay: Annotated[_Decay, about('exponential moving average of the weights; 0 for none')] = 0.0

@@ -12,19 +12,19 @@ _Tile = Annotated[tuple[Positive, Positive, Positive], called('three whole numbe
 _Overlap = Annotated[tuple[FromZero, FromZero, FromZero], called('three whole numbers from 0 up')]
 
 
-class Saving(Section):
+class Saving(Section, frozen=True):
     """What every run reads."""
 
     save_img: Annotated[bool, about('write the output frames below visualization/')]
 
 
-class LoopVal(Saving):
+class LoopVal(Saving, frozen=True):
     """What training reads."""
 
     val_freq: Annotated[AboveZero, about('iterations between validations')]
 
 
-class Val(Section):
+class Val(Section, frozen=True):
     """What GSMModel reads."""
 
     use_ema: Annotated[bool, about('validate with the averaged weights')] = True
@@ -57,7 +57,7 @@ class Val(Section):
     ] = None
 
 
-class Metric(Section):
+class Metric(Section, frozen=True):
     """A metric: what is declared of its arguments; the others are those of its function."""
 
     type: Annotated[Registered, about('calculate_psnr, calculate_ssim or another metric')]
