@@ -3,6 +3,7 @@
 Their comments say what the declarations say, and editors know their keys.
 """
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -82,6 +83,30 @@ def test_editors_find_nothing_wrong_in_a_shipped_file(file):
     assert file.read_text(encoding='utf-8').splitlines()[0] == HEADER
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding='utf-8')))
     assert [error.message for error in validator.iter_errors(read_options(str(file)))] == []
+
+
+@pytest.mark.parametrize(
+    'path, value',
+    [
+        ('name', None),
+        ('num_gpu', -1),
+        ('train:precision', 'fp17'),
+        ('train:optim_g:lr', 'fast'),
+        ('val:tile', [1, 2]),
+        ('datasets:train:on_bad_sample', 'cry'),
+        ('datasets:train:parts:stills:shift', [0, 101]),
+        ('datasets:train:degradation:kind', 'bicubic'),
+        ('datasets:train:degradation:codec:codecs', {'av1': 1}),
+        ('datasets:train:degradation:codec:codecs', {'vp9': -1}),
+        ('network_g:prop_depth', 'four'),
+    ],
+)
+def test_editors_mark_a_wrong_value(path, value):
+    options = read_options(str(FILES[0].parent / 'train_gsm_small_x4_video.yml'))
+    *sections, key = path.split(':')
+    functools.reduce(dict.__getitem__, sections, options)[key] = value
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding='utf-8')))
+    assert not validator.is_valid(options)
 
 
 def test_the_schema_is_that_of_the_declarations():

@@ -60,7 +60,8 @@ def within(low: float, high: float) -> Meta:
             'words': f'a range [least, greatest] between {low:g} and {high:g}',
             'test': lambda value: low <= value[0] <= value[1] <= high,
         },
-        extra_json_schema={'prefixItems': [one, one]},
+        # beside what the library says of the type, which would replace it
+        extra_json_schema={'allOf': [{'prefixItems': [one, one]}]},
     )
 
 
@@ -72,7 +73,7 @@ def drawn_from(names: Sequence[str]) -> Meta:
 
     words = f'weights from 0 up of {", ".join(names)}, such as {{{names[0]}: 1}}'
     schema = {'propertyNames': {'enum': list(names)}, 'additionalProperties': {'type': 'number', 'minimum': 0}}
-    return Meta(extra={'words': words, 'test': is_right}, extra_json_schema=schema)
+    return Meta(extra={'words': words, 'test': is_right}, extra_json_schema={'allOf': [schema]})
 
 
 def check_value(value: object, kind: Any, path: str) -> object:
