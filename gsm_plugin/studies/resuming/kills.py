@@ -3,15 +3,15 @@
 import contextlib
 import json
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkContext
 from pathlib import Path
 from typing import NamedTuple
+
+from torch import Tensor
 
 from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed
 from gsm_plugin.studies.small_training import make_data, new_project, train
@@ -100,20 +100,19 @@ def kill_and_resume(
     return found
 
 
-def kill_after(context: BaseContext, project: Path, forced: Sequence[str], seconds: float) -> tuple[int, bool]:
+def kill_after(context: ForkContext, project: Path, forced: Sequence[str], seconds: float) -> tuple[int, bool]:
     """Starts a run and kills it; gives the newest checkpoint that was there before, and whether it was still alive."""
     process = context.Process(target=train, args=(project, *forced))
     process.start()
     process.join(seconds)
     before = max(iterations(project), default=0)
     is_alive = process.is_alive()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     return before, is_alive
 
 
-def run_to_end(context: BaseContext, project: Path, forced: Sequence[str]) -> float:
+def run_to_end(context: ForkContext, project: Path, forced: Sequence[str]) -> float:
     """Runs a training to its end and gives the seconds that it took.
 
     Raises:
@@ -138,7 +137,8 @@ def newest_whole(project: Path) -> int:
     """The newest training state that can be read."""
     for iteration in sorted(iterations(project), reverse=True):
         with contextlib.suppress(DamagedFile):
-            return read_sealed(project / f'experiments/run/training_states/{iteration}.state')['iter']
+            state = read_sealed(project / f'experiments/run/training_states/{iteration}.state')
+            return state['iter'] if isinstance(state, dict) else 0
     return 0
 
 
@@ -166,7 +166,7 @@ def differences(actual: dict[str, object], expected: dict[str, object]) -> Itera
 
 def plain(value: object) -> object:
     """Tensors as bytes, so that contents can be compared."""
-    if hasattr(value, 'numpy'):
+    if isinstance(value, Tensor):
         return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
