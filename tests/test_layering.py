@@ -23,13 +23,13 @@ STOREYS = (
     # the Restorer makes networks, and models run them by it
     ('inference', 'evaluation'),
     ('archs',),
-    ('weights',),
+    ('weights', 'fast'),
     ('layers',),
     ('ops',),
     ('whole_files', 'wheels', 'host_memory'),
     ('compat', '_env'),
 )
-HOSTLESS = ('inference', 'evaluation', 'weights', 'layers', 'ops')
+HOSTLESS = ('inference', 'evaluation', 'weights', 'fast', 'layers', 'ops')
 
 
 def storey(room):

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.archs.cuda_graphs import GraphedCall
+from gsm_plugin.archs.fast_path import fast_without_gradients
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flows
+from gsm_plugin.fast.cuda_graphs import GraphedInference, GraphedTraining
+from gsm_plugin.fast.gsm import FastGSM
 from gsm_plugin.layers.diagnostics import attention_to_positions, describe_blocks
-from gsm_plugin.layers.frame_buffer import FrameBuffer
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
-from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.layers.precision import precision_of_ends, precision_of_sums, tf32_in_training
+from gsm_plugin.layers.precision import ends_in_training
+from gsm_plugin.layers.propagation import PropagationLayer
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
 from gsm_plugin.ops import COMPOSITIONS, compose_window_flows
@@ -25,8 +26,6 @@ from gsm_plugin.ops.dispatch import require_known_backend
 
 ANCHORS = ('center', 'forward')
 _UPSAMPLE_DIM = 64
-# In inference, frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
-_PIXELS_AT_ONCE = 2**21
 
 
 class GSMamba(nn.Module):
@@ -103,7 +102,7 @@ class GSMamba(nn.Module):
 
         self.conv_first = FrameConv(in_chans, embed_dims)
         self.prop_layers = nn.ModuleList(
-            _PropagationLayer(
+            PropagationLayer(
                 AttentionGroup(
                     embed_dims, attn_depth, num_heads, tuple(window_size), backend=attention_backend, **recompute
                 ),
@@ -125,19 +124,22 @@ class GSMamba(nn.Module):
         self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(_UPSAMPLE_DIM, out_chans)
         # in training without the flow network, which is frozen at first
-        self._enhance = GraphedCall(self.enhance, tuple(self.children())) if cuda_graphs else self.enhance
+        training = tuple(self.children())
+        self.enhance_by_graphs = GraphedTraining(self.enhance, training) if cuda_graphs else self.enhance
         self.spynet = build_spynet(spynet_path)
-        self._restore = GraphedCall(self.restore, tuple(self.children())) if cuda_graphs else self.restore
+        inference = tuple(self.children())
+        self.restore_by_graphs = GraphedInference(self.restore, inference) if cuda_graphs else self.restore
         # called in training with a clip and its flows, as `enhance` takes them
         self.flow_observer: Callable[[Tensor, Tensor, Tensor], None] | None = None
 
     # tracing hundreds of windows takes minutes, and their kernels and CUDA graphs leave nothing to gain
     @torch.compiler.disable(reason='GSMamba is made of fused kernels; cuda_graphs: true spares its launches')
-    def forward(self, x: Tensor, flows: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    @fast_without_gradients
+    def forward(self, lq: Tensor, flows: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Enlarges a clip; `torch.compile` leaves it as it is.
 
         Args:
-            x: (b, t, in_chans, h, w), in [0, 1], of any length and size.
+            lq: (b, t, in_chans, h, w), in [0, 1], of any length and size.
             flows: What to take in place of the result of `estimate_flows`; None to estimate them.
 
         Returns:
@@ -146,130 +148,78 @@ class GSMamba(nn.Module):
         Raises:
             ValueError: The input is not a clip, has another number of colours, or is empty.
         """
-        if x.ndim != 5 or x.shape[2] != self.in_chans or 0 in x.shape:
-            raise ValueError(f'GSMamba got an input of shape {tuple(x.shape)}; give (b, t, {self.in_chans}, h, w).')
+        self.check_input(lq)
         if flows is not None:
-            return self.enhance(x, *flows)
-        if not torch.is_grad_enabled():
-            return self._restore(x)
-        flows = self.estimate_flows(x)
+            return self.enhance(lq, *flows)
+        flows = self.estimate_flows(lq)
         if self.flow_observer is not None:
-            self.flow_observer(x, *flows)
-        return self._enhance(x, *flows)
+            self.flow_observer(lq, *flows)
+        return self.enhance_by_graphs(lq, *flows)
 
-    def restore(self, x: Tensor) -> Tensor:
+    def fast(self) -> FastGSM:
+        """What computes the same without gradients."""
+        return FastGSM(self)
+
+    def check_input(self, lq: Tensor) -> None:
+        """Raises the ValueError of `forward`."""
+        if lq.ndim != 5 or lq.shape[2] != self.in_chans or 0 in lq.shape:
+            raise ValueError(f'GSMamba got an input of shape {tuple(lq.shape)}; give (b, t, {self.in_chans}, h, w).')
+
+    @fast_without_gradients
+    def restore(self, lq: Tensor) -> Tensor:
         """Enlarges a clip (b, t, in_chans, h, w), as `forward` does, without CUDA graphs."""
-        return self.enhance(x, *self.estimate_flows(x))
+        return self.enhance(lq, *self.estimate_flows(lq))
 
-    def enhance(self, x: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
+    @fast_without_gradients
+    def enhance(self, lq: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""
-        shape = x.shape[:2]
-        frames = x.flatten(0, 1)
+        shape = lq.shape[:2]
+        frames = lq.flatten(0, 1)
         # contiguous, as everything up to the reconstruction reads and writes
-        deep = self.propagate(self._embed(frames).contiguous().unflatten(0, shape), flows_backward, flows_forward)
-        pixels = x.shape[3] * x.shape[4] * self.upscale**2
-        output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=_PIXELS_AT_ONCE)
-        return output.unflatten(0, shape)
+        deep = self._propagate(self._embed(frames).contiguous().unflatten(0, shape), flows_backward, flows_forward)
+        return self._reconstruct(deep.flatten(0, 1), frames).unflatten(0, shape)
 
-    def estimate_flows(self, x: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    @fast_without_gradients
+    def estimate_flows(self, lq: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y.
 
         Args:
-            x: (b, t, in_chans, h, w), in [0, 1].
+            lq: (b, t, in_chans, h, w), in [0, 1].
             flow_network: A SPyNet to take in place of the network's own; None for that one.
         """
-        return estimate_flows(self.spynet if flow_network is None else flow_network, x)
+        return estimate_flows(self.spynet if flow_network is None else flow_network, lq)
+
+    def window_flows(self, flows_backward: Tensor, flows_forward: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Gather and scatter flows of all windows, see `compose_window_flows`, for layers that sweep forth and back."""
+        pairs = (flows_backward, flows_forward), (flows_forward.flip(1), flows_backward.flip(1))
+        return tuple(compose_window_flows(*pair, self.pa_frame, self.anchor, self.flow_composition) for pair in pairs)
 
     def diagnose(self) -> dict[str, float]:
         """Numbers that tell whether parts of the network have died; see `gsm_plugin.layers.diagnostics`."""
         blocks = (layer.stage.mamba_block for layer in self.prop_layers)
         return {'warp_positions': attention_to_positions(self.implicit_align), **describe_blocks(blocks)}
 
-    def propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
+    def _propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         """Runs the layers over features (b, t, h, w, c), every second one from the last frame to the first."""
-        flows = flows_backward, flows_forward
-        reversed_flows = flows_forward.flip(1), flows_backward.flip(1)
-        window_flows = [
-            compose_window_flows(*pair, self.pa_frame, self.anchor, self.flow_composition)
-            for pair in (flows, reversed_flows)
-        ]
+        window_flows = self.window_flows(flows_backward, flows_forward)
         for i, layer in enumerate(self.prop_layers):
             features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align)
         return features
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Features before the layers, (n, in_chans, h, w) -> (n, h, w, c)."""
-        with precision_of_ends(frames):
+        with ends_in_training(frames):
             return self.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
 
     def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
         """Output frames from input frames (n, in_chans, h, w) and features after the layers (n, h, w, c)."""
         # computed again, since to keep features of all frames costs more than this convolution of three colours; here
         # and below, the first addend decides on the order of memory
-        with precision_of_ends(frames):
+        with ends_in_training(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
-            return self.upsample.onto(images, self.conv_before_upsample(for_convolutions(features)), self.conv_last)
-
-
-class _PropagationLayer(nn.Module):
-    """One layer; the published keys have its content under `stage`."""
-
-    def __init__(self, attn_blocks: AttentionGroup, mamba_block: GatherScatterBlock) -> None:
-        super().__init__()
-        self.stage = _Stage(attn_blocks, mamba_block)
-
-    def forward(self, *args) -> Tensor:
-        return self.stage(*args)
-
-
-class _Stage(nn.Module):
-    """`x + sweep(attention(x))`, from the last frame to the first, as the next layer sweeps."""
-
-    def __init__(self, attn_blocks: AttentionGroup, mamba_block: GatherScatterBlock) -> None:
-        super().__init__()
-        self.attn_blocks = attn_blocks
-        self.mamba_block = mamba_block
-
-    def forward(
-        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
-    ) -> Tensor:
-        """x (b, t, h, w, c), flows (b, t, k, 2, h, w) -> (b, t, h, w, c)."""
-        sweep = self._sweep if torch.is_grad_enabled() else self._sweep_in_place
-        return sweep(x, gather_flows, scatter_flows, anchor, implicit_warp)
-
-    def _sweep(
-        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
-    ) -> Tensor:
-        with tf32_in_training(x, torch.bfloat16):
-            attended = self.attn_blocks(x)
-        frames, last = list(attended.unbind(1)), x.shape[1] - 1
-        constants, reach = self.mamba_block.constants(implicit_warp), gather_flows.shape[2] // 2
-        for i in range(len(frames)):
-            positions = range(i - reach, i + reach + 1)
-            # the first or last frame stands for those outside
-            window = torch.stack([frames[min(max(position, 0), last)] for position in positions], 1)
-            updated = self.mamba_block(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants)
-            # the next window reads what this one wrote
-            for position, frame in zip(positions, updated.unbind(1), strict=True):
-                if 0 <= position <= last:
-                    frames[position] = frame
-        return (x + torch.stack(frames, 1)).flip(1)
-
-    def _sweep_in_place(
-        self, x: Tensor, gather_flows: Tensor, scatter_flows: Tensor, anchor: int, implicit_warp: ImplicitWarp
-    ) -> Tensor:
-        """The same in memory that does not grow with the number of windows, in the type of its sums."""
-        dtype = precision_of_sums(x, self.mamba_block.skip_scale)
-        buffer = FrameBuffer(x, dtype, gather_flows.shape[2] // 2)
-        attended = self.attn_blocks(x, buffer.frames)
-        if attended is x:
-            buffer.frames.copy_(x)
-        constants = self.mamba_block.constants(implicit_warp, dtype)
-        for i in range(x.shape[1]):
-            window, inside = buffer.window(i)
-            self.mamba_block.overwrite(window, gather_flows[:, i], scatter_flows[:, i], anchor, constants, inside)
-        return buffer.add_and_reverse(x)
+            hidden = self.conv_before_upsample(for_convolutions(features))
+            return images + self.conv_last(self.upsample(hidden))
 
 
 def _check_sizes(

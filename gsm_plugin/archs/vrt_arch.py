@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsm_plugin.archs.fast_path import fast_without_gradients
 from gsm_plugin.archs.flow_estimation import build_spynet, estimate_flow_pyramids
 from gsm_plugin.archs.vrt_checks import check_names_and_numbers, check_stages
-from gsm_plugin.layers.grouping import run_in_groups
+from gsm_plugin.fast.vrt import FastVRT
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.upsample import FrameConv, Upsample
@@ -21,8 +22,6 @@ _RESHAPES = ('none', 'down', 'down', 'down', 'up', 'up', 'up')
 _LEVELS = (0, 1, 2, 3, 2, 1, 0)
 _COARSEST = 2 ** max(_LEVELS)
 _UPSAMPLE_DIM = 64
-# In inference, frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
-_PIXELS_AT_ONCE = 2**20
 
 
 class VRT(nn.Module):
@@ -62,6 +61,8 @@ class VRT(nn.Module):
     Raises:
         ValueError: A value is not among these, or they do not belong together.
     """
+
+    levels = _LEVELS
 
     def __init__(
         self,
@@ -144,11 +145,12 @@ class VRT(nn.Module):
             self.upsample = Upsample(upscale, _UPSAMPLE_DIM)
         self.conv_last = FrameConv(embed_dims[0] if upscale == 1 else _UPSAMPLE_DIM, out_chans)
 
-    def forward(self, x: Tensor) -> Tensor:
+    @fast_without_gradients
+    def forward(self, lq: Tensor) -> Tensor:
         """Enlarges a clip.
 
         Args:
-            x: (b, t, in_chans, h, w), in [0, 1], of any length and size; with `nonblind_denoising`, a fourth channel
+            lq: (b, t, in_chans, h, w), in [0, 1], of any length and size; with `nonblind_denoising`, a fourth channel
                 has the level of the noise.
 
         Returns:
@@ -157,21 +159,27 @@ class VRT(nn.Module):
         Raises:
             ValueError: The input is not a clip, has another number of channels, or is empty.
         """
-        if x.ndim != 5 or x.shape[2] != self.channels or 0 in x.shape:
-            raise ValueError(f'VRT got an input of shape {tuple(x.shape)}; give (b, t, {self.channels}, h, w).')
-        frames, height, width = x.shape[1], *x.shape[3:]
-        x = self._fill_up(x)
-        clip = x[:, :, :3]
+        self.check_input(lq)
+        frames, height, width = lq.shape[1], *lq.shape[3:]
+        lq = self.fill_up(lq)
+        clip = lq[:, :, :3]
         flows_backward, flows_forward = self.estimate_flows(clip)
-        seen = self._see_neighbours(x, flows_backward[0][0], flows_forward[0][0])
-        features = self.conv_first(seen.flatten(0, 1)).unflatten(0, x.shape[:2]).permute(0, 1, 3, 4, 2)
+        features = self.embed(lq, flows_backward[0][0], flows_forward[0][0])
         deep = self.propagate(features, flows_backward, flows_forward)
         features = (features + self.conv_after_body(self.norm(deep)))[:, :frames].permute(0, 1, 4, 2, 3)
-        pairs = features.flatten(0, 1), clip[:, :frames].flatten(0, 1)
-        pixels = x.shape[3] * x.shape[4] * self.upscale**2
-        output = run_in_groups(self._reconstruct, *pairs, pixels=pixels, at_once=_PIXELS_AT_ONCE)
+        output = self._reconstruct(features.flatten(0, 1), clip[:, :frames].flatten(0, 1))
         return output.unflatten(0, (-1, frames))[..., : height * self.upscale, : width * self.upscale]
 
+    def fast(self) -> FastVRT:
+        """What computes the same without gradients."""
+        return FastVRT(self)
+
+    def check_input(self, lq: Tensor) -> None:
+        """Raises the ValueError of `forward`."""
+        if lq.ndim != 5 or lq.shape[2] != self.channels or 0 in lq.shape:
+            raise ValueError(f'VRT got an input of shape {tuple(lq.shape)}; give (b, t, {self.channels}, h, w).')
+
+    @fast_without_gradients
     def estimate_flows(self, clip: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Estimates the flows between frames up to pa_frames / 2 apart, at four resolutions.
 
@@ -182,7 +190,12 @@ class VRT(nn.Module):
             flows_backward and flows_forward, by level from fine to coarse and by k = 1, 2, ...: from the grid of
             frame i into frame i + k, and from that of i + k into i, (b, t - k, 2, h, w) in pixels of the level.
         """
-        backward, forward = estimate_flow_pyramids(self.spynet, clip, 1 + max(_LEVELS))
+        return self.compose_flows(*estimate_flow_pyramids(self.spynet, clip, 1 + max(self.levels)))
+
+    def compose_flows(
+        self, backward: list[Tensor], forward: list[Tensor]
+    ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """What `estimate_flows` returns, from the flows between neighbouring frames by level."""
         reach = self.pa_frames // 2
         backward = [compose_reaching_flows(flow, reach) for flow in backward]
         forward = [compose_reaching_flows(flow.flip(1), reach) for flow in forward]
@@ -191,9 +204,9 @@ class VRT(nn.Module):
     def propagate(self, x: Tensor, flows_backward: list[list[Tensor]], flows_forward: list[list[Tensor]]) -> Tensor:
         """Runs the stages over features (b, t, h, w, c), with the flows of `estimate_flows`."""
         skipped = []
-        for i, level in enumerate(_LEVELS):
+        for i, level in enumerate(self.levels):
             if i > 4:
-                x = x + skipped[_LEVELS[i - 1]]
+                x = x + skipped[self.levels[i - 1]]
             x = self.get_submodule(f'stage{i + 1}')(x, flows_backward[level], flows_forward[level])
             if i < 3:
                 skipped.append(x)
@@ -202,12 +215,17 @@ class VRT(nn.Module):
             x = stage(x)
         return x
 
-    def _fill_up(self, x: Tensor) -> Tensor:
+    def fill_up(self, x: Tensor) -> Tensor:
         """Reflects sides to multiples of the coarsest pixel, and repeats the last frame as often as it takes."""
         for axis in (-2, -1):
             x = extend_by_reflection(x, axis, x.shape[axis] + -x.shape[axis] % _COARSEST)
         frames = max(self.least_frames, x.shape[1] + -x.shape[1] % self.frame_multiple)
         return torch.cat((x, x[:, -1:].expand(-1, frames - x.shape[1], -1, -1, -1)), 1)
+
+    def embed(self, x: Tensor, flow_backward: Tensor, flow_forward: Tensor) -> Tensor:
+        """Features before the stages, (b, t, h, w, c), of frames and what their neighbours hold of them."""
+        seen = self._see_neighbours(x, flow_backward, flow_forward)
+        return self.conv_first(seen.flatten(0, 1)).unflatten(0, x.shape[:2]).permute(0, 1, 3, 4, 2)
 
     def _see_neighbours(self, x: Tensor, flow_backward: Tensor, flow_forward: Tensor) -> Tensor:
         """Adds to each frame what the next and the previous one hold of it; zeros at the ends."""
@@ -226,4 +244,4 @@ class VRT(nn.Module):
         if self.upscale == 1:
             return self.conv_last(features) + frames
         images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
-        return self.upsample.onto(images, self.conv_before_upsample(features), self.conv_last)
+        return images + self.conv_last(self.upsample(self.conv_before_upsample(features)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers.linear import Linear
+from gsm_plugin.layers.sharing import shared
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
 
 
@@ -45,20 +46,15 @@ class BiMamba(nn.Module):
             with torch.no_grad():
                 dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
 
-    def forward(self, x: Tensor, parameters: ScanParameters | None = None, kept: torch.dtype | None = None) -> Tensor:
+    def forward(self, x: Tensor, kept: torch.dtype | None = None) -> Tensor:
         """(b, l, d_model) -> the same.
 
         Args:
             x: The sequence.
-            parameters: Result of `scan_parameters()`, for callers that scan often.
-            kept: See `bidirectional_scan`.
+            kept: Type in which the scan keeps its steps for the backward pass, see `bidirectional_scan`; None for x's.
         """
-        return self.mix(self.in_proj(x), self.scan_parameters() if parameters is None else parameters, kept)
-
-    def mix(self, projected: Tensor, parameters: ScanParameters, kept: torch.dtype | None = None) -> Tensor:
-        """What `forward` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model); for callers that let go of x."""
-        inner, z = projected.chunk(2, -1)
-        return self.out_proj(bidirectional_scan(inner, z, parameters, self.backend, kept))
+        inner, z = self.in_proj(x).chunk(2, -1)
+        return self.out_proj(bidirectional_scan(inner, z, shared(self.scan_parameters), self.backend, kept))
 
     def scan_parameters(self) -> ScanParameters:
         """Stacks the parameters of both directions."""

@@ -6,12 +6,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.ops import flow_warp
 
 _TAPS = 9
-# The convolution unfolds its input: nine times all neighbours of this many pixels are in memory.
-_PIXELS_AT_ONCE = 2**16
 
 
 class FlowGuidedDeform(nn.Module):
@@ -62,10 +59,6 @@ class FlowGuidedDeform(nn.Module):
         Returns:
             (n, h, w, dim).
         """
-        pixels = frames.shape[1] * frames.shape[2]
-        return run_in_groups(self._align, frames, neighbours, flows, pixels=pixels, at_once=_PIXELS_AT_ONCE)
-
-    def _align(self, frames: Tensor, neighbours: Tensor, flows: Tensor) -> Tensor:
         warped = flow_warp(neighbours.flatten(0, 1), flows.flatten(0, 1), self.backend).view(neighbours.shape)
         seen = torch.cat((_channels_first(warped), frames.permute(0, 3, 1, 2), flows.flatten(1, 2)), 1)
         hidden = self.conv_offset(seen)

@@ -1,38 +1,21 @@
 """The implicit warp with its projections and sinusoidal positions (IA-RT, arXiv 2305.00163)."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gsm_plugin.layers.layer_norm import LayerNorm
-from gsm_plugin.layers.precision import autocast_as_kept, precision_of_ends, precision_of_products, tf32_in_training
-from gsm_plugin.ops import Cells, encoded_query, fraction_encoding, gather_norm, implicit_warp, linear, sinusoids
-
-
-class CellProjections(NamedTuple):
-    """What projects pixels to queries, and to keys and values side by side; and the four positions.
-
-    Attributes:
-        query: (dim, dim).
-        query_bias: (dim,).
-        key_value: (2 dim, dim).
-        key_value_bias: (2 dim,).
-        key_position: (4, dim).
-        value_position: (4, dim).
-    """
-
-    query: Tensor
-    query_bias: Tensor
-    key_value: Tensor
-    key_value_bias: Tensor
-    key_position: Tensor
-    value_position: Tensor
+from gsm_plugin.layers.linear import Linear
+from gsm_plugin.layers.precision import ends_in_training, float32_by_tf32, precision_of_products
+from gsm_plugin.layers.sharing import shared
+from gsm_plugin.ops import fraction_encoding, implicit_warp, linear, sinusoids
 
 
 class ImplicitWarp(nn.Module):
     """Aligns frames to a target: each of its pixels attends to the 2x2 pixels around the place its flow points to.
+
+    With p that place, f its fraction of a pixel and j the four pixels: the query is `q(target + PE(f))`, keys and
+    values are `k(frame_j + PE_j)` and `v(frame_j + PE_j)`; there is a softmax over j in each head.
 
     Args:
         dim: Channels, a multiple of 4 and of `num_heads`.
@@ -40,12 +23,14 @@ class ImplicitWarp(nn.Module):
         backend: Backend of the ops.
     """
 
+    position_bias: Tensor
+
     def __init__(self, dim: int, num_heads: int, backend: str = 'auto') -> None:
         super().__init__()
         if dim % 4:
             raise ValueError(f'The implicit warp got {dim} channels; sine and cosine of x and y need a multiple of 4.')
         self.num_heads, self.backend = num_heads, backend
-        self.q = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
         cell = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
@@ -53,57 +38,31 @@ class ImplicitWarp(nn.Module):
         position = sinusoids.encode(*(cell / (1 + sinusoids.EPSILON) * (2 * math.pi)).unbind(-1), dim)
         self.register_buffer('position_bias', position[None])
 
-    def projections(self, dtype: torch.dtype | None = None) -> CellProjections:
-        """Weights of q, of k and v side by side, and what they make of the positions in a cell.
-
-        Args:
-            dtype: Without gradients, the type in which pixels are projected, so that no call has to cast weights.
-        """
-        cell = self.position_bias[0]
-        # k and v are linear, so each source pixel is projected once and the positions are projected apart.
-        key_value = torch.cat((self.k.weight, self.v.weight)), torch.cat((self.k.bias, self.v.bias))
-        weights = self.q.weight, self.q.bias, *key_value
-        weights = weights if dtype is None else tuple(weight.to(dtype) for weight in weights)
-        with precision_of_ends(cell):
-            positions = cell @ self.k.weight.t(), cell @ self.v.weight.t()
-        return CellProjections(*weights, *positions)
-
-    def forward(
-        self, frames: Tensor, target: Tensor, flow: Tensor, projections: CellProjections | None = None
-    ) -> Tensor:
+    def forward(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:
         """Warps frames.
 
         Args:
             frames: What is moved, (n, h, w, dim).
             target: What it is moved to, (m, h, w, dim); each target is that of n / m frames that follow one another.
             flow: From the target's grid into the frames, (n, 2, h, w), pixels, x then y.
-            projections: Result of `projections()`, for callers that warp often.
 
         Returns:
             (n, h, w, dim).
         """
-        projections = self.projections() if projections is None else projections
+        weight, bias, key_position, value_position = shared(self.key_and_value)
         # the flow network's gradients show most of all what is rounded here
-        with tf32_in_training(frames, torch.bfloat16, torch.float16):
-            with autocast_as_kept(frames):
-                encoded = fraction_encoding(target, flow, precision_of_products(target), self.backend)
-                query = linear(encoded, projections.query, projections.query_bias)
-            return implicit_warp(*self._cells(frames, query, flow, projections), self.num_heads, self.backend)
+        with float32_by_tf32(frames, torch.bfloat16, torch.float16):
+            query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
+            key, value = linear(frames, weight, bias).chunk(2, -1)
+            return implicit_warp(query, key, value, flow, key_position, value_position, self.num_heads, self.backend)
 
-    def normed(
-        self, frames: Tensor, target: Tensor, flow: Tensor, norm: LayerNorm, projections: CellProjections | None = None
-    ) -> Tensor:
-        """The layer norm of what `forward` returns, without gradients: (m, h, w, n / m, dim), its type as of `norm`."""
-        projections = self.projections() if projections is None else projections
-        with autocast_as_kept(frames):
-            query = encoded_query(
-                target, flow, projections.query, projections.query_bias, precision_of_products(target), self.backend
-            )
-        cells, dtype = self._cells(frames, query, flow, projections), precision_of_products(frames)
-        count = len(frames) // len(target)
-        return gather_norm(cells, self.num_heads, count, norm.weight, norm.bias, norm.eps, dtype, self.backend)
+    def key_and_value(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """k and v side by side: weight (2 dim, dim), bias (2 dim,); and what each makes of PE_j, both (4, dim).
 
-    def _cells(self, frames: Tensor, query: Tensor, flow: Tensor, projections: CellProjections) -> Cells:
-        with autocast_as_kept(frames):
-            key, value = linear(frames, projections.key_value, projections.key_value_bias).chunk(2, -1)
-        return Cells(query, key, value, flow, projections.key_position, projections.value_position)
+        They are linear, so a pixel is projected once for all cells that it is in, and PE_j apart.
+        """
+        weight = torch.cat((self.k.weight, self.v.weight))
+        bias = torch.cat((self.k.bias, self.v.bias))
+        position = self.position_bias[0]
+        with ends_in_training(position):
+            return weight, bias, position @ self.k.weight.t(), position @ self.v.weight.t()

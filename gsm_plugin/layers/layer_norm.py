@@ -1,4 +1,4 @@
-"""Layer norm that takes the residual sum before it along, and writes what the next product of matrices reads."""
+"""Layer norm, alone and of a residual sum, that writes what the next product of matrices reads."""
 
 from torch import Tensor, nn
 
@@ -13,6 +13,17 @@ class LayerNorm(nn.LayerNorm):
         """(..., dim), of any strides -> the same, contiguous."""
         return layer_norm(x, self.weight, self.bias, self.eps, precision_of_products(x))
 
-    def of_sum(self, x: Tensor, update: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`scale * x + update` and its norm; x and update (..., dim), scale (dim,)."""
-        return residual_layer_norm(x, update, scale, self.weight, self.bias, self.eps, precision_of_products(x))
+
+def sum_and_norm(x: Tensor, update: Tensor, norm: LayerNorm, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Computes `total = scale * x + update` and `norm(total)` in one pass.
+
+    Args:
+        x: (..., dim).
+        update: As large as x.
+        norm: The layer norm.
+        scale: (dim,), or None for ones.
+
+    Returns:
+        The sum and its norm.
+    """
+    return residual_layer_norm(x, update, scale, norm.weight, norm.bias, norm.eps, precision_of_products(x))

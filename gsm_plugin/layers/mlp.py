@@ -1,10 +1,7 @@
 """Feed-forward networks: gated (GEGLU, arXiv 2002.05202), and with a depthwise 3D convolution."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.ops import depthwise_conv_gelu, gated_gelu, linear
@@ -50,36 +47,6 @@ class ConvMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
         return self.fc2(self.dwconv(self.fc1(x)))
-
-    def weights_in(self, dtype: torch.dtype) -> 'ConvMlpWeights':
-        """Weights as they are read, matrices in the type in which they are multiplied, for `add_all_but_bias`."""
-        # taps contiguous over channels, as the kernel reads them
-        taps = self.dwconv.dwconv.weight[:, 0].movedim(0, -1).contiguous().movedim(-1, 0)
-        return ConvMlpWeights(self.fc1.weight.to(dtype), self.fc1.bias.to(dtype), taps, self.fc2.weight.to(dtype))
-
-    def add_all_but_bias(self, x: Tensor, wanted: slice, total: Tensor, weights: 'ConvMlpWeights') -> None:
-        """Adds its result, without the bias of `fc2`, to some of the frames, which the product of matrices does.
-
-        Args:
-            x: (b, t, h, w, dim), of the type of `total`; without gradients.
-            wanted: Frames of x.
-            total: What is added to, as many frames; those of a clip are contiguous.
-            weights: Result of `weights_in` for that type.
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            hidden = F.linear(x, weights.fc1, weights.fc1_bias)
-            hidden = depthwise_conv_gelu(hidden, weights.taps, self.dwconv.dwconv.bias)[:, wanted]
-            for clip, addend in zip(total, hidden, strict=True):
-                clip.view(-1, clip.shape[-1]).addmm_(addend.flatten(0, -2), weights.fc2.t())
-
-
-class ConvMlpWeights(NamedTuple):
-    """Weights of a `ConvMlp`: (hidden_dim, dim), (hidden_dim,), (hidden_dim, 3, 3, 3) and (dim, hidden_dim)."""
-
-    fc1: Tensor
-    fc1_bias: Tensor
-    taps: Tensor
-    fc2: Tensor
 
 
 class _DepthwiseConvGelu(nn.Module):

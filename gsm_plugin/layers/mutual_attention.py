@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor
 
 from gsm_plugin.layers.linear import Linear
-from gsm_plugin.layers.window_attention import Part, Size3d, WindowAttention
+from gsm_plugin.layers.window_attention import Size3d, WindowAttention
 from gsm_plugin.ops import pad_to_windows, sinusoids, window_attention
 
 _TEMPERATURE = 10000
@@ -49,15 +49,12 @@ class MutualWindowAttention(WindowAttention):
         self.qkv_mut = Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = Linear(2 * dim, dim)
 
-    def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         """See `WindowAttention`; t > 1, and both results are side by side."""
-        return torch.cat((self._attend_mutually(x), super().attend(x, part, bias)), -1)
+        return torch.cat((self.attend_mutually(x), super().attend(x)), -1)
 
-    def parts(self, sides: Size3d, at_once: int) -> list[Part]:
-        """The whole clip: where windows are shifted in time, its first frame and its last one are a pair."""
-        return [self._whole(sides)]
-
-    def _attend_mutually(self, x: Tensor) -> Tensor:
+    def attend_mutually(self, x: Tensor) -> Tensor:
+        """What queries of each frame find in the other frame of its pair, (b, t, h, w, dim) -> the same."""
         t, h, w = x.shape[1:4]
         window, shift = self.fit(x.shape[1:4])
         qkv = self.qkv_mut(self._add_positions(pad_to_windows(x, window), window, shift))

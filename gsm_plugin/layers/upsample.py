@@ -2,10 +2,9 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
-from gsm_plugin.ops import colour_convolution, convolve_3x3, shuffle_leaky_relu
+from gsm_plugin.ops import convolve_3x3, shuffle_leaky_relu
 
 SCALES = (1, 2, 3, 4, 8)
 
@@ -18,16 +17,14 @@ class FrameConv(nn.Conv3d):
         out_channels: Channels of the output.
     """
 
+    bias: nn.Parameter
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, (1, 3, 3), padding=(0, 1, 1))
 
     def forward(self, x: Tensor, factor: int = 1, slope: float = 1.0) -> Tensor:
         """(n, in_channels, h, w) -> (n, out_channels, h, w), then a pixel shuffle and a LeakyReLU of that slope."""
-        return shuffle_leaky_relu(self.without_bias(x), self.bias, factor, slope)
-
-    def without_bias(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) -> (n, out_channels, h, w)."""
-        return convolve_3x3(x, self.weight.squeeze(2))
+        return shuffle_leaky_relu(convolve_3x3(x, self.weight.squeeze(2)), self.bias, factor, slope)
 
 
 class Upsample(nn.Module):
@@ -53,27 +50,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, dim, h, w) -> (n, dim, h * scale, w * scale)."""
-        x, last = self._before_last(x)
-        return last(x)
-
-    def onto(self, images: Tensor, x: Tensor, to_colours: FrameConv) -> Tensor:
-        """`images + to_colours(forward(x))`.
-
-        Args:
-            images: (n, colours, h * scale, w * scale).
-            x: (n, dim, h, w).
-            to_colours: What makes colours of features.
-        """
-        if torch.is_grad_enabled():
-            return images + to_colours(self(x))
-        x, last = self._before_last(x)
-        return colour_convolution(
-            last.without_bias(x), last.bias, to_colours.weight.squeeze(2), to_colours.bias, images
-        )
-
-    def _before_last(self, x: Tensor) -> tuple[Tensor, FrameConv]:
-        """What the last convolution gets, and that convolution."""
         *steps, last = self.children()
         for conv, factor in zip(steps, self.factors, strict=True):
             x = conv(x, factor, slope=0.1)
-        return x, last
+        return last(x)

@@ -1,6 +1,6 @@
 """A stage of VRT: attention in pairs of frames and in windows, then parallel warping (arXiv 2201.12288)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from einops.layers.torch import Rearrange
@@ -54,7 +54,6 @@ class ParallelWarpStage(nn.Module):
         **block_options,
     ) -> None:
         super().__init__()
-        self.neighbours = neighbours
         self.reshape = _reshape(reshape, in_dim, dim)
         mutual = int(depth * mutual_ratio)
         # As published, both groups take their probabilities from the start of the stage's list.
@@ -84,20 +83,9 @@ class ParallelWarpStage(nn.Module):
         x = self.reshape(x)
         x = self.linear1(self.residual_group1(x)) + x
         x = self.linear2(self.residual_group2(x)) + x
-        later = self._warp_later_frames(x, flows_backward)
-        earlier = self._warp_later_frames(x.flip(1), [flow.flip(1) for flow in flows_forward]).flip(1)
+        later = warp_later_frames(self.pa_deform, x, flows_backward)
+        earlier = warp_later_frames(self.pa_deform, x.flip(1), [flow.flip(1) for flow in flows_forward]).flip(1)
         return self.pa_fuse(torch.cat((x, later, earlier), -1))
-
-    def _warp_later_frames(self, x: Tensor, flows: Sequence[Tensor]) -> Tensor:
-        """What the next frames hold of each frame; zeros for the last one: (b, t, h, w, c) -> the same."""
-        frames = x.shape[1] - 1
-        if not frames:
-            return torch.zeros_like(x)
-        padded = _append_zeros(x, self.neighbours - 1)
-        neighbours = torch.stack([padded[:, k : k + frames] for k in range(1, self.neighbours + 1)], 2)
-        flows = torch.stack([_append_zeros(flow, frames - flow.shape[1]) for flow in flows], 2)
-        aligned = self.pa_deform(x[:, :-1].flatten(0, 1), neighbours.flatten(0, 1), flows.flatten(0, 1))
-        return _append_zeros(aligned.unflatten(0, (-1, frames)), 1)
 
 
 class ResidualAttentionGroup(nn.Module):
@@ -119,6 +107,27 @@ class ResidualAttentionGroup(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, t, h, w, dim) -> the same."""
         return x + self.linear(self.residual_group(x))
+
+
+def warp_later_frames(align: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, flows: Sequence[Tensor]) -> Tensor:
+    """What the next frames hold of each frame.
+
+    Args:
+        align: Aligns neighbours to frames, as `FlowGuidedDeform` does.
+        x: (b, t, h, w, c).
+        flows: For k = 1, 2, ... the flow into the k-th next frame, as `ParallelWarpStage` gets them.
+
+    Returns:
+        (b, t, h, w, c); zeros for the last frame.
+    """
+    frames = x.shape[1] - 1
+    if not frames:
+        return torch.zeros_like(x)
+    padded = _append_zeros(x, len(flows) - 1)
+    neighbours = torch.stack([padded[:, k : k + frames] for k in range(1, len(flows) + 1)], 2)
+    flows = torch.stack([_append_zeros(flow, frames - flow.shape[1]) for flow in flows], 2)
+    aligned = align(x[:, :-1].flatten(0, 1), neighbours.flatten(0, 1), flows.flatten(0, 1))
+    return _append_zeros(aligned.unflatten(0, (-1, frames)), 1)
 
 
 def _reshape(kind: str, in_dim: int, dim: int) -> nn.Sequential:

@@ -1,40 +1,19 @@
 """Shifted-window attention within frames and their neighbours (Swin, arXiv 2103.14030; VRT, arXiv 2201.12288)."""
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from gsm_plugin.layers import checkpointing
-from gsm_plugin.layers.grouping import join
-from gsm_plugin.layers.layer_norm import LayerNorm
+from gsm_plugin.layers.layer_norm import LayerNorm, sum_and_norm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.mlp import GatedMlp
-from gsm_plugin.layers.precision import precision_of_products
-from gsm_plugin.ops import FeedForward, gated_feed_forward, pad_to_windows, residual_sum, window_attention
+from gsm_plugin.ops import pad_to_windows, residual_sum, window_attention
 
 Size3d = tuple[int, int, int]
-
-# In inference, frames go through a block in groups of at most so many tokens, as far as their windows permit.
-_TOKENS_AT_ONCE = 2**18
-
-
-class Part(NamedTuple):
-    """Frames of a clip that do not see the others, and the windows in which they see each other.
-
-    Attributes:
-        frames: The frames.
-        window: Depth, height and width of their windows in tokens.
-        shift: By how much they are shifted.
-        places: Their tokens' places in a window of the whole clip.
-    """
-
-    frames: slice
-    window: Size3d
-    shift: Size3d
-    places: slice
 
 
 class WindowAttention(nn.Module):
@@ -73,23 +52,14 @@ class WindowAttention(nn.Module):
         """(b, t, h, w, dim) -> the same."""
         return self.proj(self.attend(x))
 
-    def attend(self, x: Tensor, part: Part | None = None, bias: Tensor | None = None) -> Tensor:
-        """What the heads see, before it is projected.
-
-        Args:
-            x: A clip or a part of it, (b, t, h, w, dim).
-            part: Which part it is.
-            bias: Result of `relative_position_bias`, for callers with many parts.
-
-        Returns:
-            (b, t, h, w, channels that are projected).
-        """
+    def attend(self, x: Tensor) -> Tensor:
+        """What the heads see, before it is projected: (b, t, h, w, dim) -> (b, t, h, w, channels of `proj`)."""
         t, h, w = x.shape[1:4]
-        _, window, shift, places = self._whole(x.shape[1:4]) if part is None else part
-        bias = self.relative_position_bias() if bias is None else bias
+        window, shift = self.fit((t, h, w))
+        tokens, bias = math.prod(window), self.relative_position_bias()
         # Without a bias, the zero tokens that pad the windows stay zero, and need not be projected.
         padded = x if self.qkv_self.bias is None else pad_to_windows(x, window)
-        output = window_attention(self.qkv_self(padded), bias[:, places, places], window, shift, self.backend)
+        output = window_attention(self.qkv_self(padded), bias[:, :tokens, :tokens], window, shift, self.backend)
         return output[:, :t, :h, :w]
 
     def relative_position_bias(self) -> Tensor:
@@ -105,33 +75,6 @@ class WindowAttention(nn.Module):
         window = tuple(min(side, size) for side, size in zip(sides, self.window_size, strict=True))
         axes = zip(sides, self.window_size, self.shift_size, strict=True)
         return window, tuple(0 if side <= size else shift for side, size, shift in axes)
-
-    def parts(self, sides: Size3d, at_once: int) -> list[Part]:
-        """Parts of a clip of some sides, of about so many tokens each, but not less than a window's frames.
-
-        Where windows are shifted in time, the last one has the last frames and the first ones, which do not see each
-        other.
-        """
-        whole = self._whole(sides)
-        (length, height, width), (depth, *_), (shift, *_) = sides, whole.window, whole.shift
-        group = depth * max(1, at_once // (depth * height * width))
-        if group >= length:
-            return [whole]
-        tokens, last = whole.places.stop // depth, length + -length % depth - depth + shift
-
-        def part(first: int, end: int, frames_before: int = 0, frames: int = depth) -> Part:
-            places = slice(frames_before * tokens, (frames_before + frames) * tokens)
-            return Part(slice(first, min(end, length)), (frames, *whole.window[1:]), (0, *whole.shift[1:]), places)
-
-        if not shift:
-            return [part(first, first + group) for first in range(0, length, group)]
-        parts = [part(0, shift, depth - shift, shift)]
-        parts += [part(first, min(first + group, last)) for first in range(shift, last, group)]
-        return parts + ([part(last, length, 0, depth - shift)] if last < length else [])
-
-    def _whole(self, sides: Size3d) -> Part:
-        window, shift = self.fit(sides)
-        return Part(slice(0, sides[0]), window, shift, slice(0, window[0] * window[1] * window[2]))
 
 
 class AttentionBlock(nn.Module):
@@ -173,29 +116,8 @@ class AttentionBlock(nn.Module):
         self.norm2 = LayerNorm(dim)
         self.mlp = GatedMlp(dim, int(mlp_ratio * dim))
 
-    def forward(self, x: Tensor, into: Tensor | None = None) -> Tensor:
-        """(b, t, h, w, dim) -> the same, which without gradients may be written into a tensor, such as x."""
-        if torch.is_grad_enabled() or (self.training and self.drop_path.p):
-            return self._train(x)
-        parts, bias = self.attn.parts(x.shape[1:4], _TOKENS_AT_ONCE), self.attn.relative_position_bias()
-        dtype = precision_of_products(x)
-        parameters = self._behind_the_heads(dtype)
-
-        def run(part: Part) -> Tensor:
-            frames = x[:, part.frames]
-            attended = self.attn.attend(self.norm1(frames), part, bias)
-            own = None if into is None else into[:, part.frames]
-            return gated_feed_forward(frames, attended, parameters, self.norm2.eps, dtype, into=own)
-
-        return join(map(run, parts), [part.frames for part in parts], 1, into)
-
-    def _behind_the_heads(self, dtype: torch.dtype) -> FeedForward:
-        """Parameters of all that comes behind the heads, matrices in the type in which they are multiplied."""
-        layers = self.attn.proj, self.norm2, self.mlp.fc11, self.mlp.fc12, self.mlp.fc2
-        pairs = [(layer.weight.to(dtype) if layer.weight.ndim == 2 else layer.weight, layer.bias) for layer in layers]
-        return FeedForward(*(parameter for pair in pairs for parameter in pair))
-
-    def _train(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, h, w, dim) -> the same."""
         attended = checkpointing.run(lambda y: self.attn(self.norm1(y)), x, recompute=self.recompute_attn)
         if not (self.training and self.drop_path.p):
             return checkpointing.run(self._feed_forward, x, attended, recompute=self.recompute_ffn)
@@ -204,7 +126,7 @@ class AttentionBlock(nn.Module):
         return x + self.drop_path(checkpointing.run(lambda y: self.mlp(self.norm2(y)), x, recompute=self.recompute_ffn))
 
     def _feed_forward(self, x: Tensor, attended: Tensor) -> Tensor:
-        x, normed = self.norm2.of_sum(x, attended)
+        x, normed = sum_and_norm(x, attended, self.norm2)
         return residual_sum(x, self.mlp(normed), None)
 
 
@@ -244,11 +166,10 @@ class AttentionGroup(nn.Module):
             for i in range(depth)
         )
 
-    def forward(self, x: Tensor, into: Tensor | None = None) -> Tensor:
-        """(b, t, h, w, dim) -> the same, which without gradients may be written into a tensor, such as x."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, t, h, w, dim) -> the same."""
         for block in self.blocks:
-            # without a tensor for it, the first block leaves its input as it is, the others may write over theirs
-            x = into = block(x, into)
+            x = block(x)
         return x
 
 

@@ -10,6 +10,7 @@ import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.fast import sweep
 from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops import Cells, dispatch, tf32
 from gsm_plugin.studies.precision.gradients import gradient_errors, smooth_derivatives, take_step
@@ -26,6 +27,20 @@ TINY = {
     'use_checkpoint_attn': False,
     'use_checkpoint_ffn': False,
 }
+
+# Modules and ops that they call.
+IN_TRAINING = [
+    ('window_attention', 'window_attention'),
+    ('mlp', 'depthwise_conv_gelu'),
+    ('implicit_warp', 'implicit_warp'),
+    ('bimamba', 'bidirectional_scan'),
+]
+IN_INFERENCE = [
+    ('window_parts', 'window_attention'),
+    ('gather_scatter', 'depthwise_conv_gelu'),
+    ('gather_scatter', 'bidirectional_scan'),
+    ('implicit_warp', 'Cells'),
+]
 
 
 def tiny(seed=0, **changes):
@@ -137,9 +152,9 @@ def test_clips_of_a_batch_do_not_see_each_other():
 
 def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny(), clip(1, 5, 3, 33, 34)
-    monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * 33 * 34 * 4)
-    monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
-    monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', 2 * 33 * 34)
+    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_AT_ONCE', 2 * 33 * 34 * 4)
+    monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
+    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * 33 * 34)
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
@@ -148,9 +163,9 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
 @pytest.mark.parametrize('precision, size', [('fp32', 4), ('bf16', 2)])
 def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, size, monkeypatch):
     channels, side, peaks = 32, 32, {}
-    monkeypatch.setattr('gsm_plugin.archs.gsm_arch._PIXELS_AT_ONCE', 2 * side * side * 4)
-    monkeypatch.setattr('gsm_plugin.archs.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
-    monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', 2 * side * side)
+    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_AT_ONCE', 2 * side * side * 4)
+    monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
+    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * side * side)
     net = tiny(embed_dims=channels)
     for frames in (8, 24):
         with torch.no_grad(), autocast(precision, torch.device('cpu')), PeakMemory() as memory:
@@ -182,12 +197,33 @@ def test_bfloat16_changes_no_gradient_by_much():
 
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
-@pytest.mark.parametrize('gradients', [True, False])
-def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, gradients, monkeypatch):
+def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, monkeypatch):
+    seen, kept = _types_of_ops('layers', IN_TRAINING, precision, monkeypatch)
+    in_half = {'bf16': torch.bfloat16, 'fp16': torch.float16}[precision], False
+    by_tf32 = torch.float32, True
+    in_bfloat16 = by_tf32 if precision == 'bf16' else in_half
+    assert seen['window_attention'] == seen['bidirectional_scan'] == {in_bfloat16}
+    assert seen['implicit_warp'] == {by_tf32}
+    assert kept == {torch.bfloat16 if precision == 'bf16' else None}
+    assert seen['depthwise_conv_gelu'] == {in_half}
+
+
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+def test_nothing_is_multiplied_by_tf32_in_inference_under_autocast(precision, monkeypatch):
+    with torch.no_grad():
+        seen, _ = _types_of_ops('fast', IN_INFERENCE, precision, monkeypatch)
+    assert len(seen) == len(IN_INFERENCE)
+    half = {'bf16': torch.bfloat16, 'fp16': torch.float16}[precision]
+    assert seen['window_attention'] == seen['bidirectional_scan'] == {(half, False)}
+    assert seen['Cells'] == seen['depthwise_conv_gelu'] == {(torch.float16, False)}
+
+
+def _types_of_ops(room, ops, precision, monkeypatch):
+    """Types of what some ops get, and whether TF32 is on there; and in which the scan keeps its steps."""
     net, x, seen, kept = tiny(), clip(1, 3, 3, 9, 8), {}, set()
 
     def note(module, name):
-        original = getattr(importlib.import_module(f'gsm_plugin.layers.{module}'), name)
+        original = getattr(importlib.import_module(f'gsm_plugin.{room}.{module}'), name)
 
         def noted(first, *rest, **options):
             seen.setdefault(name, set()).add((first.dtype, tf32.products.is_on()))
@@ -195,28 +231,13 @@ def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, gradie
                 kept.add(rest[-1])
             return original(first, *rest, **options)
 
-        monkeypatch.setattr(f'gsm_plugin.layers.{module}.{name}', noted)
+        monkeypatch.setattr(f'gsm_plugin.{room}.{module}.{name}', noted)
 
-    ops = {
-        'window_attention': 'window_attention',
-        'mlp': 'depthwise_conv_gelu',
-        'implicit_warp': 'implicit_warp',
-        'bimamba': 'bidirectional_scan',
-    }
-    for module, name in ops.items():
+    for module, name in ops:
         note(module, name)
-    with torch.set_grad_enabled(gradients), autocast(precision, x.device):
+    with autocast(precision, x.device):
         net(x)
-    half = {'bf16': torch.bfloat16, 'fp16': torch.float16}[precision]
-    by_tf32, rounded = (torch.float32, True), (half, False)
-    if gradients:
-        in_bfloat16 = by_tf32 if precision == 'bf16' else rounded
-        assert seen['window_attention'] == seen['bidirectional_scan'] == {in_bfloat16}
-        assert seen['implicit_warp'] == {by_tf32}
-        assert kept == {torch.bfloat16 if precision == 'bf16' else None}
-        assert seen['depthwise_conv_gelu'] == {rounded}
-    else:
-        assert not any(on for types in seen.values() for _, on in types)
+    return seen, kept
 
 
 @pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
@@ -235,24 +256,26 @@ def test_inference_in_half_precision_adds_in_float16_and_is_as_exact_as_products
 def _in_half_precision(net, x, monkeypatch):
     """Outputs under autocast to bfloat16, of inference and with all products in bfloat16, and the one in float64."""
     sums, products = set(), set()
-    net.prop_layers[0].register_forward_hook(lambda module, args, output: sums.add(output.dtype))
+    original = sweep.run_stage
+
+    def stage(*arguments):
+        output = original(*arguments)
+        sums.add(output.dtype)
+        return output
 
     def noted(query, *others):
         products.add(query.dtype)
         return Cells(query, *others)
 
     with monkeypatch.context() as patch, autocast('bf16', x.device):
-        patch.setattr('gsm_plugin.layers.implicit_warp.Cells', noted)
-        net(x)
-        assert sums == products == {torch.float32}
-        sums.clear()
-        products.clear()
+        patch.setattr('gsm_plugin.fast.implicit_warp.Cells', noted)
+        patch.setattr('gsm_plugin.fast.gsm.run_stage', stage)
         with torch.no_grad():
             inference = net(x)
         # what is kept in float16 is projected in it too
         assert sums == products == {torch.float16}
-        for module in ('archs.gsm_arch', 'layers.gather_scatter', 'layers.implicit_warp'):
-            patch.setattr(f'gsm_plugin.{module}.tf32_in_training', lambda *_: nullcontext())
+        for module in ('propagation', 'gather_scatter', 'implicit_warp'):
+            patch.setattr(f'gsm_plugin.layers.{module}.float32_by_tf32', lambda *_: nullcontext())
         in_bfloat16 = net(x).detach()
     with torch.no_grad():
         return (inference, in_bfloat16), net.double()(x.double())
@@ -321,7 +344,7 @@ def test_anchor_scatter_updates_the_anchor_alone():
     net = tiny(scatter='anchor', pa_frame=2)
     block = net.prop_layers[0].stage.mamba_block
     window, flow = clip(1, 5, 6, 7, 8), torch.zeros(1, 5, 2, 6, 7)
-    updated = block(window, flow, flow, 2, block.constants(net.implicit_align))
+    updated = block(window, flow, flow, 2, net.implicit_align)
     changed = [(updated[:, i] != window[:, i]).any().item() for i in range(5)]
     assert changed == [False, False, True, False, False]
 

@@ -103,8 +103,8 @@ def test_clips_of_a_batch_do_not_see_each_other():
 
 def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny().eval(), clip(1, 4, 3, 16, 24)
-    monkeypatch.setattr('gsm_plugin.archs.vrt_arch._PIXELS_AT_ONCE', 2 * 16 * 24 * 4)
-    monkeypatch.setattr('gsm_plugin.layers.flow_guided_deform._PIXELS_AT_ONCE', 2 * 16 * 24)
+    monkeypatch.setattr('gsm_plugin.fast.vrt._PIXELS_AT_ONCE', 2 * 16 * 24 * 4)
+    monkeypatch.setattr('gsm_plugin.fast.vrt._PIXELS_ALIGNED_AT_ONCE', 2 * 16 * 24)
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)

@@ -49,9 +49,8 @@ def test_gather_scatter_block():
     window = random_input('gs/u', (1, 16, 5, 12, 20), -1, 1).movedim(1, -1)
     flows = [random_input(f'gs/flows_{way}', (1, 4, 2, 12, 20), -2, 2) for way in ('backward', 'forward')]
     gather_flow, scatter_flow = (flow[:, 2] for flow in compose_window_flows(*flows, pa_frame=2, anchor=2))
-    constants = block.constants(warp)
-    gathered = block.gather(window, gather_flow, 2, constants)
+    gathered = block.gather(window, gather_flow, 2, warp)
     assert_golden(channels_first(gathered), 'gather_scatter_block/gathered')
-    assert_golden(channels_first(block.carry_back(gathered, scatter_flow, 2)), 'gather_scatter_block/scattered')
-    output = block(window, gather_flow, scatter_flow, 2, constants)
+    assert_golden(channels_first(block.scatter(gathered, scatter_flow, 2)), 'gather_scatter_block/scattered')
+    output = block(window, gather_flow, scatter_flow, 2, warp)
     assert_golden(channels_first(output), 'gather_scatter_block/output')

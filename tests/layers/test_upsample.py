@@ -2,30 +2,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.layers.upsample import SCALES, FrameConv, Upsample
+from gsm_plugin.layers.upsample import SCALES, Upsample
 
 
 @pytest.mark.parametrize('scale', SCALES)
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-def test_onto_images_is_the_sum_of_both_with_gradients_and_without(scale, dtype):
+def test_each_step_convolves_shuffles_and_activates_and_the_last_one_convolves(scale):
     torch.manual_seed(0)
-    upsample, to_colours = Upsample(scale, 8).to(dtype), FrameConv(8, 3).to(dtype)
-    x, images = torch.randn(2, 8, 5, 4, dtype=dtype), torch.rand(2, 3, 5 * scale, 4 * scale, dtype=dtype)
-    expected = images + to_colours(upsample(x))
-    for with_gradients in (True, False):
-        with torch.set_grad_enabled(with_gradients):
-            torch.testing.assert_close(upsample.onto(images, x, to_colours), expected)
-
-
-def test_the_last_bias_counts_at_the_border_as_zeros_beyond_it_do():
-    upsample, to_colours = Upsample(1, 4), FrameConv(4, 1)
-    x, images = torch.zeros(1, 4, 3, 3), torch.zeros(1, 1, 3, 3)
-    features = upsample(x)
-    with torch.no_grad():
-        actual = upsample.onto(images, x, to_colours)
-    expected = F.conv2d(features, to_colours.weight.squeeze(2), to_colours.bias, padding=1)
-    torch.testing.assert_close(actual, expected)
-    assert not torch.allclose(actual[0, 0, 0, 0], actual[0, 0, 1, 1])
+    upsample, x = Upsample(scale, 8).double(), torch.randn(2, 8, 5, 4, dtype=torch.double)
+    expected = x
+    for conv, factor in zip(upsample.children(), [*upsample.factors, None], strict=True):
+        expected = F.conv2d(expected, conv.weight.squeeze(2), conv.bias, padding=1)
+        if factor is not None:
+            expected = F.leaky_relu(F.pixel_shuffle(expected, factor), 0.1)
+    torch.testing.assert_close(upsample(x), expected)
+    assert expected.shape == (2, 8, 5 * scale, 4 * scale)
 
 
 def test_an_unknown_scale_is_named():

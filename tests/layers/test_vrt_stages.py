@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.layers.flow_guided_deform import FlowGuidedDeform
-from gsm_plugin.layers.grouping import run_in_groups
 from gsm_plugin.layers.vrt_stages import ParallelWarpStage, ResidualAttentionGroup
 from gsm_plugin.ops import flow_warp
 
@@ -141,26 +140,3 @@ def test_the_residual_group_adds_a_projection_of_the_attention():
     torch.manual_seed(0)
     net, x = ResidualAttentionGroup(8, 1, 2, (2, 4, 4)).double(), random(1, 2, 4, 4, 8)
     torch.testing.assert_close(net(x), x + F.linear(net.residual_group(x), net.linear.weight, net.linear.bias))
-
-
-@pytest.mark.parametrize('gradients, sizes', [(False, [2, 2, 1]), (True, [5])])
-def test_groups_have_as_many_frames_as_their_pixels_allow(gradients, sizes):
-    seen = []
-
-    def double(x, y):
-        seen.append(len(x))
-        return x + y
-
-    x = random(5, 3)
-    with torch.set_grad_enabled(gradients):
-        assert torch.equal(run_in_groups(double, x, x, pixels=10, at_once=25), 2 * x)
-    assert seen == sizes
-
-
-def test_groups_may_write_where_the_result_belongs():
-    x = random(5, 3)
-    expected = 3 * x
-    with torch.no_grad():
-        result = run_in_groups(lambda y, into: torch.mul(y, 3, out=into), x, pixels=10, at_once=25, into=x)
-    assert result is x
-    assert torch.equal(x, expected)

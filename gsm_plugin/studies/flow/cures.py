@@ -24,8 +24,8 @@ def take_bilinear_gradient() -> None:
     cut_gradient_of_fraction()
     warp = implicit_warp.ImplicitWarp.forward
 
-    def forward(self, frames: Tensor, target: Tensor, flow: Tensor, *others: object) -> Tensor:
-        warped = warp(self, frames, target, flow, *others)
+    def forward(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:
+        warped = warp(self, frames, target, flow)
         if not (torch.is_grad_enabled() and flow.requires_grad):
             return warped
         with torch.autocast(frames.device.type, enabled=False):

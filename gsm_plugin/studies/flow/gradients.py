@@ -103,7 +103,7 @@ def _gradients(net: GSMamba, lq: Tensor, gt: Tensor, precision: str, way: str) -
     leaves = [flow.detach().requires_grad_() for flow in flows]
     # CUDA graphs take the enhancement, which is called as `forward` calls it
     with _only(way), autocast(precision, lq.device):
-        output = net._enhance(lq, *leaves)
+        output = net.enhance_by_graphs(lq, *leaves)
     to_flows = torch.autograd.grad(charbonnier(output.to(gt.dtype), gt), leaves)
     to_network = torch.autograd.grad(flows, list(net.spynet.parameters()), to_flows)
     return {'flows': torch.stack(to_flows).flatten(), 'network': torch.cat([one.flatten() for one in to_network])}

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gsm_plugin.archs.flow_estimation import estimate_flows
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.evaluation.flow_health import measure_flows
 from gsm_plugin.studies.flow.subject import StudyClip, psnr
@@ -39,7 +38,7 @@ def rows_of_worth(net: GSMamba, clips: Sequence[StudyClip], first: nn.Module | N
         others = [_fit(flow, clip.lq) for name, pair in flows.items() if name != clip.name for flow in pair][:2]
         sets = own, [torch.zeros_like(flow) for flow in own], others
         health = measure_flows(clip.lq, *own)
-        before = measure_flows(clip.lq, *estimate_flows(first, clip.lq)) if first is not None else None
+        before = measure_flows(clip.lq, *net.estimate_flows(clip.lq, first)) if first is not None else None
         rows.append(
             [
                 clip.name,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gsm_plugin.archs.cuda_graphs import GraphedCall, Replay, _TrainingGraphs, stand_ins
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.fast.cuda_graphs import GraphedInference, GraphedTraining, Replay, _TrainingGraphs, stand_ins
 
 SIZES = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='CUDA graphs need a GPU')
@@ -173,9 +173,9 @@ def test_a_capture_that_fails_is_explained(monkeypatch):
     def fail(*_):
         raise RuntimeError('operation not permitted\nand more')
 
-    monkeypatch.setattr('gsm_plugin.archs.cuda_graphs._TrainingGraphs', fail)
+    monkeypatch.setattr('gsm_plugin.fast.cuda_graphs._TrainingGraphs', fail)
     monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
-    call = GraphedCall(lambda x: x, [])
+    call = GraphedTraining(lambda x: x, [])
     message = r'cuda_graphs: the capture failed \(operation not permitted\); set cuda_graphs: false'
     with pytest.raises(RuntimeError, match=message):
         call(torch.ones(1))
@@ -280,7 +280,7 @@ def test_inference_is_captured_at_the_second_equal_call(half):
 @gpu
 def test_a_graph_is_not_used_after_the_module_moved():
     linear = torch.nn.Linear(3, 3).cuda()
-    call = GraphedCall(lambda x: linear(x), [linear])
+    call = GraphedInference(lambda x: linear(x), [linear])
     x = torch.rand(2, 3, device='cuda')
     with torch.no_grad():
         for _ in range(3):

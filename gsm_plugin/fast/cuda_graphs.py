@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,10 @@ _WARM_UPS = 3
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 
-class GraphedCall:
+class _GraphedCall:
     """Calls a function, on a GPU as CUDA graphs.
 
-    With gradients, its graphs are captured at the first call, which takes a few steps' time. Calls that differ from it
-    in shape, type, precision or in what is trained run as they are, which is said once. Without gradients, the second
-    of two equal calls is captured, and the graph is kept until two others are equal. Results are the same. Other
-    threads, which pin memory or watch NCCL, may use the GPU during a capture.
+    Results are the same. Other threads, which pin memory or watch NCCL, may use the GPU during a capture.
 
     Args:
         function: From tensors to a tensor, without a decision that depends on values.
@@ -31,38 +29,17 @@ class GraphedCall:
 
     def __init__(self, function: Callable[..., Tensor], modules: Sequence[nn.Module]) -> None:
         self._function, self._modules = function, modules
-        self._training, self._trained_call = None, None
-        self._inference, self._inferred_call, self._previous_call = None, None, None
+        self._captured_call: tuple = ()
         self._has_told = False
 
     def __call__(self, *tensors: Tensor) -> Tensor:
         if not tensors[0].is_cuda:
             self._tell(f'they need a CUDA device, the input is on {tensors[0].device.type}')
             return self._function(*tensors)
-        call = self._describe(tensors)
-        return self._train(call, tensors) if torch.is_grad_enabled() else self._infer(call, tensors)
+        return self._run(self._describe(tensors), tensors)
 
-    def _train(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
-        if self._training is None:
-            with _explained():
-                self._training = _TrainingGraphs(self._function, self._modules, tensors)
-            self._trained_call = call
-        if call != self._trained_call:
-            self._tell(f'a training step differs from the first one, whose input was {self._trained_call[0][0]}')
-            return self._function(*tensors)
-        return Replay.apply(self._training, *tensors, *self._parameters())
-
-    def _infer(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
-        if call != self._inferred_call:
-            if call != self._previous_call:
-                # what runs once need not be captured, and this call compiles what the capture needs
-                self._previous_call = call
-                return self._function(*tensors)
-            self._inference = None
-            with _explained():
-                self._inference = _InferenceGraph(self._function, tensors)
-            self._inferred_call = call
-        return self._inference(*tensors)
+    def _run(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
+        raise NotImplementedError
 
     def _describe(self, tensors: tuple[Tensor, ...]) -> tuple:
         """What must be the same for a graph to be valid; the addresses tell modules that were moved."""
@@ -84,6 +61,46 @@ class GraphedCall:
         if not self._has_told:
             _logger.warning(f'cuda_graphs: runs without them, since {reason}.')
             self._has_told = True
+
+
+class GraphedTraining(_GraphedCall):
+    """A function and its gradient.
+
+    The graphs are captured at the first call, which takes a few steps' time. Calls that differ from it in shape, type,
+    precision or in what is trained run as they are, which is said once.
+    """
+
+    _graphs: '_TrainingGraphs | None' = None
+
+    def _run(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
+        if self._graphs is None:
+            with _explained():
+                self._graphs = _TrainingGraphs(self._function, self._modules, tensors)
+            self._captured_call = call
+        if call != self._captured_call:
+            self._tell(f'a training step differs from the first one, whose input was {self._captured_call[0][0]}')
+            return self._function(*tensors)
+        return Replay.apply(self._graphs, *tensors, *self._parameters())
+
+
+class GraphedInference(_GraphedCall):
+    """A function without gradients: the second of two equal calls is captured, and kept until two others are equal."""
+
+    _graph: '_InferenceGraph | None' = None
+    _previous_call: tuple = ()
+
+    def _run(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
+        if call != self._captured_call:
+            if call != self._previous_call:
+                # what runs once need not be captured, and this call compiles what the capture needs
+                self._previous_call = call
+                return self._function(*tensors)
+            self._graph = None
+            with _explained():
+                self._graph = _InferenceGraph(self._function, tensors)
+            self._captured_call = call
+        assert self._graph is not None
+        return self._graph(*tensors)
 
 
 class Replay(torch.autograd.Function):
@@ -210,7 +227,7 @@ def _differentiate(output: Tensor, wanted: Sequence[Tensor], cotangent: Tensor) 
         return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
 
 
-def _capture(graph: torch.cuda.CUDAGraph, pool: tuple[int, int] | None = None) -> torch.cuda.graph:
+def _capture(graph: torch.cuda.CUDAGraph, pool: Any = None) -> torch.cuda.graph:
     """Captures what this thread does; elsewhere, memory may be pinned and events may be asked for meanwhile."""
     return torch.cuda.graph(graph, pool=pool, capture_error_mode='thread_local')
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.layers.frame_buffer import FrameBuffer
+from gsm_plugin.fast.frame_buffer import FrameBuffer
 
 
 def filled(clip, reach):

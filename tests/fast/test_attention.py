@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
+from gsm_plugin.fast.attention import run_group
+from gsm_plugin.fast.window_parts import parts_of
 from gsm_plugin.layers.window_attention import AttentionGroup
 
 
@@ -23,9 +25,9 @@ def test_frames_in_parts_are_those_of_the_whole_clip(monkeypatch, window_size, q
         x = torch.randn(2, frames, side, side + 1, 8, dtype=torch.double)
         before = x.clone()
         tokens = windows_at_once * window_size[0] * side * (side + 1)
-        monkeypatch.setattr('gsm_plugin.layers.window_attention._TOKENS_AT_ONCE', tokens)
+        monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', tokens)
         with torch.no_grad():
-            in_parts = blocks(x)
+            in_parts = run_group(blocks, x)
         torch.testing.assert_close(in_parts, blocks(x).detach(), atol=1e-10, rtol=0)
         assert torch.equal(x, before)
 
@@ -34,7 +36,7 @@ def test_frames_in_parts_are_those_of_the_whole_clip(monkeypatch, window_size, q
 @pytest.mark.parametrize('depth', [1, 2, 4])
 def test_parts_are_all_frames_once_and_no_larger_than_asked_for(frames, depth):
     for block, at_once in itertools.product(group((depth, 4, 4), False).blocks, (1, 20 * depth, 41 * depth)):
-        parts = block.attn.parts((frames, 4, 5), at_once)
+        parts = parts_of(block.attn, (frames, 4, 5), at_once)
         assert [i for part in sorted(parts) for i in range(frames)[part.frames]] == list(range(frames))
         assert all(part.frames.stop - part.frames.start <= max(depth, at_once // 20) for part in parts)
         assert at_once > 1 or len(parts) >= frames / depth

@@ -1,35 +1,25 @@
-"""Inference in groups: memory that does not grow with the clip."""
+"""Frames in groups: memory that does not grow with the clip."""
 
 from collections.abc import Callable, Iterable
 
-import torch
 from torch import Tensor
 
 
-def run_in_groups(
-    function: Callable[..., Tensor], *tensors: Tensor, pixels: int, at_once: int, into: Tensor | None = None
-) -> Tensor:
-    """Calls a function on the frames of some tensors; without gradients, on groups of them, one after the other.
+def run_in_groups(function: Callable[..., Tensor], *tensors: Tensor, pixels: int, at_once: int) -> Tensor:
+    """Calls a function on groups of the frames of some tensors, one after the other.
 
     Args:
         function: Treats frames independently: tensors (n, ...) to a tensor (n, ...).
         *tensors: Its arguments, of one length n.
         pixels: Pixels of a frame.
         at_once: A group has at most so many pixels, but at least a frame.
-        into: Without gradients, what the results are written to; the function gets its part as `into` and may do so.
 
     Returns:
-        What the function gives for all frames; if there is one group alone, it may not be in `into`.
+        What the function gives for all frames.
     """
-    number = len(tensors[0])
-    group = number if torch.is_grad_enabled() else max(1, at_once // pixels)
+    number, group = len(tensors[0]), max(1, at_once // pixels)
     groups = [slice(start, min(start + group, number)) for start in range(0, number, group)]
-
-    def run(frames: slice) -> Tensor:
-        arguments = [x[frames] for x in tensors]
-        return function(*arguments) if into is None else function(*arguments, into=into[frames])
-
-    return join(map(run, groups), groups, 0, into)
+    return join((function(*(x[frames] for x in tensors)) for frames in groups), groups, 0)
 
 
 def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Tensor | None = None) -> Tensor:
@@ -54,4 +44,5 @@ def join(parts: Iterable[Tensor], places: Iterable[slice], axis: int, whole: Ten
         own = whole.narrow(axis, place.start, place.stop - place.start)
         if own.data_ptr() != part.data_ptr():
             own.copy_(part)
+    assert whole is not None
     return whole

@@ -1,0 +1,125 @@
+"""Gather, mix, scatter without gradients: a window of frames is overwritten where it is."""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gsm_plugin.fast.implicit_warp import FastImplicitWarp
+from gsm_plugin.layers.gather_scatter import GatherScatterBlock, frames_of
+from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.layer_norm import sum_and_norm
+from gsm_plugin.layers.mlp import ConvMlp
+from gsm_plugin.ops import SumAndNorm, bidirectional_scan, depthwise_conv_gelu, residual_sum, scatter_norm
+
+
+class FastGatherScatter:
+    """`GatherScatterBlock` for the windows of a sweep, with what they share made once.
+
+    Args:
+        block: The layer.
+        warp: What gathers.
+        dtype: Type of the windows.
+    """
+
+    def __init__(self, block: GatherScatterBlock, warp: ImplicitWarp, dtype: torch.dtype) -> None:
+        self._block = block
+        self._mlp = FastConvMlp(block.mlp, dtype)
+        self._warp = FastImplicitWarp(warp, dtype)
+        self._scan = block.mamba.scan_parameters()
+
+    def overwrite(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, wanted: slice) -> None:
+        """Updates frames of a window where they are.
+
+        Args:
+            window: (b, k, h, w, dim), the frames of a clip contiguous; the unwanted ones are of no use afterwards.
+            gather_flow: As in `GatherScatterBlock`.
+            scatter_flow: As in `GatherScatterBlock`.
+            anchor: As in `GatherScatterBlock`.
+            wanted: Frames whose update is wanted.
+        """
+        if not self._block.updates_all:
+            self._overwrite_anchor(window, gather_flow, scatter_flow, anchor)
+            return
+        block = self._block
+        mixed = self._gather_and_mix(window, gather_flow, anchor)
+        # the convolution over time reads a frame on each side
+        near = slice(max(wanted.start - 1, 0), min(wanted.stop + 1, window.shape[1]))
+        parameters = SumAndNorm(
+            block.skip_scale.flatten(),
+            block.skip_scale2.flatten(),
+            block.mlp.fc2.bias,
+            block.norm2.weight,
+            block.norm2.bias,
+        )
+        normed = scatter_norm(
+            window[:, near],
+            mixed[:, near],
+            scatter_flow[:, near],
+            parameters,
+            block.norm2.eps,
+            window.dtype,
+            block.warp_backend,
+        )
+        wanted_of_near = slice(wanted.start - near.start, wanted.stop - near.start)
+        self._mlp.add_all_but_bias(normed, wanted_of_near, window[:, wanted])
+
+    def _gather_and_mix(self, window: Tensor, flow: Tensor, anchor: int) -> Tensor:
+        """What is scattered, (b, k, h, w, dim)."""
+        frames, target = window.flatten(0, 1), window[:, anchor]
+        tokens = self._warp.normed(frames, target, flow.flatten(0, 1), self._block.norm1).flatten(1, 3)
+        projected = self._block.mamba.in_proj(tokens)
+        # their memory is for the scan, where most is in use
+        del tokens
+        return frames_of(self._mix(projected), window)
+
+    def _mix(self, projected: Tensor) -> Tensor:
+        """What `BiMamba` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model)."""
+        mamba = self._block.mamba
+        inner, z = projected.chunk(2, -1)
+        return mamba.out_proj(bidirectional_scan(inner, z, self._scan, mamba.backend))
+
+    def _overwrite_anchor(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> None:
+        """With `scatter: anchor`, which has no fused ops, but the types of inference."""
+        block = self._block
+        scattered = self._gather_mix_scatter(window, gather_flow, scatter_flow, anchor)
+        x, normed = sum_and_norm(window, scattered, block.norm2, block.skip_scale.flatten())
+        x = residual_sum(x, block.mlp(normed), block.skip_scale2.flatten())
+        window[:, anchor] = x[:, anchor]
+
+    def _gather_mix_scatter(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> Tensor:
+        block = self._block
+        gathered = block.gather(window, gather_flow, anchor, self._warp)
+        tokens = block.norm1(gathered.permute(0, 2, 3, 1, 4))
+        mixed = frames_of(self._mix(block.mamba.in_proj(tokens.flatten(1, 3))), window)
+        return block.scatter(mixed, scatter_flow, anchor)
+
+
+class FastConvMlp:
+    """`ConvMlp` with matrices in the type in which they are multiplied, added to what is there.
+
+    Args:
+        mlp: The layer.
+        dtype: The type.
+    """
+
+    def __init__(self, mlp: ConvMlp, dtype: torch.dtype) -> None:
+        # taps contiguous over channels, as the kernel reads them
+        self._taps = mlp.dwconv.dwconv.weight[:, 0].movedim(0, -1).contiguous().movedim(-1, 0)
+        self._taps_bias = cast(Tensor, mlp.dwconv.dwconv.bias)
+        self._fc1, self._fc1_bias, self._fc2 = (x.to(dtype) for x in (mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight))
+
+    def add_all_but_bias(self, x: Tensor, wanted: slice, total: Tensor) -> None:
+        """Adds its result, without the bias of `fc2`, to some of the frames, which the product of matrices does.
+
+        Args:
+            x: (b, t, h, w, dim), of the type of `total`.
+            wanted: Frames of x.
+            total: What is added to, as many frames; those of a clip are contiguous.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            hidden = F.linear(x, self._fc1, self._fc1_bias)
+            hidden = depthwise_conv_gelu(hidden, self._taps, self._taps_bias)[:, wanted]
+            for clip, addend in zip(total, hidden, strict=True):
+                clip.view(-1, clip.shape[-1]).addmm_(addend.flatten(0, -2), self._fc2.t())
