@@ -34,7 +34,8 @@ def count_per_pixel(network: nn.Module, lengths: Sequence[int]) -> float:
     Returns:
         Multiply-adds for each LQ pixel of an output frame.
     """
-    network = copy.deepcopy(network).cpu().float().eval()
+    # the layers as they are written: what is fused for inference hides work from the counter
+    network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     counts = [count(network, (1, length, 3, _SIDE, _SIDE)) for length in lengths]
     if len(counts) == 2:
         (first, _), (second, _) = counts
@@ -60,7 +61,7 @@ def count(network: nn.Module, shape: Sequence[int]) -> tuple[float, int]:
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         },
     )
-    with torch.no_grad(), _hand_counts(network) as extra, counter:
+    with torch.enable_grad(), _hand_counts(network) as extra, counter:
         output = network(torch.zeros(shape))
     # PyTorch counts a multiply-add as two operations.
     return counter.get_total_flops() / 2 + sum(extra), output.shape[1] if output.ndim == 5 else 1
