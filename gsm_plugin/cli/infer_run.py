@@ -8,6 +8,7 @@ from typing import Any
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.compat import UserError
+from gsm_plugin.engine.arguments import end_program
 from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
@@ -33,6 +34,7 @@ def infer(arguments: argparse.Namespace) -> int:
 
     Raises:
         UserError: A flag is wrong, or the only input failed.
+        SystemExit: With 130 after Ctrl+C.
     """
     sources = list_inputs(arguments.input)
     # Flags are checked before weights are loaded, and weights before films are read.
@@ -49,7 +51,10 @@ def infer(arguments: argparse.Namespace) -> int:
         for request in _requests(arguments, sources, networks[0].scale)
     ]
     progress = JsonLines if arguments.json else Bar
-    outcomes = run_requests(requests, networks, progress, arguments.dry_run)
+    try:
+        outcomes = run_requests(requests, networks, progress, arguments.dry_run)
+    except KeyboardInterrupt:
+        end_program('basicsr: stopped; finished pieces are kept, and the same command goes on from them.', status=130)
     if arguments.report is not None:
         write_report(arguments.report, [outcome.report for outcome in outcomes])
     return _conclude(outcomes, arguments.json)

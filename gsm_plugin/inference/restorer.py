@@ -117,6 +117,10 @@ class Restorer:
         handling = replace(self.handling, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule)
         return Restorer(self.network, self.scale, handling, self.device, self.precision, self.name, self._facts)
 
+    def with_precision(self, precision: str) -> 'Restorer':
+        """The same network in another precision."""
+        return Restorer(self.network, self.scale, self.handling, self.device, precision, self.name, self._facts)
+
     def __call__(self, clip: Clip, on_tile: Callable[[int, int], None] | None = None) -> Clip:
         """Restores a clip.
 

@@ -218,6 +218,17 @@ def test_a_page_shows_before_and_after(films, weights, tmp_path):
     assert (tmp_path / 'page.html').read_text().count('<figure') == 3
 
 
+def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(films, weights, tmp_path, monkeypatch, capsys):
+    def interrupted(self, clip):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Nearest, 'restore', interrupted)
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, *QUICK) == 130
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.endswith('basicsr: stopped; finished pieces are kept, and the same command goes on from them.')
+    assert not (tmp_path / 'out.mp4').exists()
+
+
 def test_what_the_file_does_not_tell_is_named(films, weights, tmp_path, monkeypatch, capsys):
     taken = []
     monkeypatch.setattr(Restorer, 'load', classmethod(lambda cls, *args, **how: taken.append(how) or Nearest(2)))

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from gsm_plugin.archs.building import build
 from gsm_plugin.cli.main import main
 from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video.precision_cost import cost_sentence
 from gsm_plugin.inference.video.treatment import resized
 from tests.inference.test_restorer import NETWORKS, SCALES
 from tests.inference.video.films import make_film, scene
@@ -120,6 +122,87 @@ def test_folders_of_images_keep_their_names_kind_and_depth(tmp_path, ending, dep
     clip = torch.from_numpy(read_images(folder).astype(np.float32)) / (2**depth - 1)
     expected = build({'type': 'Bicubic', 'upscale': 2})(clip[None])[0].clamp(0, 1) * (2**depth - 1)
     assert np.abs(output - expected.numpy()).max() <= most
+
+
+def test_a_precision_says_what_it_costs_by_a_measurement_and_fp32_needs_none(weights, frames, tmp_path, capsys):
+    folder, clip = frames
+    words = ['-i', folder, '-w', weights / 'basicvsr.pth']
+    assert run(*words, '-o', tmp_path / 'auto') == 0
+    said = capsys.readouterr().out
+    assert 'x4, fp32, on cpu' in said
+    assert 'precision:' not in said
+    assert run(*words, '-o', tmp_path / 'half', '--precision', 'bf16') == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith('precision:'))
+    own, exact = (Restorer.load(weights / 'basicvsr.pth', device='cpu', precision=p)(clip) for p in ('bf16', 'fp32'))
+    distance = -10 * (own - exact).square().mean().log10().item()
+    told = float(line.split(' dB from fp32')[0].rpartition(' ')[2])
+    assert told == pytest.approx(distance, abs=0.5)
+    assert run('-i', folder, '-w', weights / 'edvr.pth', '-o', tmp_path / 'no', '--precision', 'bf16') == 2
+    assert 'edvr has a part that cpu does not compute in bf16' in capsys.readouterr().err
+    assert not (tmp_path / 'no').exists()
+    assert run(*words, '-o', tmp_path / 'fp16', '--precision', 'fp16') == 2
+    assert 'a CPU does not compute in fp16; take fp32 or auto' in capsys.readouterr().err
+
+
+def test_the_loss_is_that_of_an_error_that_has_nothing_to_do_with_the_networks_own():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(10**6, generator=generator)
+    exact = truth + torch.randn(10**6, generator=generator) * 10 ** (-35 / 20)
+    own = exact + torch.randn(10**6, generator=generator) * 10 ** (-45 / 20)
+    db = [-10 * (output - truth).square().mean().log10().item() for output in (own, exact)]
+    sentence = cost_sentence('bf16', own, exact)
+    assert 'bf16 is 45.0 dB from fp32' in sentence
+    told = float(sentence.split('takes ')[1].split(' dB')[0])
+    assert told == pytest.approx(db[1] - db[0], abs=0.01)
+
+
+def write_odd(path, kind):
+    """An input that a tool for films meets."""
+    if kind == 'folder called .mp4':
+        path.mkdir()
+    elif kind == 'film of 2x2':
+        make_film(path, scene(4, 2, 2), codec='ffv1')
+    elif kind == 'film with another ending':
+        make_film(path.with_suffix('.mkv'), scene(2), codec='ffv1').rename(path)
+    elif kind == '4:1:1':
+        make_film(path, scene(3), 'yuv411p', codec='ffv1')
+    elif kind == 'pause of minutes':
+        make_film(path, scene(3), stamps=[0, 512, 512 * 5000], codec='libx264')
+    elif kind == 'link to itself':
+        path.symlink_to(path.name)
+    else:
+        path.mkdir()
+        image = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+        if kind == 'floats':
+            cv2.imwrite(str(path / '0.tif'), np.stack([image / np.float32(255)] * 3, -1))
+            return
+        image = Image.fromarray(image[:1, :1] if kind == 'one pixel' else image)
+        name = '0.jpg' if kind == 'CMYK' else '0.png'
+        image.convert({'palette': 'P', 'CMYK': 'CMYK'}.get(kind, 'RGB')).save(path / name)
+
+
+@pytest.mark.parametrize(
+    'name, kind, sentence',
+    [
+        ('in.mp4', 'folder called .mp4', 'has neither images nor films'),
+        ('in.mkv', 'film of 2x2', None),
+        ('in.txt', 'film with another ending', None),
+        ('in [1] %d ü.mkv', '4:1:1', None),
+        ('in.mp4', 'pause of minutes', None),
+        ('in.mp4', 'link to itself', 'is missing'),
+        ('in', 'one pixel', None),
+        ('in', 'palette', None),
+        ('in', 'CMYK', None),
+        ('in', 'floats', 'has float32 pixels'),
+    ],
+)
+def test_odd_inputs_are_enlarged_or_refused_in_one_sentence(tmp_path, capsys, name, kind, sentence):
+    write_odd(tmp_path / name, kind)
+    out = tmp_path / ('out.mkv' if '.' in name else 'out')
+    status = run('-i', tmp_path / name, '-o', out, *BICUBIC)
+    said = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert (status, out.exists()) == ((0, True) if sentence is None else (2, False)), said
+    assert sentence is None or sentence in said[0]
 
 
 def test_a_network_that_needs_weights_says_so(frames, tmp_path, capsys):

@@ -9,6 +9,7 @@ from gsm_plugin.inference.video.fidelity import BackProjection
 from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
+from gsm_plugin.inference.video.precision_cost import PrecisionCost
 from gsm_plugin.inference.video.progress import Progress, peak_memory_text
 from gsm_plugin.inference.video.report import report_of
 from gsm_plugin.inference.video.request import Request
@@ -85,6 +86,8 @@ def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked
     """Runs a job with its checks; returns frames and speed in words."""
     samples = Samples(sample_numbers(job.segments) if job.request.page else frozenset())
     watcher.listeners = [checked.add, samples.add]
+    if networks[0].precision != 'fp32':
+        watcher.listeners.append(PrecisionCost(networks[0], watcher.say).add)
     began, frames = time.perf_counter(), len(job.survey.stamps)
     before = _run(job, networks, watcher)
     seconds = time.perf_counter() - began
@@ -92,7 +95,9 @@ def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked
     text = f'{frames} frames, {(frames - before) / seconds:.2f} fps, {show_time(seconds)}'
     watcher.say(f'{job.request.target}: {text} ({watcher.stage_text()}); peak: {peak_memory_text()}')
     values = checked.by_scene().values()
-    if values:
+    if values and min(values) == float('inf'):
+        watcher.say('made small again, the output is the input')
+    elif values:
         watcher.say(
             f'made small again, the output is {min(values):.1f} to {max(values):.1f} dB from the input, by scene'
         )

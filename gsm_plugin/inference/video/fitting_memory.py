@@ -109,6 +109,10 @@ class WatchedNetwork:
         self.precision, self.name = network.precision, network.name
         self._network, self._plan, self._say, self._strict, self._is_first = network, plan, say, strict, True
 
+    def with_precision(self, precision: str) -> Network:
+        """The network in another precision, not watched."""
+        return self._network.with_precision(precision)
+
     def restore(self, clip: Tensor) -> Tensor:
         """Runs the network.
 
@@ -120,9 +124,11 @@ class WatchedNetwork:
         self._is_first = False
         with peak_of(self.device) as peak:
             output = self._network.restore(clip)
-        plan = self._plan
+        plan, (_, frames, _, height, width) = self._plan, clip.shape
         taken, budget = show_bytes(peak[0]), show_bytes(plan.budget)
-        self._say(f'memory: the first window took {taken} ({show_bytes(plan.predicted)} predicted)')
+        side = plan.tile or max(height, width)
+        predicted = show_bytes(plan.places[0].predict(frames, min(side, height), min(side, width)))
+        self._say(f'memory: the first window, of {frames} frames, took {taken} ({predicted} predicted)')
         if self._strict and peak[0] > plan.budget:
             frames = max(1, plan.window * plan.budget // peak[0])
             raise MemoryEndedError(

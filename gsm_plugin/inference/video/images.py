@@ -87,7 +87,7 @@ class FolderReading:
             UserError: An image cannot be read, or is of another size or kind than the first one.
         """
         for number, name in enumerate(self.facts.names):
-            second = number / self.facts.rate
+            second = float(number / self.facts.rate)
             if second >= self.start and (self.end is None or second < self.end):
                 yield Picture(self._planes(self.facts.path / name), number, 1)
 

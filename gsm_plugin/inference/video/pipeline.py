@@ -48,6 +48,9 @@ class Network(Protocol):
     def restore(self, clip: Tensor) -> Tensor:
         """Takes (b, t, 3, h, w), float32, nominally in [0, 1], and gives (b, t, 3, h * scale, w * scale)."""
 
+    def with_precision(self, precision: str) -> 'Network':
+        """The same in another precision; asked of networks alone that are not in fp32."""
+
 
 class Sink(Protocol):
     """Where a segment's frames go."""
@@ -199,6 +202,11 @@ def _restored(network: Network, clip: Tensor) -> Tensor:
     try:
         return network.restore(clip[None])[0]
     except (RuntimeError, MemoryError) as error:
+        if 'not implemented for' in str(error):
+            raise UserError(
+                f'{network.name} has a part that {network.device} does not compute in {network.precision} ({error}); '
+                f'give --precision fp32.'
+            ) from error
         if not is_out_of_memory(error):
             raise
         frames, _, height, width = clip.shape

@@ -166,7 +166,7 @@ def test_a_budget_makes_windows_shorter_and_is_told(tmp_path):
     (outcome,) = run_requests([request], [network], lambda: progress)
     assert outcome.state == 'done'
     assert any('memory: windows of 32 frames, whole frames' in line for line in progress.lines)
-    assert any('the first window took' in line for line in progress.lines)
+    assert any('the first window, of 20 frames, took' in line for line in progress.lines)
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', memory=1)], [network], Progress)
     assert outcome.state == 'failed'
     assert 'too little' in outcome.text
