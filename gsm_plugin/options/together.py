@@ -8,6 +8,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.options.data_sections import data_sections
+from gsm_plugin.options.declared.sections import read_key
+from gsm_plugin.options.declared.train_section import Iterations, Train
 from gsm_plugin.options.names import find, find_class
 from gsm_plugin.options.reading import look_up
 from gsm_plugin.options.signatures import parameters
@@ -153,7 +155,9 @@ def _check_training_parts(options: dict) -> None:
 
 
 def _check_iterations(train: dict) -> None:
-    every, total, warmup = train.get('accumulate_iter') or 1, train.get('total_iter'), train.get('warmup_iter') or -1
+    total = train.get('total_iter')
+    every = read_key(Train, 'accumulate_iter', train, 'train:')
+    warmup = read_key(Iterations, 'warmup_iter', train, 'train:')
     if total is not None and every > total:
         raise UserError(
             f'train:accumulate_iter is {every}, but train:total_iter is {total}, so no step would be taken; lower it.'
