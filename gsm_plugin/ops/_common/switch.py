@@ -17,7 +17,8 @@ class Switch:
     def __init__(self, owner: object, name: str, values: tuple[object, object] = _OFF_AND_ON) -> None:
         self._owner, self._name, self._values = owner, name, values
         self._lock = threading.Lock()
-        self._before, self._turned = None, []
+        self._before: object = None
+        self._turned: list[TurnedSwitch] = []
 
     def is_on(self) -> bool:
         """Whether it is on."""

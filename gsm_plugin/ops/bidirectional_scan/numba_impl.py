@@ -5,6 +5,7 @@ The work of a kernel is cut into pieces that depend on sizes alone: the result i
 
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops._common.half_precision import round_to, saturate
 from gsm_plugin.ops._common.threads import share
-from gsm_plugin.ops.bidirectional_scan import numba_kernels as kernels
+from gsm_plugin.ops.bidirectional_scan import numba_kernels
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
 
 # Of the convolution, in a piece.
 _TOKENS = 1024
+# By Numba's annotations, a compiled function takes no list of arguments.
+kernels: Any = numba_kernels
 
 
 def bidirectional_scan_numba(
@@ -49,9 +52,9 @@ class _Convolution(torch.autograd.Function):
         x, taps, bias = x.contiguous(), weight.mT.contiguous(), bias.contiguous()
         ctx.save_for_backward(x, taps, bias)
         u = x.new_empty(2, *x.shape)
-        x, taps, bias, of_u = _arrays(x, taps, bias, u)
+        of_x, of_taps, of_bias, of_u = _arrays(x, taps, bias, u)
         share(
-            partial(kernels.convolve, x[row], taps[i], bias[i], start, stop, bool(i), of_u[i, row])
+            partial(kernels.convolve, of_x[row], of_taps[i], of_bias[i], start, stop, bool(i), of_u[i, row])
             for row, start, stop in _token_pieces(x.shape)
             for i in range(2)
         )
@@ -137,9 +140,9 @@ class _Gate(torch.autograd.Function):
         z = z.contiguous()
         ctx.save_for_backward(s, z)
         y = torch.empty_like(z)
-        s, z, of_y = _arrays(s, z, y)
+        of_s, of_z, of_y = _arrays(s, z, y)
         share(
-            partial(kernels.gate, s[0, row], s[1, row], z[row], start, stop, of_y[row])
+            partial(kernels.gate, of_s[0, row], of_s[1, row], of_z[row], start, stop, of_y[row])
             for row, start, stop in _token_pieces(z.shape)
         )
         return y

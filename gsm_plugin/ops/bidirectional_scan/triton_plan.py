@@ -1,7 +1,7 @@
 """How the bidirectional scan in Triton is cut into programs, and what its parameters become beforehand."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton.language as tl
@@ -129,7 +129,9 @@ def stages(x: Tensor) -> int:
     """Tiles that `inputs_bwd` has in shared memory at a time: two, or one where two of float32 do not fit."""
     if x.dtype != torch.float32 or not x.is_cuda:
         return 2
-    available = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+    # PyTorch's annotation lacks this property
+    properties: Any = torch.cuda.get_device_properties(x.device)
+    available = properties.shared_memory_per_block_optin
     return 2 if available >= SHARED_MEMORY else 1
 
 

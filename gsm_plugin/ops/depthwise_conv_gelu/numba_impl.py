@@ -43,9 +43,9 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The sums before the GELU, of a contiguous x."""
     output, (b, t, h, *_) = torch.empty_like(x), x.shape
     taps = weight.movedim(0, -1).contiguous()
-    x, taps, bias, sums = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
+    of_x, of_taps, of_bias, sums = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
     share(
-        partial(convolve, x[i], taps, bias, frame, first, min(first + _ROWS, h), sums[i])
+        partial(convolve, of_x[i], of_taps, of_bias, frame, first, min(first + _ROWS, h), sums[i])
         for i, frame, first in product(range(b), range(t), range(0, h, _ROWS))
     )
     return output

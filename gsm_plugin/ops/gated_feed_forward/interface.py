@@ -98,5 +98,5 @@ def _check_sizes(x: Tensor, attended: Tensor, parameters: FeedForward, into: Ten
         raise ValueError(f'attended has the shape {tuple(attended.shape)}; give as many rows as x, {tuple(x.shape)}.')
     if into is not None and into.shape != x.shape:
         raise ValueError(f'into has the shape {tuple(into.shape)}; give that of x, {tuple(x.shape)}.')
-    shapes = FeedForward((c, k), (c,), (c,), (c,), (n, c), (n,), (n, c), (n,), (c, n), (c,))
+    shapes = [(c, k), (c,), (c,), (c,), (n, c), (n,), (n, c), (n,), (c, n), (c,)]
     check_shapes(f'{c} channels of x need', zip(FeedForward._fields, parameters, shapes, strict=True))

@@ -17,6 +17,8 @@ def gated_feed_forward_naive(
     with torch.autocast(x.device.type, enabled=False):
         update = F.linear(attended.to(dtype), p.proj, p.proj_bias.to(dtype))
         total, normed = residual_norm_naive(x, update, None, p.norm, p.norm_bias, eps, dtype)
+        # there is a weight of the norm
+        assert normed is not None
         gate = F.linear(normed, p.gate, p.gate_bias.to(dtype))
         value = F.linear(normed, p.value, p.value_bias.to(dtype))
         gated = gated_gelu_naive(torch.cat((gate, value), -1))

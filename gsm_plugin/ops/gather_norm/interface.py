@@ -79,7 +79,7 @@ def gather_norm(
 
 def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor) -> None:
     n, h, w, c = cells.query.shape
-    expected = Cells(*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c))
+    expected: list[tuple[int, ...]] = [*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c)]
     check_shapes(f'queries {(n, h, w, c)} need', zip(Cells._fields, cells, expected, strict=True))
     if c % num_heads:
         raise ValueError(f'{c} channels in {num_heads} heads; give a multiple.')

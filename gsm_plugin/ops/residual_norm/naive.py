@@ -18,7 +18,7 @@ def residual_norm_naive(
     total = x
     if update is not None:
         total = torch.add(x if scale is None else scale * x, update, out=into)
-    if weight is None:
+    if weight is None or bias is None:
         return total, None
     wide = total.to(torch.promote_types(total.dtype, torch.float32))
     centred = wide - wide.mean(-1, keepdim=True)

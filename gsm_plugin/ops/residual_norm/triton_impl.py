@@ -110,7 +110,7 @@ def _rows(x: Tensor) -> _Rows:
     if len(axes) > 3 or x.stride(-1) != 1:
         return _rows(x.contiguous())
     axes = [(1, 0)] * (3 - len(axes)) + axes
-    return _Rows(x, axes[1][0], axes[2][0], tuple(stride for _, stride in axes))
+    return _Rows(x, axes[1][0], axes[2][0], (axes[0][1], axes[1][1], axes[2][1]))
 
 
 def _empty_sum(x: Tensor, update: Tensor, scale: Tensor | None) -> Tensor:

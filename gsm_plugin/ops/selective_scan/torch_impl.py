@@ -129,8 +129,10 @@ def recur(decay: Tensor, values: Tensor, state: Tensor, products: Tensor, backwa
     early = slice(steps - rest, steps) if backwards else slice(0, rest)
     late = slice(0, steps - rest) if backwards else slice(rest, steps)
     state = _step_by_step(decay[early], values[early], state, backwards)
-    in_chunks = [x.unflatten(0, (chunks, size)) for x in (decay[late], values[late], products[: size * chunks])]
-    _in_lockstep(*in_chunks, state, backwards)
+    late_decay, late_values, room = (
+        x.unflatten(0, (chunks, size)) for x in (decay[late], values[late], products[: size * chunks])
+    )
+    _in_lockstep(late_decay, late_values, room, state, backwards)
 
 
 def _step_by_step(decay: Tensor, values: Tensor, state: Tensor, backwards: bool) -> Tensor:

@@ -1,5 +1,7 @@
 """Multi-head attention in shifted 3D windows (Swin, arXiv 2103.14030; Video Swin, arXiv 2106.13230)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,9 @@ def _kernels_cover(qkv: Tensor, bias: Tensor, *_: object) -> str | None:
     if channels > _MOST_CHANNELS:
         return f'a head has {channels} channels, its kernels take up to {_MOST_CHANNELS}'
     if qkv.is_cuda and qkv.dtype == torch.float32:
-        available = torch.cuda.get_device_properties(qkv.device).shared_memory_per_block_optin
+        # PyTorch's annotation lacks this property
+        properties: Any = torch.cuda.get_device_properties(qkv.device)
+        available = properties.shared_memory_per_block_optin
         if available < _SHARED_MEMORY:
             return f'in float32 its kernels need {_SHARED_MEMORY} bytes of shared memory, the GPU has {available}'
     return None

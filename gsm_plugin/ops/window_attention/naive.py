@@ -14,7 +14,8 @@ def window_attention_naive(
     """Computes `window_attention`, arguments and result as described there, with all logits in memory."""
     shape, heads = qkv.shape[1:4], bias.shape[0]
     qkv = torch.roll(pad_to_windows(qkv, window_size), [-shift for shift in shift_size], (1, 2, 3))
-    padded = qkv.shape[1:4]
+    _, d, h, w, _ = qkv.shape
+    padded = d, h, w
     region = _regions(padded, window_size, shift_size).to(qkv.device)
     regions = window_partition(region[None, ..., None], window_size)[..., 0]
     mask = MASKED * (regions[:, :, None] != regions[:, None, :]).to(qkv.dtype)

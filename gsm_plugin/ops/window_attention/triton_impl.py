@@ -42,10 +42,11 @@ class _WindowAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size: Size3d) -> Tensor:
         ctx.save_for_backward(qkv, bias)
-        ctx.how = window_size, shift_size, tf32.products.is_on()
+        by_tf32 = tf32.products.is_on()
+        ctx.how = window_size, shift_size, by_tf32
         output = qkv.new_empty(*qkv.shape[:4], qkv.shape[4] // 3)
         if output.numel():
-            call = _plan(qkv, bias, *ctx.how, _ROWS, _PROGRAMS)
+            call = _plan(qkv, bias, window_size, shift_size, by_tf32, _ROWS, _PROGRAMS)
             constants = {**call.constants, 'ROWS': call.rows, 'STAGES': _stages(call, qkv, _STAGES)}
             window_attention_fwd_kernel[call.programs,](
                 qkv, bias, output, *bias.stride()[:2], **call.sizes, **constants,
@@ -61,7 +62,8 @@ class _WindowAttention(torch.autograd.Function):
         grad_qkv = torch.empty_like(qkv)
         if not qkv.numel():
             return grad_qkv, torch.zeros_like(bias), None, None
-        call = _plan(qkv, bias, *ctx.how, _BWD_ROWS, _BWD_PROGRAMS)
+        window_size, shift_size, by_tf32 = ctx.how
+        call = _plan(qkv, bias, window_size, shift_size, by_tf32, _BWD_ROWS, _BWD_PROGRAMS)
         partial = torch.empty(call.chunks, *bias.shape, dtype=torch.float32, device=qkv.device)
         window_attention_bwd_kernel[call.programs,](
             qkv, bias, grad.contiguous(), grad_qkv, partial, *bias.stride()[:2], **call.sizes, **call.constants,
