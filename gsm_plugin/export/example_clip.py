@@ -66,8 +66,9 @@ def _images(place: Path, frames: int) -> list[np.ndarray]:
 def _moving_photograph(frames: int, height: int, width: int) -> Tensor:
     from matplotlib.cbook import get_sample_data
 
-    with get_sample_data('grace_hopper.jpg') as file:
-        picture = torch.from_numpy(np.array(Image.open(file).convert('RGB'))).permute(2, 0, 1)[None].float() / 255
+    path = str(get_sample_data('grace_hopper.jpg', asfileobj=False))
+    with Image.open(path) as image:
+        picture = torch.from_numpy(np.array(image.convert('RGB'))).permute(2, 0, 1)[None].float() / 255
     down, right = _MOTION
     big = _cut(picture, height + round(frames * down) + 1, width + round(frames * right) + 1)
     moved = []

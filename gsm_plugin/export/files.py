@@ -66,13 +66,22 @@ class OnnxFile:
     """
 
     def __init__(self, program: ExportedProgram, opset: int, inputs: Sequence[str] = (INPUT,)) -> None:
-        self._inputs, names = tuple(inputs), {'input_names': list(inputs), 'output_names': [OUTPUT]}
+        self._inputs = tuple(inputs)
         try:
             with _quiet():
-                self._program = torch.onnx.export(
-                    program, **names, opset_version=opset, dynamo=True, verbose=False, optimize=False
+                exported = torch.onnx.export(
+                    program,
+                    input_names=list(inputs),
+                    output_names=[OUTPUT],
+                    opset_version=opset,
+                    dynamo=True,
+                    verbose=False,
+                    optimize=False,
                 )
-                _tidy(self._program)
+                # None is what the older exporter gives
+                assert exported is not None
+                _tidy(exported)
+                self._program = exported
         except torch.onnx.errors.OnnxExporterError as error:
             raise UserError(
                 f'--opset {opset} cannot express an operator of the network ({_short(error)}); take a newer one.'

@@ -137,7 +137,8 @@ def window_attention(qkv: Tensor, bias: Tensor, window_size: Size3d, shift_size:
     sides, heads = qkv.shape[1:4], len(bias)
     missing = [-side % size for side, size in zip(sides, window_size, strict=True)]
     qkv = F.pad(qkv, (0, 0, 0, missing[2], 0, missing[1], 0, missing[0]))
-    padded, counts = qkv.shape[1:4], [-(-side // size) for side, size in zip(sides, window_size, strict=True)]
+    _, d, h, w, _ = qkv.shape
+    padded, counts = (d, h, w), [-(-side // size) for side, size in zip(sides, window_size, strict=True)]
     region = _regions(padded, window_size, shift_size, qkv.device)
     if any(shift_size):
         qkv = torch.roll(qkv, [-shift for shift in shift_size], (1, 2, 3))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +58,10 @@ def _enter(state: Tensor, decay: Tensor, own: Tensor, A: Tensor) -> list[Tensor]
 
 def _example(length: int | torch.SymInt) -> int:
     """The length; of one that stays open in a trace, that of the example, which fixes the steps but not the chunks."""
-    return length.node.hint if isinstance(length, torch.SymInt) else length
+    if isinstance(length, int):
+        return length
+    hint: Any = length.node.hint
+    return hint
 
 
 def _chunks_of(sequence: Tensor, steps: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from gsm_plugin.archs.building import build
+from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.compat import UserError
 from gsm_plugin.export.ops import exportable_ops
 from gsm_plugin.inference.loading import Loaded
@@ -112,12 +113,13 @@ def _plain(loaded: Loaded) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     if loaded.options['type'] == 'BasicVSRPlusPlus':
         network = copy.deepcopy(loaded.network)
         # it would compare the frames, to spare half of the flows of a clip that is followed by its reverse
-        network.check_if_mirror_extended = lambda lqs: None
+        vars(network)['check_if_mirror_extended'] = lambda lqs: None
         return network, network
     if loaded.options['type'] != 'GSMamba':
         return loaded.network, loaded.network
     plain = {'use_checkpoint_attn': False, 'use_checkpoint_ffn': False, 'cuda_graphs': False}
     network = build({**loaded.options, **plain})
+    assert isinstance(network, GSMamba)
     network.load_state_dict(loaded.network.state_dict())
     return network, network.restore
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ class Loaded:
     handling: Handling
     name: str
     facts: tuple[str, ...]
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     taken: str | None
     trained_on: str
 

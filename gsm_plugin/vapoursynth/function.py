@@ -55,12 +55,13 @@ def restore(
     check_format(clip)
     # refused here, not at the first frame
     plan_windows(0, window + 1, window, context)
-    restorer = weights
-    if not callable(weights):
+    if isinstance(weights, str | Path):
         # PyTorch, for which a mistake above does not wait
         from gsm_plugin.inference.restorer import Restorer
 
         restorer = Restorer.load(weights, device, precision, network, tile)
+    else:
+        restorer = weights
     frames = _Frames(clip, restorer, Scenes(clip, cuts), window, context)
     size = {'width': clip.width * restorer.scale, 'height': clip.height * restorer.scale}
     empty = clip.std.BlankClip(**size, keep=True)
@@ -101,4 +102,5 @@ class _Frames:
         seen = frames_to_array(self._clip, window.start, window.stop)
         if not np.isfinite(seen).all():
             raise UserError(f'Frames {window.start} to {window.stop - 1} have values that are not finite; mend them.')
-        return self._restorer(seen)[window.keep_start - window.start : window.keep_stop - window.start]
+        restored = np.asarray(self._restorer(seen))
+        return restored[window.keep_start - window.start : window.keep_stop - window.start]

@@ -18,7 +18,9 @@ class Scenes:
     """
 
     def __init__(self, clip: vs.VideoNode, cuts: Sequence[int] | None) -> None:
-        self._clip, self._begins = clip, {}
+        self._clip = clip
+        # by number of a frame, whether a scene begins with it
+        self._begins: dict[int, bool] = {}
         if cuts is None and PROPERTY not in clip.get_frame(0).props:
             cuts = ()
         self._cuts = None if cuts is None else sorted({0, *cuts, clip.num_frames})

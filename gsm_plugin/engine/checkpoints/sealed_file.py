@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,7 +49,7 @@ def write_sealed(path: Path, content: object) -> None:
         ) from error
 
 
-def read_sealed(path: Path) -> object:
+def read_sealed(path: Path) -> Any:
     """Reads a file without executing anything in it; one that has no checksum is read too, if it is whole.
 
     Args:
