@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
@@ -142,7 +143,7 @@ def parse_value(text: str, as_text: bool = False) -> object:
     return _none_for_text(loader.construct_object(yaml.ScalarNode(tag, text)))
 
 
-def look_up(options: dict, path: str) -> object:
+def look_up(options: dict, path: str) -> Any:
     """The value at a path such as 'train:optim_g:lr', or None where there is none."""
     value: object = options
     for key in path.split(':'):
