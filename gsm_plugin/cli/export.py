@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         '--stacked', action='store_true', help='frames as channels, (1, 3 T, H, W), as vs-mlrt feeds them'
     )
     command.add_argument(
-        '--fixed', action='store_true', help='this size alone; without it, others are tried, and kept where they hold'
+        '--open', action='store_true', help='leave height and width open, where that holds on a second size; slow'
     )
     command.add_argument('--opset', type=int, metavar='N', help="version of ONNX's operators (default: 20)")
     command.add_argument(
@@ -37,6 +37,6 @@ def _run(arguments: argparse.Namespace) -> None:
     sides = re.fullmatch(r'(\d+)x(\d+)', arguments.size)
     if sides is None:
         raise UserError(f'--size is {arguments.size!r}; write height and width, such as --size 180x320.')
-    form = Form(arguments.frames, int(sides[1]), int(sides[2]), arguments.stacked, not arguments.fixed)
+    form = Form(arguments.frames, int(sides[1]), int(sides[2]), arguments.stacked, arguments.open)
     network = network_options(arguments.network)
     export(Wanted(arguments.weights, arguments.out, form, network, arguments.opset, arguments.clip))
