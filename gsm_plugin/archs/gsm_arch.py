@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,9 @@ from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import ends_in_training
 from gsm_plugin.layers.propagation import PropagationLayer
+from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.layers.upsample import FrameConv, Upsample
-from gsm_plugin.layers.window_attention import AttentionGroup, Size3d
+from gsm_plugin.layers.window_attention import AttentionGroup, Size3d, size_3d
 from gsm_plugin.ops import COMPOSITIONS, compose_window_flows
 from gsm_plugin.ops.dispatch import require_known_backend
 
@@ -98,13 +100,13 @@ class GSMamba(nn.Module):
         self.upscale, self.in_chans, self.pa_frame = upscale, in_chans, pa_frame
         self.anchor = pa_frame if anchor == 'center' else 2 * pa_frame
         self.flow_composition = flow_composition
-        recompute = {'recompute_attn': use_checkpoint_attn, 'recompute_ffn': use_checkpoint_ffn}
+        recompute: dict[str, Any] = {'recompute_attn': use_checkpoint_attn, 'recompute_ffn': use_checkpoint_ffn}
 
         self.conv_first = FrameConv(in_chans, embed_dims)
         self.prop_layers = nn.ModuleList(
             PropagationLayer(
                 AttentionGroup(
-                    embed_dims, attn_depth, num_heads, tuple(window_size), backend=attention_backend, **recompute
+                    embed_dims, attn_depth, num_heads, size_3d(window_size), backend=attention_backend, **recompute
                 ),
                 GatherScatterBlock(
                     embed_dims,
@@ -180,7 +182,7 @@ class GSMamba(nn.Module):
         return self._reconstruct(deep.flatten(0, 1), frames).unflatten(0, shape)
 
     @fast_without_gradients
-    def estimate_flows(self, lq: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def estimate_flows(self, lq: Tensor, flow_network: SpyNet | None = None) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y.
 
         Args:
@@ -196,7 +198,7 @@ class GSMamba(nn.Module):
 
     def diagnose(self) -> dict[str, float]:
         """Numbers that tell whether parts of the network have died; see `gsm_plugin.layers.diagnostics`."""
-        blocks = (layer.stage.mamba_block for layer in self.prop_layers)
+        blocks = [module for module in self.prop_layers.modules() if isinstance(module, GatherScatterBlock)]
         return {'warp_positions': attention_to_positions(self.implicit_align), **describe_blocks(blocks)}
 
     def _propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:

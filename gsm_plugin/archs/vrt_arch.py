@@ -15,6 +15,7 @@ from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.upsample import FrameConv, Upsample
 from gsm_plugin.layers.vrt_stages import ParallelWarpStage, ResidualAttentionGroup
+from gsm_plugin.layers.window_attention import size_3d
 from gsm_plugin.ops import compose_reaching_flows, extend_by_reflection, surrounding_pixels
 
 # The stages of the U-shaped part: how each one changes the resolution, and the level of the pyramid that it works at.
@@ -98,8 +99,8 @@ class VRT(nn.Module):
         )  # fmt: skip
         check_stages(depths, embed_dims, num_heads, indep_reconsts, mul_attn_ratio)
         self.upscale, self.pa_frames, self.channels = upscale, pa_frames, in_chans + nonblind_denoising
-        window_size = tuple(window_size)
-        self.frame_multiple = window_size[0] if pad_frames else 1
+        sides = size_3d(window_size)
+        self.frame_multiple = sides[0] if pad_frames else 1
         self.least_frames = 2 if any(int(depth * mul_attn_ratio) for depth in depths[:7]) else 1
         drop_paths = torch.linspace(0, drop_path_rate, sum(depths), device='cpu').split(list(depths))
 
@@ -123,7 +124,7 @@ class VRT(nn.Module):
         for i, (reshape, level) in enumerate(zip(_RESHAPES, _LEVELS, strict=True)):
             stage = ParallelWarpStage(
                 in_dim=embed_dims[i - 1],
-                window_size=window_size,
+                window_size=sides,
                 mutual_ratio=mul_attn_ratio,
                 reshape=reshape,
                 scale=2**level,
@@ -136,7 +137,7 @@ class VRT(nn.Module):
         widen = nn.Sequential(nn.Identity(), LayerNorm(embed_dims[6]), Linear(embed_dims[6], embed_dims[7]))
         self.stage8 = nn.ModuleList([widen])
         for i in range(7, len(depths)):
-            window = (1, *window_size[1:]) if i in indep_reconsts else window_size
+            window = (1, *sides[1:]) if i in indep_reconsts else sides
             self.stage8.append(ResidualAttentionGroup(window_size=window, **options(i)))
         self.norm = LayerNorm(embed_dims[-1])
         self.conv_after_body = Linear(embed_dims[-1], embed_dims[0])
@@ -197,13 +198,13 @@ class VRT(nn.Module):
     ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """What `estimate_flows` returns, from the flows between neighbouring frames by level."""
         reach = self.pa_frames // 2
-        backward = [compose_reaching_flows(flow, reach) for flow in backward]
-        forward = [compose_reaching_flows(flow.flip(1), reach) for flow in forward]
-        return backward, [[flow.flip(1) for flow in level] for level in forward]
+        reached = [compose_reaching_flows(flow, reach) for flow in backward]
+        mirrored = [compose_reaching_flows(flow.flip(1), reach) for flow in forward]
+        return reached, [[flow.flip(1) for flow in level] for level in mirrored]
 
     def propagate(self, x: Tensor, flows_backward: list[list[Tensor]], flows_forward: list[list[Tensor]]) -> Tensor:
         """Runs the stages over features (b, t, h, w, c), with the flows of `estimate_flows`."""
-        skipped = []
+        skipped: list[Tensor] = []
         for i, level in enumerate(self.levels):
             if i > 4:
                 x = x + skipped[self.levels[i - 1]]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
+from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.ops import grid, tf32
 
 # Pairs are taken in groups of at most so many pixels, so that memory does not grow with the clip.
@@ -12,13 +13,13 @@ _PIXELS_AT_ONCE = 2**21
 _LARGEST = torch.finfo(torch.float16).max
 
 
-def estimate_flows(spynet: nn.Module, clip: Tensor) -> tuple[Tensor, Tensor]:
+def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
     """As `estimate_flows` of `gsm_plugin.archs.flow_estimation`, without gradients; but see `in_float16`."""
     (backward,), (forward,) = estimate_flow_pyramids(spynet, clip, 1)
     return backward, forward
 
 
-def estimate_flow_pyramids(spynet: nn.Module, clip: Tensor, levels: int) -> tuple[list[Tensor], list[Tensor]]:
+def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[list[Tensor], list[Tensor]]:
     """As `estimate_flow_pyramids` of `gsm_plugin.archs.flow_estimation`, without gradients; but see `in_float16`."""
     refine = _refine_in_float16 if in_float16(clip) else _refine
     with torch.autocast(clip.device.type, enabled=False):

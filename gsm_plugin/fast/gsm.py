@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.fast.flow_estimation import estimate_flows
@@ -11,6 +11,7 @@ from gsm_plugin.fast.precision import ends_in_inference
 from gsm_plugin.fast.reconstruction import upsample_onto
 from gsm_plugin.fast.sweep import run_stage
 from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.spynet import SpyNet
 
 # Frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
 _PIXELS_AT_ONCE = 2**21
@@ -45,7 +46,7 @@ class FastGSM:
         output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=_PIXELS_AT_ONCE)
         return output.unflatten(0, shape)
 
-    def estimate_flows(self, lq: Tensor, flow_network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def estimate_flows(self, lq: Tensor, flow_network: SpyNet | None = None) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip."""
         return estimate_flows(self._network.spynet if flow_network is None else flow_network, lq)
 

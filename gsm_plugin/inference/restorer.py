@@ -104,8 +104,9 @@ class Restorer:
         if tile is not None:
             check_tile(tile, tile_overlap, tile_rule)
         loaded = load_network(name_or_path, network or {}, place, folder)
-        tiles = {'tile': tile, 'tile_overlap': tile_overlap, 'tile_rule': tile_rule}
-        handling = replace(loaded.handling, self_ensemble=self_ensemble, **tiles)
+        handling = replace(
+            loaded.handling, self_ensemble=self_ensemble, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule
+        )
         made = cls(loaded.network, loaded.scale, handling, place, precision, loaded.name, loaded.facts)
         _logger.info(f'{made.name} on {place}: precision {made.precision} ({made._why}).')
         return made
@@ -171,7 +172,7 @@ class Restorer:
             UserError: See `__call__`, and where a frame differs from those before it, or windows are too short.
         """
         check_window(window, context)
-        return restore_in_windows(lambda held: self(join_frames(held)), frames, window, context)
+        return restore_in_windows(lambda held: list(self(join_frames(held))), frames, window, context)
 
     def describe(self) -> str:
         """What runs, where, in which precision, how clips are shown to it, and why; a line each."""

@@ -21,6 +21,17 @@ class BiMamba(nn.Module):
         backend: Backend of the scan.
     """
 
+    conv1d: nn.Conv1d
+    conv1d_b: nn.Conv1d
+    x_proj: nn.Linear
+    x_proj_b: nn.Linear
+    dt_proj: nn.Linear
+    dt_proj_b: nn.Linear
+    A_log: nn.Parameter
+    A_b_log: nn.Parameter
+    D: nn.Parameter
+    D_b: nn.Parameter
+
     def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 4, expand: int = 2, backend: str = 'auto'):
         super().__init__()
         d_inner, self.dt_rank = expand * d_model, math.ceil(d_model / 16)
@@ -58,7 +69,9 @@ class BiMamba(nn.Module):
 
     def scan_parameters(self) -> ScanParameters:
         """Stacks the parameters of both directions."""
-        pairs = (
+        assert self.conv1d.bias is not None
+        assert self.conv1d_b.bias is not None
+        pairs: tuple[tuple[Tensor, Tensor], ...] = (
             (self.conv1d.weight.squeeze(1), self.conv1d_b.weight.squeeze(1)),
             (self.conv1d.bias, self.conv1d_b.bias),
             (self.x_proj.weight, self.x_proj_b.weight),

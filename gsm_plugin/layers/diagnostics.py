@@ -48,7 +48,8 @@ def attention_to_positions(warp: ImplicitWarp) -> float:
     dim = warp.q.weight.shape[0]
     device = warp.q.weight.device
     place = (torch.arange(_PLACES, device=device) + 0.5) / _PLACES / (2 + sinusoids.EPSILON) * (2 * math.pi)
-    encoded = sinusoids.encode(*torch.meshgrid(place, place, indexing='ij'), dim).flatten(0, 1)
+    y, x = torch.meshgrid(place, place, indexing='ij')
+    encoded = sinusoids.encode(y, x, dim).flatten(0, 1)
     query = (encoded @ warp.q.weight.float().t() + warp.q.bias).unflatten(1, (warp.num_heads, -1))
     key = (warp.position_bias[0].float() @ warp.k.weight.float().t()).unflatten(1, (warp.num_heads, -1))
     logits = torch.einsum('phd,jhd->phj', query, key) * query.shape[2] ** -0.5
@@ -59,7 +60,8 @@ def attention_to_positions(warp: ImplicitWarp) -> float:
 @torch.no_grad()
 def relative_distance(network: nn.Module, other: nn.Module) -> float:
     """Norm of the difference of the parameters of two networks over that of the first, such as of its average."""
-    mine, theirs = list(network.parameters()), list(other.parameters())
+    mine: list[Tensor] = list(network.parameters())
+    theirs: list[Tensor] = list(other.parameters())
     differences = torch._foreach_sub(mine, theirs)
     norms = [torch.stack(torch._foreach_norm(some)).norm() for some in (differences, mine)]
     (number,) = _numbers(norms[0] / norms[1].clamp_min(1e-12))

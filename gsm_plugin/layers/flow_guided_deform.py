@@ -81,8 +81,8 @@ class FlowGuidedDeform(nn.Module):
         """Starts with taps exactly where the flows point to."""
         bound = 1 / math.sqrt(self.weight[0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.zeros_(self.conv_offset[-1].weight)
-        nn.init.zeros_(self.conv_offset[-1].bias)
+        for parameter in self.conv_offset[-1].parameters():
+            nn.init.zeros_(parameter)
 
 
 def _channels_first(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.ops import extend_by_reflection
 
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
@@ -19,7 +20,7 @@ Refine = Callable[[nn.Module, Tensor], Tensor]
 
 
 def flow_pyramids(
-    spynet: nn.Module, clip: Tensor, levels: int, warp: Warp, refine: Refine, pixels_at_once: int | None = None
+    spynet: SpyNet, clip: Tensor, levels: int, warp: Warp, refine: Refine, pixels_at_once: int | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Estimates the flow between neighbouring frames at several resolutions, both ways (VRT, arXiv 2201.12288).
 
@@ -53,9 +54,7 @@ def flow_pyramids(
     return [flow[0] for flow in cut], [flow[1] for flow in cut]
 
 
-def _coarse_to_fine(
-    spynet: nn.Module, ref: Tensor, supp: Tensor, levels: int, warp: Warp, refine: Refine
-) -> list[Tensor]:
+def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, warp: Warp, refine: Refine) -> list[Tensor]:
     """SPyNet as in BasicSR, which keeps the finest of its flows alone: (n, 3, h, w) twice, a flow for each level."""
     h, w = ref.shape[-2:]
     rounded = [32 * math.ceil(side / 32) for side in (h, w)]
@@ -65,7 +64,7 @@ def _coarse_to_fine(
         while len(pyramid) < len(spynet.basic_module):
             pyramid.insert(0, F.avg_pool2d(pyramid[0], 2))
         pyramids.append(pyramid)
-    flows = []
+    flows: list[Tensor] = []
     for module, ref_level, supp_level in zip(spynet.basic_module, *pyramids, strict=True):
         if flows:
             flow = 2 * F.interpolate(flows[0], scale_factor=2, mode='bilinear', align_corners=True)

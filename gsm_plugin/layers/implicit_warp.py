@@ -35,7 +35,8 @@ class ImplicitWarp(nn.Module):
         self.v = nn.Linear(dim, dim)
         cell = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
         self.register_buffer('window_idx_offset', cell)
-        position = sinusoids.encode(*(cell / (1 + sinusoids.EPSILON) * (2 * math.pi)).unbind(-1), dim)
+        y, x = (cell / (1 + sinusoids.EPSILON) * (2 * math.pi)).unbind(-1)
+        position = sinusoids.encode(y, x, dim)
         self.register_buffer('position_bias', position[None])
 
     def forward(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:

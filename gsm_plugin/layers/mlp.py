@@ -57,4 +57,5 @@ class _DepthwiseConvGelu(nn.Module):
         self.dwconv = nn.Conv3d(dim, dim, 3, padding=1, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        assert self.dwconv.bias is not None
         return depthwise_conv_gelu(x, self.dwconv.weight[:, 0], self.dwconv.bias)

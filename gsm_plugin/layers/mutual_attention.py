@@ -32,6 +32,8 @@ class MutualWindowAttention(WindowAttention):
         ValueError: The channels are no multiple of 4.
     """
 
+    position_bias: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -56,7 +58,7 @@ class MutualWindowAttention(WindowAttention):
     def attend_mutually(self, x: Tensor) -> Tensor:
         """What queries of each frame find in the other frame of its pair, (b, t, h, w, dim) -> the same."""
         t, h, w = x.shape[1:4]
-        window, shift = self.fit(x.shape[1:4])
+        window, shift = self.fit((t, h, w))
         qkv = self.qkv_mut(self._add_positions(pad_to_windows(x, window), window, shift))
         qkv = torch.roll(qkv, -shift[0], 1)
         query, key_value = qkv.split((x.shape[-1], 2 * x.shape[-1]), -1)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar('Result')
 
@@ -23,13 +23,13 @@ def sharing(*methods: Callable[[], object]) -> Iterator[None]:
         yield
 
 
-def results_now() -> Mapping[Callable, object]:
+def results_now() -> Mapping[Callable, Any]:
     """What is shared here, by method."""
     return getattr(_of_thread, 'results', {})
 
 
 @contextmanager
-def given(results: Mapping[Callable, object]) -> Iterator[None]:
+def given(results: Mapping[Callable, Any]) -> Iterator[None]:
     """Shares what was shared elsewhere, for those who compute something again."""
     before, _of_thread.results = results_now(), results
     try:

@@ -15,6 +15,9 @@ class SpyNet(nn.Module):
     BasicSR's own class cannot be had without OpenCV and all of BasicSR.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.basic_module = nn.ModuleList(_Level() for _ in range(LEVELS))
@@ -31,7 +34,8 @@ class _Level(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers, channels = [], (8, 32, 64, 32, 16, 2)
+        layers: list[nn.Module] = []
+        channels = 8, 32, 64, 32, 16, 2
         for i, (before, after) in enumerate(pairwise(channels)):
             layers += [nn.ReLU()] if i else []
             layers.append(nn.Conv2d(before, after, 7, padding=3))

@@ -125,8 +125,8 @@ def warp_later_frames(align: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tens
         return torch.zeros_like(x)
     padded = _append_zeros(x, len(flows) - 1)
     neighbours = torch.stack([padded[:, k : k + frames] for k in range(1, len(flows) + 1)], 2)
-    flows = torch.stack([_append_zeros(flow, frames - flow.shape[1]) for flow in flows], 2)
-    aligned = align(x[:, :-1].flatten(0, 1), neighbours.flatten(0, 1), flows.flatten(0, 1))
+    later = torch.stack([_append_zeros(flow, frames - flow.shape[1]) for flow in flows], 2)
+    aligned = align(x[:, :-1].flatten(0, 1), neighbours.flatten(0, 1), later.flatten(0, 1))
     return _append_zeros(aligned.unflatten(0, (-1, frames)), 1)
 
 

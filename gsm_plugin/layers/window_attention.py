@@ -1,7 +1,7 @@
 """Shifted-window attention within frames and their neighbours (Swin, arXiv 2103.14030; VRT, arXiv 2201.12288)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ class WindowAttention(nn.Module):
         backend: Backend of the op.
         qkv_bias: Whether query, key and value have a bias.
     """
+
+    relative_position_index: Tensor
 
     def __init__(
         self,
@@ -72,9 +74,9 @@ class WindowAttention(nn.Module):
 
     def fit(self, sides: Size3d) -> tuple[Size3d, Size3d]:
         """The window and the shift for a volume of some sides."""
-        window = tuple(min(side, size) for side, size in zip(sides, self.window_size, strict=True))
+        window = size_3d(min(side, size) for side, size in zip(sides, self.window_size, strict=True))
         axes = zip(sides, self.window_size, self.shift_size, strict=True)
-        return window, tuple(0 if side <= size else shift for side, size, shift in axes)
+        return window, size_3d(0 if side <= size else shift for side, size, shift in axes)
 
 
 class AttentionBlock(nn.Module):
@@ -153,7 +155,7 @@ class AttentionGroup(nn.Module):
     ) -> None:
         super().__init__()
         drop_paths = [0.0] * depth if drop_paths is None else drop_paths
-        shifted = tuple(size // 2 for size in window_size)
+        shifted = size_3d(size // 2 for size in window_size)
         self.blocks = nn.ModuleList(
             AttentionBlock(
                 dim,
@@ -171,6 +173,12 @@ class AttentionGroup(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+
+def size_3d(sides: Iterable[int]) -> Size3d:
+    """Depth, height and width as a tuple."""
+    depth, height, width = sides
+    return depth, height, width
 
 
 def relative_position_index(window_size: Size3d) -> Tensor:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gsm_plugin.compat import UserError
 from gsm_plugin.inference.video.fidelity import BackProjection
@@ -104,19 +105,19 @@ def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked
     for warning in checked.warnings():
         watcher.say(f'warning: {warning}')
     if job.request.page:
-        _write_page(job, networks[0], samples, watcher)
+        _write_page(job.request.page, job, networks[0], samples, watcher)
     return text
 
 
-def _write_page(job: Job, network: Network, samples: Samples, watcher: Progress) -> None:
+def _write_page(page: Path, job: Job, network: Network, samples: Samples, watcher: Progress) -> None:
     kept, facts = samples.kept(), job.facts
     captions = []
     for sample in kept:
         second = float((job.survey.stamps[sample.number] - job.survey.stamps[0]) * facts.time_base)
         captions.append(f'frame {sample.number}, {show_time(second)}')
     title = f'{facts.path.name}: {facts.width}x{facts.height}, and x{network.scale} by {network.name}'
-    write_page(job.request.page, title, kept, captions)
-    watcher.say(f'{job.request.page}: {len(kept)} frames before and after')
+    write_page(page, title, kept, captions)
+    watcher.say(f'{page}: {len(kept)} frames before and after')
 
 
 def _run(job: Job, networks: Sequence[Network], watcher: Progress) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -158,10 +159,16 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts) -> list
     ]
 
 
+class _Tileable(Network, Protocol):
+    def with_tile(self, tile: Sequence[int] | None, tile_overlap: Sequence[int]) -> Network:
+        """The same network, shown clips in other tiles."""
+
+
 def _tiled(networks: Sequence[Network], request: Request) -> Sequence[Network]:
     """The networks with the tiles that memory demands, where it does."""
     if request.tile is None:
         return networks
     overlap = min(_OVERLAP, request.tile // 2)
     tile = request.window, request.tile, request.tile
-    return [network.with_tile(tile, (0, overlap, overlap)) for network in networks]
+    # nothing but restorers gets here before it is watched
+    return [cast(_Tileable, network).with_tile(tile, (0, overlap, overlap)) for network in networks]

@@ -1,8 +1,11 @@
 """Changes to what a flow network learns from in a training, for the comparison in docs/training.md."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.evaluation.flow_health import photometric_error
 from gsm_plugin.layers import implicit_warp
 from gsm_plugin.models.gsm_model import GSMModel
@@ -13,10 +16,9 @@ def cut_gradient_of_fraction() -> None:
     """The flows get no gradient through the encoded fraction."""
     encode = implicit_warp.fraction_encoding
 
-    def encode_without_gradient(target: Tensor, flow: Tensor, *others: object) -> Tensor:
+    @replaces(implicit_warp)
+    def fraction_encoding(target: Tensor, flow: Tensor, *others: Any) -> Tensor:
         return encode(target, flow.detach(), *others)
-
-    implicit_warp.fraction_encoding = encode_without_gradient
 
 
 def take_bilinear_gradient() -> None:
@@ -24,6 +26,7 @@ def take_bilinear_gradient() -> None:
     cut_gradient_of_fraction()
     warp = implicit_warp.ImplicitWarp.forward
 
+    @replaces(implicit_warp.ImplicitWarp)
     def forward(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:
         warped = warp(self, frames, target, flow)
         if not (torch.is_grad_enabled() and flow.requires_grad):
@@ -33,20 +36,17 @@ def take_bilinear_gradient() -> None:
             moved = flow_warp(values, flow)
         return warped + (moved - moved.detach()).to(warped.dtype)
 
-    implicit_warp.ImplicitWarp.forward = forward
-
 
 def add_photometric_loss() -> None:
     """The photometric error of the flows is added to the loss."""
     losses = GSMModel._losses
 
-    def with_flows(self) -> dict[str, Tensor]:
+    @replaces(GSMModel)
+    def _losses(self) -> dict[str, Tensor]:
         found = losses(self)
         network = self.get_bare_model(self.net_g)
         found['l_flow'] = photometric_error(self.lq, *network.estimate_flows(self.lq))
         return found
-
-    GSMModel._losses = with_flows
 
 
 CURES = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import torch
@@ -114,11 +115,11 @@ def _only(way: str) -> Iterator[None]:
     """Lets the flows get gradients by one way alone."""
     compose, warp = gsm_arch.compose_window_flows, flow_composition.flow_warp
 
-    def composed(*args: object) -> tuple[Tensor, Tensor]:
+    def composed(*args: Any) -> tuple[Tensor, Tensor]:
         gather, scatter = compose(*args)
         return gather.detach() if way == 'scatter' else gather, scatter.detach() if way == 'gather' else scatter
 
-    def warped(x: Tensor, flow: Tensor, *args: object) -> Tensor:
+    def warped(x: Tensor, flow: Tensor, *args: Any) -> Tensor:
         return warp(x, flow.detach() if 'composition' in way else flow, *args)
 
     with (

@@ -38,6 +38,7 @@ def rows_of_worth(net: GSMamba, clips: Sequence[StudyClip], first: nn.Module | N
         others = [_fit(flow, clip.lq) for name, pair in flows.items() if name != clip.name for flow in pair][:2]
         sets = own, [torch.zeros_like(flow) for flow in own], others
         health = measure_flows(clip.lq, *own)
+        assert health is not None
         before = measure_flows(clip.lq, *net.estimate_flows(clip.lq, first)) if first is not None else None
         rows.append(
             [
