@@ -220,8 +220,7 @@ class GSMamba(nn.Module):
         with ends_in_training(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
-            hidden = self.conv_before_upsample(for_convolutions(features))
-            return images + self.conv_last(self.upsample(hidden))
+            return images + self.conv_last(self.upsample(self.conv_before_upsample(for_convolutions(features))))
 
 
 def _check_sizes(

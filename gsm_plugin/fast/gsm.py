@@ -69,5 +69,7 @@ class FastGSM:
         with ends_in_inference(frames):
             features = (net.conv_after_body(net.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=net.upscale, mode='bilinear', align_corners=False)
-            hidden = net.conv_before_upsample(for_convolutions(features))
-            return upsample_onto(images, net.upsample, hidden, net.conv_last)
+            # without a name, so that it is gone once it is enlarged
+            return upsample_onto(
+                images, net.upsample, net.conv_before_upsample(for_convolutions(features)), net.conv_last
+            )
