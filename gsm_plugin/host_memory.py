@@ -3,6 +3,7 @@
 The peak is exact on Linux and watched elsewhere.
 """
 
+import gc
 import resource
 import sys
 import threading
@@ -69,6 +70,8 @@ def peak_growth() -> Iterator[list[int]]:
         Linux, or not allowed), a thread looks on, which misses what lasts for less than milliseconds.
     """
     peak = [0]
+    # what would be freed meanwhile would hide as much of what grows
+    gc.collect()
     before = _resident()
     if forget_peak():
         try:

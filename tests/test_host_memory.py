@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import psutil
 import pytest
@@ -21,6 +23,23 @@ def test_the_growth_of_a_block_is_measured_however_short_it_is_and_whatever_was_
     with peak_growth() as peak:
         pass
     assert peak[0] < 0.1 * SIZE
+
+
+def test_garbage_that_is_freed_meanwhile_does_not_hide_the_growth():
+    class Node:
+        pass
+
+    gc.disable()
+    try:
+        node = Node()
+        node.itself, node.memory = node, np.ones(2 * SIZE, np.uint8)
+        del node
+        with peak_growth() as peak:
+            gc.collect()
+            touch()
+    finally:
+        gc.enable()
+    assert peak[0] >= 0.9 * SIZE
 
 
 def test_the_peak_of_the_process_outlives_measurements():
