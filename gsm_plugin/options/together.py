@@ -134,7 +134,9 @@ def _check_set_names(options: dict) -> None:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r'\w[^/\\]*', name):
-        raise UserError(f'name is {name!r}; it becomes the name of a folder, without slashes.')
+        raise UserError(
+            f'name is {name!r}; it becomes the name of a folder: begin with a letter, a digit or _, without slashes.'
+        )
     if len(os.fsencode(name)) > _LONGEST_NAME:
         raise UserError(f'name is {name!r}, too long for the name of a folder; shorten it.')
 
@@ -172,6 +174,11 @@ def _check_iterations(train: dict) -> None:
 def _check_schedule(train: dict) -> None:
     scheduler = train.get('scheduler') or {}
     total = train.get('total_iter', 0)
+    least, rate = scheduler.get('eta_min'), (train.get('optim_g') or {}).get('lr')
+    if least is not None and rate is not None and least > rate:
+        raise UserError(
+            f'train:scheduler:eta_min is {least}, but train:optim_g:lr is {rate}, so the rate would rise; lower eta_min.'
+        )
     if scheduler.get('type') == 'CosineAnnealingRestartLR' and isinstance(scheduler.get('periods'), list):
         _check_as_many('restart_weights', 'periods', scheduler)
         _check_lengths(scheduler['periods'], total)

@@ -397,3 +397,15 @@ def test_keys_of_published_option_files_that_nothing_reads_are_ignored_aloud(pro
     for path in ('use_static_graph', 'datasets:train:use_shuffle', 'val:suffix', 'val:pbar'):
         assert out.count(f'{path} is ignored') == 1
     assert out.count('is ignored') == 4
+
+
+def test_a_least_rate_above_the_rate_is_refused(project, options):
+    schedule = 'train:scheduler={type: CosineAnnealingRestartLR, periods: [2], restart_weights: [1], eta_min: 1.0}'
+    with pytest.raises(UserError, match=r'train:scheduler:eta_min is 1\.0, but train:optim_g:lr is 0\.0002'):
+        prepare(project, options, schedule)
+
+
+@pytest.mark.parametrize('name', ['-x', '.5', 'a/b'])
+def test_a_name_that_can_be_no_folder_is_told_how_to_begin(project, options, name):
+    with pytest.raises(UserError, match='begin with a letter, a digit or _, without slashes'):
+        prepare(project, {**options, 'name': name})
