@@ -177,7 +177,8 @@ def _check_schedule(train: dict) -> None:
     least, rate = scheduler.get('eta_min'), (train.get('optim_g') or {}).get('lr')
     if least is not None and rate is not None and least > rate:
         raise UserError(
-            f'train:scheduler:eta_min is {least}, but train:optim_g:lr is {rate}, so the rate would rise; lower eta_min.'
+            f'train:scheduler:eta_min is {least}, but train:optim_g:lr is {rate}, so the rate would rise; lower '
+            f'eta_min.'
         )
     if scheduler.get('type') == 'CosineAnnealingRestartLR' and isinstance(scheduler.get('periods'), list):
         _check_as_many('restart_weights', 'periods', scheduler)
