@@ -12,7 +12,8 @@ from gsm_plugin.ops import dispatch
 
 OPS = Path(ops.__file__).parent
 PLUMBING = {'_common', '_triton'}
-FOLDERS = sorted(path.name for path in OPS.iterdir() if path.is_dir() and path.name not in {*PLUMBING, '__pycache__'})
+# of a folder that was renamed, the compiled files may still be there
+FOLDERS = sorted({path.parent.name for path in OPS.glob('*/*.*')} - {*PLUMBING, '__pycache__'})
 ALWAYS = {'__init__.py', 'interface.py', 'naive.py', 'README.md'}
 # implementations that need other packages than PyTorch, and so must not be imported by an interface
 IMPLEMENTATIONS = {'torch', 'numba', 'triton', 'mamba_ssm'}
