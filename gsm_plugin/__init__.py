@@ -1,8 +1,6 @@
 """Gather-Scatter Mamba and what a video super-resolution user needs around it, as a guest of BasicSR."""
 
 import os
-import sys
-from types import ModuleType
 
 from gsm_plugin import compat
 from gsm_plugin.compat.lazy import lazily
@@ -32,8 +30,8 @@ def register() -> None:
     The networks, models and data sets go into BasicSR's registries, and `train_pipeline` and `test_pipeline` read and
     check their option files as the `basicsr` command does.
     """
-    from gsm_plugin.engine.pipelines import take_over_parsing
-    from gsm_plugin.register import register_all
+    from gsm_plugin.pipelines.running import take_over_parsing
+    from gsm_plugin.registration import register_all
 
     register_all()
     take_over_parsing()
@@ -68,17 +66,6 @@ def test_pipeline(root: str | None = None) -> None:  # noqa: PT028 (no test of p
 
 def _run_script(root: str | None, is_train: bool) -> None:
     register()
-    from gsm_plugin.engine.pipelines import run_script
+    from gsm_plugin.pipelines.running import run_script
 
     run_script(os.getcwd() if root is None else root, is_train)
-
-
-class _Package(ModuleType):
-    """Keeps the function `register`, which the import of the module of that name would hide."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != 'register' or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

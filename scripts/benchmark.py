@@ -20,12 +20,12 @@ from unittest.mock import patch
 import torch
 
 import gsm_plugin
-from gsm_plugin.engine.scoring.known_networks import KNOWN_NETWORKS
-from gsm_plugin.evaluation.cost import time_calls
-from gsm_plugin.evaluation.provenance import provenance
-from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.inference.precision import PRECISIONS, autocast, multiplying_float32, running_in
 from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.metrics.cost import time_calls
+from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
+from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.scoring.results.provenance import provenance
 
 gsm_plugin.register()
 

@@ -13,9 +13,9 @@ import torch
 import triton.testing
 from torch.profiler import ProfilerActivity, profile
 
-from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.ops import ScanParameters, bidirectional_scan
 from gsm_plugin.ops._common.requirements import needs_mamba_ssm
+from gsm_plugin.scoring.report.tables import markdown_table
 
 WIDTH_OF_CONVOLUTION = 4
 

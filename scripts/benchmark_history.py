@@ -11,7 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.scoring.report.tables import markdown_table
 
 HISTORY = Path(__file__).parent / 'benchmark/history.csv'
 COLUMNS = ('record', 'commit', 'device', 'python', 'torch', 'triton', 'work', 'median_s', 'fps', 'peak_gib')

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.evaluation.provenance import provenance
-from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.ops import selective_scan
+from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.scoring.results.provenance import provenance
 
 ROOT = Path(__file__).parents[1]
 

@@ -32,8 +32,8 @@ os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 import torch
 from tqdm import tqdm
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.errors import UserError
+from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.precision import cases, comparison
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from gsm_plugin.evaluation.provenance import provenance
+from gsm_plugin.scoring.results.provenance import provenance
 from gsm_plugin.studies.gpus.comparison import compare_curves, measure_efficiency
 from gsm_plugin.studies.gpus.runs import NETWORKS, RunFailed, Settings
 from gsm_plugin.studies.small_training import make_data

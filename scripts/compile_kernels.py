@@ -28,8 +28,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.ops import dispatch
+from gsm_plugin.scoring.report.tables import markdown_table
 
 RELEASED = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
 # Multiprocessors, and bytes of shared memory that a block may have, of a card of each capability.

@@ -20,7 +20,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 import torch
 from tqdm import tqdm
 
-from gsm_plugin.engine.checkpoints.store import CheckpointStore
+from gsm_plugin.training.checkpoints.store import CheckpointStore
 
 Damage = tuple[str, bytes]
 

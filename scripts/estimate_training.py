@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.reading import read_options
+from gsm_plugin.scoring.report.tables import markdown_table
 
 _GPUS = (1, 4, 8)
 _BATCH = 8

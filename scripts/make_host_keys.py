@@ -11,8 +11,8 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 from host_keys.source_scan import BELOW, Path, scan_class
 
+from gsm_plugin.files import write_whole
 from gsm_plugin.options.host import TABLE
-from gsm_plugin.whole_files import write_whole
 
 # What parsing sets, whatever the file says.
 _SET_BY_THE_RUN = {

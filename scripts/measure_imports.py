@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from gsm_plugin import GSMamba
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.scoring.report.tables import markdown_table
 
 _LOAD = 'from gsm_plugin import Restorer; Restorer.load({!r}, device="cpu")'
 # Printed by the process itself: processor time since its start, and what it has imported.

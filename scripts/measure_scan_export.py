@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsm_plugin.evaluation.tables import markdown_table
 from gsm_plugin.export.files import OnnxFile
 from gsm_plugin.export.scan import loop, scan_in_lockstep, step
 from gsm_plugin.ops import selective_scan
+from gsm_plugin.scoring.report.tables import markdown_table
 
 
 def one_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gsm_plugin.whole_files import whole_file
+from gsm_plugin.files import whole_file
 
 _COLOUR = '#0072b2'
 # Smaller values, relative to the largest, have no room for a number.

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gsm_plugin.data.demo import prepare_demo
+from gsm_plugin.demo.clips import prepare_demo
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import gsm_plugin
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.scoring.report.tables import markdown_table
 
 RELEASED = {'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
 # What the names of kernels that are not ours tell, the first that fits.

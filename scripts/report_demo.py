@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from gsm_plugin.data.demo_report import METRIC_DIGITS, DemoResults, draw_demo, score_demo
-from gsm_plugin.evaluation.tables import comparison_table
+from gsm_plugin.demo.report import METRIC_DIGITS, DemoResults, draw_demo, score_demo
+from gsm_plugin.scoring.report.tables import comparison_table
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.scoring.report.tables import markdown_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = ('README.md', 'docs/performance.md')

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from gsm_plugin.archs.flow_estimation import build_spynet
-from gsm_plugin.compat import UserError
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.reading import read_options
+from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.flow import gradients, noise, saw, worth
 from gsm_plugin.studies.flow.subject import StudyClip, Subject, load_subject, read_clips, training_batches
 

@@ -7,7 +7,7 @@ from torch import nn
 from gsm_plugin.archs.bicubic_arch import Bicubic
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.archs.vrt_arch import VRT
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 OWN = {'GSMamba': GSMamba, 'VRT': VRT, 'Bicubic': Bicubic}
 

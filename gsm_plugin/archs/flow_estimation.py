@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
 from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.ops import tf32

@@ -96,7 +96,7 @@ def _host_ailments() -> Iterator[str]:
         yield f'basicsr is {version}, but the mends are for {_HOST_VERSION}; run pip install basicsr=={_HOST_VERSION}.'
     try:
         importlib.import_module('basicsr')
-        importlib.import_module('gsm_plugin.register').register_all()
+        importlib.import_module('gsm_plugin.registration').register_all()
     except Exception as error:
         yield f'basicsr cannot be imported with gsm_plugin ({type(error).__name__}: {error}); see above.'
 

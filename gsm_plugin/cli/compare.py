@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gsm_plugin.engine.arguments import add_import
+from gsm_plugin.pipelines.arguments import add_import
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -68,15 +68,15 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
-    from gsm_plugin.compat import UserError
+    from gsm_plugin.errors import UserError
 
     for name in ('scale', 'frames', 'shrink'):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f'--{name} is {value}; give a whole number from 1 up.')
     gsm_plugin.register()
-    from gsm_plugin.engine.compare import Comparison, compare
-    from gsm_plugin.engine.scoring.clips import Reduction
+    from gsm_plugin.scoring.clips import Reduction
+    from gsm_plugin.scoring.comparison import Comparison, compare
 
     reduction = Reduction(arguments.degradation, arguments.scale, arguments.frames, arguments.shrink)
     wanted = Comparison(

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _ENOUGH = 0.05
 
@@ -41,7 +41,7 @@ def bench(arguments: argparse.Namespace) -> None:
         raise UserError('--cold needs Linux; leave it out.')
     # Here, so that --help and usage mistakes do not wait for PyTorch.
     import gsm_plugin
-    from gsm_plugin.engine import data_benchmark
+    from gsm_plugin.pipelines import data_benchmark
 
     gsm_plugin.register()
     dataset, section = data_benchmark.open_training_set(arguments, os.getcwd())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gsm_plugin.cli.data_bench import add_bench
 from gsm_plugin.cli.data_preview import add_preview
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -68,7 +68,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.layouts import find_layout
+    from gsm_plugin.data.clips.layouts import find_layout
     from gsm_plugin.data.tools.checking import check_dataset
 
     layout, where = find_layout(arguments.layout), (arguments.gt, arguments.lq)
@@ -165,7 +165,7 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
 
 
 def _from_video(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.layouts import REDS_HELD_OUT
+    from gsm_plugin.data.clips.layouts import REDS_HELD_OUT
     from gsm_plugin.data.tools.from_video import make_clips
 
     options = {
@@ -205,7 +205,7 @@ def _add_degrade(actions: argparse._SubParsersAction) -> None:
 
 
 def _degrade(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.degradations import DEGRADATIONS
+    from gsm_plugin.data.clips.degradations import DEGRADATIONS
     from gsm_plugin.data.tools.degrading import degrade_clips
 
     if arguments.kind == 'real':
@@ -223,7 +223,7 @@ def _degrade(arguments: argparse.Namespace) -> None:
 def _degrade_really(arguments: argparse.Namespace) -> None:
     import gsm_plugin
     from gsm_plugin.data.tools.degrading_real import degrade_real_clips
-    from gsm_plugin.engine.data_preview import degradation_of
+    from gsm_plugin.pipelines.data_preview import degradation_of
 
     if arguments.seed is None:
         raise UserError('--kind real draws everything from a seed; give --seed N.')

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def add_preview(subparsers: argparse._SubParsersAction) -> None:
@@ -34,7 +34,7 @@ def preview(arguments: argparse.Namespace) -> None:
     if arguments.seed < 0:
         raise UserError(f'--seed is {arguments.seed}; it needs a whole number from 0 up.')
     import gsm_plugin
-    from gsm_plugin.engine import data_benchmark, data_preview
+    from gsm_plugin.pipelines import data_benchmark, data_preview
 
     gsm_plugin.register()
     dataset, section = data_benchmark.open_training_set(arguments, os.getcwd())

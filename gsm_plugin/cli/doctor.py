@@ -7,7 +7,7 @@ from importlib import metadata
 
 import gsm_plugin
 from gsm_plugin.cli import ailments
-from gsm_plugin.engine.machine_faults import describe_shared_memory
+from gsm_plugin.training.machine_faults import describe_shared_memory
 
 _PACKAGES = (
     *('basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'triton', 'mamba_ssm', 'causal_conv1d'),

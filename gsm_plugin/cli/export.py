@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.compat import UserError
+    from gsm_plugin.errors import UserError
     from gsm_plugin.export.export import Wanted, export
     from gsm_plugin.export.tracing import Form
 

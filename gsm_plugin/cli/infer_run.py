@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gsm_plugin.cli.network_options import network_options
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.arguments import end_program
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.batch import Outcome, run_requests, table
 from gsm_plugin.inference.video.encoding import Wishes
@@ -20,6 +19,7 @@ from gsm_plugin.inference.video.report import write_report
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.survey import Cuts
 from gsm_plugin.inference.video.timing import read_range
+from gsm_plugin.pipelines.arguments import end_program
 from gsm_plugin.weights.download import sha256_of
 
 # In this order, where no weights are named.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from gsm_plugin.cli.compare import add_metrics, add_networks, add_precision
-from gsm_plugin.engine.arguments import add_import
+from gsm_plugin.pipelines.arguments import add_import
 
 _NAMES = ('reds4', 'vid4', 'vimeo90k-t', 'udm10')
 
@@ -37,8 +37,8 @@ def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
 
     gsm_plugin.register()
-    from gsm_plugin.engine.leaderboard import Leaderboard, reproduce
-    from gsm_plugin.evaluation.protocols import PROTOCOLS
+    from gsm_plugin.data.clips.protocols import PROTOCOLS
+    from gsm_plugin.scoring.leaderboard import Leaderboard, reproduce
 
     degradation = arguments.degradation or ('bd' if arguments.name == 'udm10' else 'bi')
     wanted = Leaderboard(

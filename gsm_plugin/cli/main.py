@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from gsm_plugin.cli import compare, data_command, export, infer, leaderboard, options, study, weights
 from gsm_plugin.cli.plot import add_plot
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.arguments import OneLineParser, add_run_arguments, end_program
-from gsm_plugin.engine.machine_faults import explain
+from gsm_plugin.errors import UserError
+from gsm_plugin.pipelines.arguments import OneLineParser, add_run_arguments, end_program
+from gsm_plugin.training.machine_faults import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,7 +91,7 @@ def _test(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace, is_train: bool) -> None:
     # Here, so that --help and usage mistakes do not wait for PyTorch.
     import gsm_plugin
-    from gsm_plugin.engine.pipelines import run_pipeline
+    from gsm_plugin.pipelines.running import run_pipeline
 
     gsm_plugin.register()
     run_pipeline(arguments, os.getcwd(), is_train)
@@ -101,7 +101,7 @@ def _import_modules(modules: Sequence[str]) -> None:
     import gsm_plugin
 
     gsm_plugin.register()
-    from gsm_plugin.engine.user_modules import import_user_modules
+    from gsm_plugin.pipelines.user_modules import import_user_modules
 
     import_user_modules(modules)
 

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def add_plot(subparsers: argparse._SubParsersAction) -> None:
@@ -29,8 +29,8 @@ def plot(arguments: argparse.Namespace) -> None:
     if output.suffix.lower() != '.png':
         raise UserError(f'-o is {output}; the picture is a PNG, so give a name that ends in .png.')
     try:
-        from gsm_plugin.evaluation.curves import draw_curves
-        from gsm_plugin.evaluation.training_log import read_training_log
+        from gsm_plugin.training.curves import draw_curves
+        from gsm_plugin.training.training_log import read_training_log
 
         logs = [read_training_log(experiment) for experiment in arguments.experiments]
         draw_curves(logs, output)

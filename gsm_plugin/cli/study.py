@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.arguments import add_import
+from gsm_plugin.errors import UserError
+from gsm_plugin.pipelines.arguments import add_import
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -55,7 +55,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.evaluation.tables import markdown_table
+    from gsm_plugin.scoring.report.tables import markdown_table
     from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
     rows = [

@@ -27,9 +27,8 @@ from gsm_plugin.compat import (
     whole_lmdb,
 )
 from gsm_plugin.compat.import_hook import MendingFinder
-from gsm_plugin.compat.user_error import UserError
 
-__all__ = ['UserError', 'install']
+__all__ = ['install']
 
 _STAND_INS = {
     'torchvision.transforms.functional_tensor': torchvision_functional_tensor.fill,

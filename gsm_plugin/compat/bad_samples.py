@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Protocol, TypeVar
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 KEY = 'bad_samples'
 """Where a sample tells of those that it replaces: sentences, one a line, or an empty text."""

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 
 def mend(img_util: ModuleType) -> None:

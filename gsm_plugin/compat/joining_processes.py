@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 _PORT = '29500'
 _MAY_HANG = (

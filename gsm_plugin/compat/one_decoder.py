@@ -8,7 +8,7 @@ from types import ModuleType
 
 from gsm_plugin.compat.bad_samples import last_read
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 
 def mend_decoder(img_util: ModuleType) -> None:

@@ -6,7 +6,7 @@ Its warm-up also writes learning rates over those from which most of PyTorch's s
 from types import ModuleType
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 SCHEDULERS_OF_BASICSR = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 
 def mend(train: ModuleType) -> None:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 _UTF_16_OR_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _SAVE = 'save it as UTF-8'

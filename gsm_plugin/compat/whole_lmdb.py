@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.compat.user_error import UserError
+from gsm_plugin.errors import UserError
 
 if TYPE_CHECKING:
     from lmdb import Environment

@@ -1,1 +1,1 @@
-"""Datasets that BasicSR lacks, and the demo's data."""
+"""Datasets that BasicSR lacks, and what works on data sets."""

@@ -8,9 +8,9 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.data.set_options import read_crops
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.sections import Section, keys_of, read_key
 from gsm_plugin.options.declared.set_sections import SET_BY_THE_MIX, Mixed, Part
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import refuse_existing, whole_file
 from gsm_plugin.inference.loading import FOLDER, Loaded, find_file, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
 from gsm_plugin.weights.loading import fit_file
 from gsm_plugin.weights.settings_buffer import ASSUMED, NAME, settings_buffer
-from gsm_plugin.whole_files import refuse_existing, whole_file
 
 SUFFIXES = ('.safetensors', '.pth')
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 # Pixels that a photograph moves from frame to frame, down and to the right.

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.export.convert import metadata_of
 from gsm_plugin.export.example_clip import example_clip
 from gsm_plugin.export.files import DEFAULT_OPSET, OnnxFile, Pt2File, check_opset, check_packages
 from gsm_plugin.export.tracing import LEAST_OPSET, Form, check_form, largest_difference, multiple_of, trace
+from gsm_plugin.files import refuse_existing, whole_file
 from gsm_plugin.inference.loading import Loaded, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
-from gsm_plugin.whole_files import refuse_existing, whole_file
 
 SUFFIXES = ('.onnx', '.pt2')
 LARGEST_DIFFERENCE = 1e-3

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 INPUT, OUTPUT = 'clip', 'restored'
 DEFAULT_OPSET = 20

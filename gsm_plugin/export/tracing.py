@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 
 from gsm_plugin.archs.building import build
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.export.ops import exportable_ops
 from gsm_plugin.inference.loading import Loaded
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 Clip = Tensor | np.ndarray
 # Filters overshoot [0, 1] a little; frames that were meant in 0 to 255 are far outside.

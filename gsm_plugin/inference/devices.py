@@ -2,7 +2,7 @@
 
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _KINDS = ('cpu', 'cuda', 'mps')
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def pad_frames(

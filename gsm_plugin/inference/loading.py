@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gsm_plugin.archs.building import build
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, find_weights
 from gsm_plugin.weights.loading import load_weights

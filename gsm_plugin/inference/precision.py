@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.ops import tf32
 
 PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 Frame = TypeVar('Frame')
 

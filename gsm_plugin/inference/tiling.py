@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _AXES = ('frames', 'rows', 'columns')
 RULES = ('blended', 'published')

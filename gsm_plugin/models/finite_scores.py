@@ -8,8 +8,8 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.finite_psnr import LARGEST_PSNR
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.output_check import frames_not_finite
 
 _SHOWN = 3

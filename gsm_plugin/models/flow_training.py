@@ -9,8 +9,8 @@ import torch
 from basicsr.utils import get_root_logger
 from torch import Tensor, distributed, nn
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.evaluation.flow_health import FlowHealth, measure_flows, photometric_error
+from gsm_plugin.errors import UserError
+from gsm_plugin.metrics.flow_health import FlowHealth, measure_flows, photometric_error
 
 FLOW_NETWORK = 'spynet'
 

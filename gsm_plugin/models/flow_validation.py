@@ -7,7 +7,7 @@ import torch
 from basicsr.utils import get_root_logger
 from torch import Tensor, distributed, nn
 
-from gsm_plugin.evaluation.flow_health import FlowHealth, measure_flows
+from gsm_plugin.metrics.flow_health import FlowHealth, measure_flows
 from gsm_plugin.models.flow_training import estimated_flows, numbers_of
 
 # Of each clip, so many frames from its beginning are measured.

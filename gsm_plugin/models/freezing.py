@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from basicsr.utils import get_root_logger
 from torch import nn
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.models.flow_training import FLOW_NETWORK
 
 

@@ -16,17 +16,17 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from gsm_plugin.evaluation.flow_health import FlowHealth
 from gsm_plugin.inference.precision import autocast, multiplying_float32
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.watching import watching
 from gsm_plugin.layers.diagnostics import relative_distance
+from gsm_plugin.metrics.flow_health import FlowHealth
 from gsm_plugin.models import finite_scores, flow_validation, validation
 from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
 from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
+from gsm_plugin.models.loss_scaling import grad_scaler
 from gsm_plugin.models.model_options import check_device, flow_lr_mul, handling_of, read_train, read_val
-from gsm_plugin.models.precision import grad_scaler
 from gsm_plugin.models.validation import ScalarLogger, ValidationSet
 from gsm_plugin.options.declared.train_section import Train
 from gsm_plugin.options.declared.val_section import Val

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.precision import HALF, why_not
 from gsm_plugin.inference.tiling import check_tile

@@ -17,9 +17,9 @@ from basicsr.utils import tensor2img
 from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor, distributed, nn
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.bad_samples import Samples
-from gsm_plugin.whole_files import write_whole
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
 
 # A process with few clips waits for one with many; the process group of training would give up after minutes.
 _PATIENCE = datetime.timedelta(days=7)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.everything import every_place
 from gsm_plugin.options.declared.kinds import words
 from gsm_plugin.options.declared.sections import REQUIRED, Section, paths_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.everything import Path
 from gsm_plugin.options.historical import reason_to_ignore
 from gsm_plugin.options.known_keys import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 MIXED = 'MixedDataset'
 

@@ -14,8 +14,8 @@ from basicsr.utils.registry import (
     Registry,
 )
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import CANNOT_SERVE, optimizers, schedulers
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.nearest import nearest
 

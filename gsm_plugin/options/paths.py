@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.loading import FOLDER
 from gsm_plugin.options.declared.kinds import extra_of
 from gsm_plugin.options.declared.sections import keys_of

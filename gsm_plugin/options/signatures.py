@@ -7,8 +7,8 @@ from typing import Any
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.everything import Path
 from gsm_plugin.options.names import find, find_class, is_known
 

@@ -6,7 +6,7 @@ import re
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.declared.sections import read_key
 from gsm_plugin.options.declared.train_section import Iterations, Train

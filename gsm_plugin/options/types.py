@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inspect import Parameter
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import alternatives, check_value, extra_of
 from gsm_plugin.options.declared.sections import REQUIRED, check_key, keys_of, missing
 from gsm_plugin.options.plan import needed_parts, parts_of

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def install() -> None:

@@ -8,7 +8,7 @@ from spandrel.util import KeyCondition
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights import settings_buffer
 from gsm_plugin.weights.recognition import recognise
 

@@ -14,9 +14,9 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from gsm_plugin.engine.arguments import add_run_arguments
-from gsm_plugin.engine.pipelines import run_pipeline
-from gsm_plugin.register import register_all
+from gsm_plugin.pipelines.arguments import add_run_arguments
+from gsm_plugin.pipelines.running import run_pipeline
+from gsm_plugin.registration import register_all
 
 TOTAL = 36
 OPTIONS = f"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 import vapoursynth as vs
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.windows import Window, plan_windows
 from gsm_plugin.vapoursynth.planes import check_format, frames_to_array, write_frame
 from gsm_plugin.vapoursynth.scenes import Scenes

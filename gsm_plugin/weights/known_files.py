@@ -6,7 +6,7 @@ A hash of eight digits is the one that BasicSR and mmagic write into their file 
 import difflib
 from dataclasses import dataclass
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.network_fit import Fit, fit_weights, group_names
 from gsm_plugin.weights.parameter_names import match_names

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights import settings_buffer
 from gsm_plugin.weights.content_hash import check_hash
 from gsm_plugin.weights.file_kinds import damaged_part, describe_file, is_safetensors, is_torchscript

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights.mmagic_names import translate
 from gsm_plugin.weights.network_fit import window_of
 from gsm_plugin.weights.parameter_names import match_names

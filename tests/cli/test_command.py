@@ -8,8 +8,8 @@ import pytest
 from torch import distributed
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.arguments import end_program
+from gsm_plugin.errors import UserError
+from gsm_plugin.pipelines.arguments import end_program
 
 ROOT = Path(__file__).parents[2]
 

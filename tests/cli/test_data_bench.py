@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gsm_plugin.cli import data_bench
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine import data_benchmark
-from tests.engine import tiny_project
-from tests.engine.conftest import data_folder, options, project  # noqa: F401 (fixtures)
+from gsm_plugin.errors import UserError
+from gsm_plugin.pipelines import data_benchmark
+from tests import tiny_project
+from tests.project_fixtures import data_folder, options, project  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.usefixtures('project')
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gsm_plugin.cli import main as command
-from tests.data_room.tools.miniature import damage, reds_names, write_pair, write_video
+from tests.data.tools.miniature import damage, reds_names, write_pair, write_video
 
 ROOT = Path(__file__).parents[2]
 

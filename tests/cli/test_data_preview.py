@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gsm_plugin.cli.main import main
-from tests.data_room.pictures import write_clips
+from tests.data.pictures import write_clips
 
 OPTIONS = """
 name: x

@@ -9,8 +9,8 @@ from copy import deepcopy
 import pytest
 import torch
 
-from tests.engine import tiny_project
-from tests.engine.training import runs
+from tests import tiny_project
+from tests.training import runs
 
 TOTAL, DIES_AT = 6, 5
 SCRIPT = f"""

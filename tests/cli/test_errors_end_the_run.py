@@ -5,7 +5,7 @@ import subprocess
 import sys
 from copy import deepcopy
 
-from tests.engine import tiny_project
+from tests import tiny_project
 
 SCRIPT = f"""
 import sys

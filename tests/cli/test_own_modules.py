@@ -11,7 +11,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from tests.engine import tiny_project
+from tests import tiny_project
 
 FILES = {
     'archs/__init__.py': 'from archs import my_arch',

@@ -9,8 +9,8 @@ from copy import deepcopy
 
 import pytest
 
-from tests.engine import tiny_project
-from tests.engine.training import runs
+from tests import tiny_project
+from tests.training import runs
 
 SCRIPT = f"""
 import sys

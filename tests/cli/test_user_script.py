@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import pytest
 
-from tests.engine import tiny_project
+from tests import tiny_project
 
 SCRIPT = f"""
 import gsm_plugin

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import gsm_plugin  # noqa: F401
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.bad_samples import KEY, BadSample, GuardedSamples
+from gsm_plugin.errors import UserError
 
 # isort: split
 from basicsr.data import build_dataset
@@ -24,7 +24,7 @@ KINDS = ('VideoFoldersDataset', 'REDSRecurrentDataset')
 @pytest.fixture(scope='module')
 def clean(tmp_path_factory):
     """A clip of a hundred frames as folders and as LMDBs."""
-    from gsm_plugin.register import register_all
+    from gsm_plugin.registration import register_all
 
     register_all()
     root = tmp_path_factory.mktemp('clip')

@@ -7,7 +7,7 @@ from basicsr.metrics import calculate_metric
 from basicsr.metrics.psnr_ssim import calculate_psnr
 from basicsr.utils import tensor2img
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 GREY = np.full((24, 20, 3), 77, np.uint8)
 

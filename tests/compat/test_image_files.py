@@ -10,8 +10,8 @@ from basicsr.data.data_util import read_img_seq
 from basicsr.utils import imfrombytes
 from PIL import Image, ImageOps
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import decode_image, header_of, read_file, read_header, read_image, to_8_bit, to_unit
+from gsm_plugin.errors import UserError
 
 NOISE = np.random.default_rng(0)
 

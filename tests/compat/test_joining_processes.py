@@ -3,7 +3,8 @@ import stat
 
 import pytest
 
-from gsm_plugin.compat import UserError, joining_processes
+from gsm_plugin.compat import joining_processes
+from gsm_plugin.errors import UserError
 
 SLURM = {'SLURM_PROCID': '5', 'SLURM_NTASKS': '8', 'SLURM_LOCALID': '1', 'SLURM_NODELIST': 'gpu[03-05,07],login1'}
 

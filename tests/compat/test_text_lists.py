@@ -5,11 +5,11 @@ import io
 import pytest
 from basicsr.data import build_dataset
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.text_lists import plain_words, read_list
-from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
-from gsm_plugin.engine.dataset_checks.meta_info import read_lines
-from tests.data_room.tools.miniature import write_frame
+from gsm_plugin.data.checks.meta_info import read_lines
+from gsm_plugin.data.clips.clip_names import ClipFacts, read_clip_facts
+from gsm_plugin.errors import UserError
+from tests.data.tools.miniature import write_frame
 
 FORM = '000 100 (720,1280,3)'
 WANTED = {'001': ClipFacts(100, (16, 24)), '260': ClipFacts(90, (16, 32))}

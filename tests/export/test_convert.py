@@ -14,7 +14,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 from gsm_plugin import Restorer
 from gsm_plugin.archs.building import build
 from gsm_plugin.cli import main as command
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.export.convert import convert
 from gsm_plugin.weights.reader import read_weights
 from gsm_plugin.weights.settings_buffer import ASSUMED, NAME, read_settings, settings_buffer

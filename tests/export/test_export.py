@@ -11,7 +11,7 @@ import torch
 
 from gsm_plugin.archs.building import build
 from gsm_plugin.cli import main as command
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.export import export as exporting
 from gsm_plugin.export.example_clip import example_clip
 from gsm_plugin.export.export import Wanted, export

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.fitting import pad_frames, slide_window
 
 

@@ -15,7 +15,7 @@ import gsm_plugin  # makes basicsr importable, so it comes first
 # isort: split
 from gsm_plugin import Restorer
 from gsm_plugin.archs.building import build
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.flipping import average_over_views
 from gsm_plugin.inference.handling import Handling
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.streaming import check_window, restore_in_windows
 
 

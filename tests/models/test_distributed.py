@@ -10,7 +10,7 @@ from torch import distributed, multiprocessing
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import TrainingDiverged
 from gsm_plugin.models.validation import in_any_process
-from gsm_plugin.register import register_all
+from gsm_plugin.registration import register_all
 from tests.models.tiny import SCALE, folders_set, loader_of, make_batch, make_options, weights_of, write_clip
 
 CLIPS = {'single': {'alone': 3}, 'triple': {'a': 2, 'b': 4, 'c': 3}}

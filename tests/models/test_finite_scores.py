@@ -8,7 +8,7 @@ import pytest
 import torch
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.models.finite_scores import check_output, fill_gaps
 from gsm_plugin.models.gsm_model import GSMModel
 from tests.models.tiny import folders_set, loader_of, make_options, write_clip

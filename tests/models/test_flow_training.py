@@ -8,8 +8,8 @@ from torch import nn
 
 import gsm_plugin
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.compat import UserError
-from gsm_plugin.evaluation.flow_health import measure_flows
+from gsm_plugin.errors import UserError
+from gsm_plugin.metrics.flow_health import measure_flows
 from gsm_plugin.models import flow_training, flow_validation
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import NO_MOTION, TrainingDiverged

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import gsm_plugin.models
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import TILE_OVERLAP
 from gsm_plugin.inference.precision import PRECISIONS
 from gsm_plugin.models.gsm_model import GSMModel

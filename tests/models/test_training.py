@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.guarded_step import NOT_FINITE, STATE_KEY, TrainingDiverged
 from tests.models.tiny import FlowlessNet, make_batch, make_options, weights_of

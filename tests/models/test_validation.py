@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from tests.models.tiny import FlowlessNet, folders_set, loader_of, make_options, weights_of, write_clip
 

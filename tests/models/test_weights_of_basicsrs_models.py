@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 import gsm_plugin
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from tests.models.tiny import TinyRecurrentNet, make_options, weights_of
 
 

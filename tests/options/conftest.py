@@ -1,3 +1,3 @@
-"""The tiny project of the engine's tests."""
+"""The tests of this folder are made in a tiny project."""
 
-from tests.engine.conftest import data_folder, fresh_logger, options, project  # noqa: F401
+from tests.project_fixtures import data_folder, fresh_logger, options, project  # noqa: F401

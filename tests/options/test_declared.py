@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.everything import every_key
 from gsm_plugin.options.declared.kinds import (
     AboveZero,

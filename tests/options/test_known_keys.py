@@ -6,7 +6,7 @@ import pytest
 from basicsr.models.video_recurrent_model import VideoRecurrentModel
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import Positive, about
 from gsm_plugin.options.declared.sections import Section
 from gsm_plugin.options.file_check import check_option_file

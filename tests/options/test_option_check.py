@@ -4,10 +4,10 @@ import sys
 import pytest
 import yaml
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.preparing import prepare_options
-from gsm_plugin.register import register_all
-from tests.engine import tiny_project
+from gsm_plugin.errors import UserError
+from gsm_plugin.pipelines.preparing import prepare_options
+from gsm_plugin.registration import register_all
+from tests import tiny_project
 
 
 def prepare(project, options, *forced, is_train=True):

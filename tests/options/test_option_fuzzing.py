@@ -13,12 +13,12 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.preparing import prepare_options
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.reading import force_options, read_options
-from gsm_plugin.register import register_all
-from tests.engine import tiny_project
+from gsm_plugin.pipelines.preparing import prepare_options
+from gsm_plugin.registration import register_all
+from tests import tiny_project
 
 CASES = int(os.environ.get('FUZZ_CASES', '50'))
 FUZZ = settings(

@@ -3,7 +3,7 @@ import math
 import pytest
 import yaml
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.reading import OptionLoader, force_options, parse_value, read_options
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gsm_plugin.archs.building import build
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.export.convert import convert
 from gsm_plugin.spandrel import install
 from gsm_plugin.weights.settings_buffer import NAME, settings_buffer

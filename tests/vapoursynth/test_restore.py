@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 IS_REAL = find_spec('vapoursynth') is not None
 FORMATS = {'RGB24': np.uint8, 'RGB30': np.uint16, 'RGB48': np.uint16, 'RGBH': np.float16, 'RGBS': np.float32}

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights import download as weight_download
 from gsm_plugin.weights import known_files as known_weights
 from gsm_plugin.weights.download import get_weights

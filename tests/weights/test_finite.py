@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gsm_plugin.archs.flow_estimation import build_spynet
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import load_weights
 

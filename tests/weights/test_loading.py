@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.weights.loading import load_weights
 from tests.models.tiny import TinyRecurrentNet, make_options, weights_of

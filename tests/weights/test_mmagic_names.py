@@ -12,7 +12,7 @@ from basicsr.archs.basicvsrpp_arch import BasicVSRPlusPlus
 from basicsr.archs.edvr_arch import EDVR
 
 from gsm_plugin.archs.flow_estimation import build_spynet
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.weights.loading import load_weights
 
 NETWORKS = {

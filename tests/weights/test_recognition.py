@@ -10,7 +10,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 
 # isort: split
 from gsm_plugin.archs.building import build
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.layers.window_attention import relative_position_index
 from gsm_plugin.weights.recognition import options_in, recognise
 from tests.golden import DATA

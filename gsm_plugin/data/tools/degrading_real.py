@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import to_8_bit
+from gsm_plugin.data.clips.paired_clips import size_text
+from gsm_plugin.data.clips.parallel import default_workers, map_in_order
 from gsm_plugin.data.degrading.real import RealDegradation
-from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.tools.degrading import Frame, fit_to_scale, read_frames
 from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
-from gsm_plugin.data.tools.parallel import default_workers, map_in_order
-from gsm_plugin.whole_files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import cv2
 import lmdb
 import numpy as np
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import header_of
-from gsm_plugin.data.lmdb_list import LIST_NAME, lmdb_list_text
-from gsm_plugin.whole_files import write_whole
+from gsm_plugin.data.clips.lmdb_list import LIST_NAME, lmdb_list_text
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
 
 # BasicSR's own: larger files than at higher levels, but quick to write.
 PNG_LEVEL = 1

@@ -10,7 +10,7 @@ from typing import Final
 import av
 from av.stream import Disposition
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 # Text of subtitles, by the codecs that containers take.
 _PLAIN = ('subrip', 'srt', 'text', 'webvtt')

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _NESTED = (b'moov', b'trak', b'mdia')
 # Bytes of a track header before its matrix, by version, counted from the start of its content.

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.layout import LOCATIONS, Layout, output_layout
 

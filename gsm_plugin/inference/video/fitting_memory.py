@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import learn_folder
 from gsm_plugin.inference.video.manifest import left_settings

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import read_header, read_image
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
 from gsm_plugin.inference.video.facts import Facts, Picture
 from gsm_plugin.inference.video.layout import Layout
-from gsm_plugin.whole_files import write_whole
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff', '.bmp')
 """Endings of files that are taken for images."""

@@ -8,7 +8,7 @@ from typing import Protocol
 import av
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.fidelity import compression_warning
 from gsm_plugin.inference.video.images import FolderReading, learn_folder

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import av
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import whole_file
 from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, container_format, packets_of
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.opening import opened, video_stream
 from gsm_plugin.inference.video.packet_file import read_packets
-from gsm_plugin.whole_files import whole_file
 
 if TYPE_CHECKING:
     # in PyAV's annotations alone

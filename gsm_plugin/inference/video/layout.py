@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 # Weights of red and blue in luma, by the numbers of ITU-T H.273.
 LUMA_WEIGHTS = {

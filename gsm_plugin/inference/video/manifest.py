@@ -5,8 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.whole_files import write_whole
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
 
 _NAME = 'manifest.json'
 _BLOCK, _BLOCKS = 2**16, 64

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import free_of_host, peak_growth
 
 if TYPE_CHECKING:

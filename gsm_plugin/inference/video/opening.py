@@ -13,7 +13,7 @@ from av.logging import Capture
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.layout import LOCATIONS, Layout, is_planar, matrix_of
 

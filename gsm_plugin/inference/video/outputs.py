@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import part_of, publish
 from gsm_plugin.inference.video.copying import Copy, describe_missing, plan_copies
 from gsm_plugin.inference.video.encoding import Encoder, choose_encoder
 from gsm_plugin.inference.video.facts import Facts
@@ -19,7 +20,6 @@ from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.sinks import EncodedSegments, ImageSegments
 from gsm_plugin.inference.video.survey import Survey
 from gsm_plugin.inference.video.treatment import Treatment
-from gsm_plugin.whole_files import part_of, publish
 
 _KNOWN_IMAGES = ('png', 'jpg', 'jpeg', 'webp', 'tif', 'tiff', 'bmp')
 

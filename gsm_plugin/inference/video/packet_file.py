@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.whole_files import whole_file
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import whole_file
 
 _MAGIC = b'GSMPKT1\n'
 _HEAD = struct.Struct('<qQ?')

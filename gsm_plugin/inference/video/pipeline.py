@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.channel import Channel, Stopped
 from gsm_plugin.inference.video.colour import from_rgb, to_rgb
 from gsm_plugin.inference.video.facts import Picture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.images import SUFFIXES as IMAGE_SUFFIXES
 
 FILM_SUFFIXES = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts, Picture
 from gsm_plugin.inference.video.opening import opened, planar_format, reason, time_base_of, video_stream
 

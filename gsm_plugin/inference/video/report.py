@@ -9,11 +9,11 @@ from typing import Any
 import av
 import torch
 
+from gsm_plugin.files import write_whole
 from gsm_plugin.inference.video.fidelity import BackProjection
 from gsm_plugin.inference.video.job import Job
 from gsm_plugin.inference.video.progress import Progress, peak_memory
 from gsm_plugin.inference.video.request import Request
-from gsm_plugin.whole_files import write_whole
 
 
 def report_of(

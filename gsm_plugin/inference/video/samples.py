@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from gsm_plugin.files import write_whole
 from gsm_plugin.inference.video.treatment import resized
 from gsm_plugin.inference.video.windows import Segment
-from gsm_plugin.whole_files import write_whole
 
 _QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _MOST = 6

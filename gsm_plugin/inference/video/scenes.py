@@ -9,7 +9,7 @@ import numpy as np
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.timing import read_seconds
 
 DETECTOR = 'AdaptiveDetector of PySceneDetect'

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gsm_plugin.files import write_whole
 from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.images import ImageKind
 from gsm_plugin.inference.video.manifest import Workplace
 from gsm_plugin.inference.video.packet_file import write_packets
 from gsm_plugin.inference.video.windows import Segment
-from gsm_plugin.whole_files import write_whole
 
 Frames = Iterator[tuple[int, list[np.ndarray]]]
 

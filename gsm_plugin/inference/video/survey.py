@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from av.logging import Capture
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.colour import to_rgb
 from gsm_plugin.inference.video.facts import Picture
 from gsm_plugin.inference.video.images import FolderReading

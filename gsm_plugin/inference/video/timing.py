@@ -2,7 +2,7 @@
 
 import re
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _TIME = re.compile(r'(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?')
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 
 @dataclass(frozen=True)

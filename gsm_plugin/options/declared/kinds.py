@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 
 _LONGEST_SHOWN = 80
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import alternatives, check_value, takes_none, text_of
 
 REQUIRED = msgspec.NODEFAULT

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gsm_plugin.evaluation.records import Record
-from gsm_plugin.evaluation.report.charts import bands
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.files import write_whole
+from gsm_plugin.scoring.report.charts import bands
+from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.scoring.results.records import Record
 from gsm_plugin.studies.ablation.plan import Study
 from gsm_plugin.studies.ablation.statistics import paired_p, spread_of
-from gsm_plugin.whole_files import write_whole
 
 Records = Mapping[tuple[str, int], Record]
 """By variant and seed; those that failed are missing."""

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import yaml
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.compare import Comparison, compare
-from gsm_plugin.engine.scoring.clips import Reduction
-from gsm_plugin.evaluation.records import read_record
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
+from gsm_plugin.scoring.clips import Reduction
+from gsm_plugin.scoring.comparison import Comparison, compare
+from gsm_plugin.scoring.results.records import read_record
 from gsm_plugin.studies.ablation.plan import Run, Study, read_study
 from gsm_plugin.studies.ablation.report import Records, write_report
 from gsm_plugin.studies.ablation.training import is_finished, plain, train_all, validations, write_option_files
-from gsm_plugin.whole_files import write_whole
 
 
 def run_study(path: Path, beside: int, modules: Sequence[str], say: Callable[[str], None]) -> bool:

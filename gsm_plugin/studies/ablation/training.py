@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from gsm_plugin.compat import UserError
-from gsm_plugin.engine.preparing import prepare_options
+from gsm_plugin.errors import UserError
+from gsm_plugin.files import write_whole
+from gsm_plugin.pipelines.preparing import prepare_options
 from gsm_plugin.studies.ablation.plan import Run, Study
-from gsm_plugin.whole_files import write_whole
 
 _TAIL = 1500
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.compat.replacing import replaces
-from gsm_plugin.evaluation.flow_health import photometric_error
 from gsm_plugin.layers import implicit_warp
+from gsm_plugin.metrics.flow_health import photometric_error
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.ops import flow_warp
 

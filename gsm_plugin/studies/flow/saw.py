@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gsm_plugin.evaluation.flow_health import measure_flows
+from gsm_plugin.metrics.flow_health import measure_flows
 from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, unit_shift
 
 PIXELS = 3

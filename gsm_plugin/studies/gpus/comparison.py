@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gsm_plugin.evaluation.tables import markdown_table
+from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.gpus.runs import Run, Settings, train
 
 TOLERANCE = 1e-3

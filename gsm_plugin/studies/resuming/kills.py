@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from gsm_plugin.engine.checkpoints.sealed_file import DamagedFile, read_sealed
 from gsm_plugin.studies.small_training import make_data, new_project, train
+from gsm_plugin.training.checkpoints.sealed_file import DamagedFile, read_sealed
 
 # A small GSM with CUDA graphs in bfloat16, as --force_yml takes it.
 ON_GPU = (

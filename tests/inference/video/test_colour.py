@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.colour import from_rgb, to_rgb
 from gsm_plugin.inference.video.layout import LOCATIONS, Layout, matrix_of, output_layout
 

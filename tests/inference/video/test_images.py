@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gsm_plugin.compat import UserError
 from gsm_plugin.compat.image_files import read_image
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.images import FolderReading, learn_folder
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.job import plan_job, run_job
 from gsm_plugin.inference.video.opening import learn

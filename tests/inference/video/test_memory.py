@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.facts import Facts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.job import plan_job, run_job
 from gsm_plugin.inference.video.request import Request

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.joining import decoding_stamps
 from gsm_plugin.inference.video.opening import learn

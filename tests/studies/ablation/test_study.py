@@ -5,11 +5,10 @@ import pytest
 import yaml
 
 from gsm_plugin.cli.main import main
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.studies.ablation import training
 from gsm_plugin.studies.ablation.plan import merged, read_study
-from tests.engine import tiny_project
-from tests.engine.conftest import *  # noqa: F403 (the fixtures of a tiny project)
+from tests import tiny_project
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.compat import UserError
+from gsm_plugin.errors import UserError
 from gsm_plugin.layers import implicit_warp
 from gsm_plugin.studies.flow import cures, gradients, noise, saw, worth
 from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, load_subject, psnr, read_clips

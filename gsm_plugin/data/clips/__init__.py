@@ -1,0 +1,1 @@
+"""Clips on the disk: names, layouts, frames, pairs of LQ and GT, how LQ is made of GT."""

@@ -1,0 +1,156 @@
+"""Files and folders that are there when they are whole, and not before."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gsm_plugin.errors import UserError
+
+_RECORD = 'made_from.txt'
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuses a place that is taken.
+
+    Raises:
+        UserError: `out` exists.
+    """
+    if out.exists():
+        raise UserError(f'{out} exists; remove it, or name another place.')
+
+
+def part_of(out: Path) -> Path:
+    """The sibling in which `out` is built: the same name with `.part` at its end."""
+    return out.with_name(f'{out.name}.part')
+
+
+@contextmanager
+def whole_or_nothing(out: Path) -> Iterator[Path]:
+    """A folder to build in, which becomes `out` at the end and is removed on any error or interruption.
+
+    What a killed process left there is removed at the beginning.
+
+    Raises:
+        UserError: `out` exists.
+    """
+    refuse_existing(out)
+    part = part_of(out)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    publish(part, out)
+
+
+def part_to_resume(out: Path, record: bytes) -> Path:
+    """The folder in which `out` is built step by step, as an interrupted run left it or empty.
+
+    Args:
+        out: The final folder; `publish_resumed` makes the part that.
+        record: Tells what the work is; what was left by work with another record is removed.
+    """
+    part = part_of(out)
+    path = part / _RECORD
+    if not path.is_file() or path.read_bytes() != record:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write_whole(path, record)
+    return part
+
+
+def publish_resumed(out: Path) -> None:
+    """Ends what `part_to_resume` began."""
+    part = part_of(out)
+    (part / _RECORD).unlink()
+    publish(part, out)
+
+
+def fingerprint(title: str, files: dict[str, Path]) -> bytes:
+    """Tells whether work is the same as that of an interrupted run, without reading what it works on.
+
+    Args:
+        title: What is done.
+        files: The files that it is done with, by name.
+    """
+    digest = hashlib.sha256(f'{title}\n'.encode())
+    for name, path in files.items():
+        status = path.stat()
+        digest.update(f'{name} {path.suffix} {status.st_size} {status.st_mtime_ns}\n'.encode())
+    return digest.hexdigest().encode()
+
+
+def publish(part: Path, out: Path) -> None:
+    """Renames a folder to its final name, after all that is in it is on the disk."""
+    if hasattr(os, 'sync'):
+        os.sync()
+    part.replace(out)
+    _sync_folder(out.parent)
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file that has all of its content or does not appear under its name.
+
+    Args:
+        path: The file; one that is there is replaced.
+        content: What it is to hold.
+    """
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, which gets the name `path` at the end and is removed on any error or interruption.
+
+    Args:
+        path: The file; one that is there is replaced.
+    """
+    part = part_of(path)
+    try:
+        yield part
+        publish_file(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Makes the folder of a file that is to come; those that are new are removed on an error, if nothing is in them.
+
+    Args:
+        path: The file.
+    """
+    new = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def publish_file(part: Path, path: Path) -> None:
+    """Renames a file to its final name, after its content is on the disk."""
+    with part.open('rb+') as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a renaming last through a power failure; Windows opens no folders."""
+    if os.name == 'posix':
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

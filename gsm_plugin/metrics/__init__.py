@@ -1,0 +1,1 @@
+"""Metrics beside PSNR and SSIM, flows, time, memory, multiply-adds."""

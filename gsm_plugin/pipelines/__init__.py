@@ -1,0 +1,1 @@
+"""Training and tests as commands and scripts run them: arguments, preparation, the user's own modules."""

@@ -1,0 +1,94 @@
+"""From the name of an option file to the options of a run: reading, checking and finishing, in that order.
+
+Nothing is made, renamed or started before every check has passed.
+"""
+
+import argparse
+from collections import OrderedDict
+from collections.abc import Callable
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+from gsm_plugin.compat.resume_anywhere import find_resume_state
+from gsm_plugin.data.checks import check_datasets
+from gsm_plugin.errors import UserError
+from gsm_plugin.models.freezing import frozen_names
+from gsm_plugin.ops.dispatch import choose_backend
+from gsm_plugin.options.file_check import check_option_file
+from gsm_plugin.options.names import find
+from gsm_plugin.options.paths import check_paths, expand_home
+from gsm_plugin.options.reading import force_options, look_up, read_options
+from gsm_plugin.pipelines.finishing import (
+    choose_devices,
+    drop_missing_loggers,
+    set_names_and_folders,
+    start_processes,
+)
+from gsm_plugin.training.run_folders import check_writable
+
+# The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
+_OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
+
+
+def prepare_options(
+    arguments: argparse.Namespace, root: str, is_train: bool, say: Callable[[str], None] = print
+) -> OrderedDict:
+    """Reads and checks an option file, joins the processes of a distributed run, and sets the seed.
+
+    Args:
+        arguments: BasicSR's flags: `opt`, `force_yml`, `launcher`, `auto_resume`, `debug`.
+        root: Where `experiments`, `results` and `tb_logger` go.
+        is_train: Whether it is for training or for a test.
+        say: Takes in the first process one sentence for each key that is ignored, and the like.
+
+    Returns:
+        The options, as BasicSR's `parse_options` leaves them.
+
+    Raises:
+        UserError: Something in the file, the command line or the data is wrong.
+    """
+    options = read_options(arguments.opt)
+    force_options(options, arguments.force_yml or [])
+    options['path'] = options.get('path') or OrderedDict()
+    notes = check_option_file(options, is_train)
+    expand_home(options)
+    set_names_and_folders(options, root, is_train, arguments.debug, arguments.auto_resume)
+    notes += choose_devices(options, arguments.launcher) + drop_missing_loggers(options)
+    resumes = is_train and find_resume_state(options) is not None
+    check_paths(options, resumes)
+    check_writable(options['path']['log'])
+    check_datasets(options)
+    _check_networks(options)
+    has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
+    if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:
+        notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
+    start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
+    for note in notes if options['rank'] == 0 else ():
+        say(note)
+    return options
+
+
+def _check_networks(options: dict) -> None:
+    """Builds our own networks once, because they refuse wrong settings when they are built; and what freezes them."""
+    for key, section in options.items():
+        if not key.startswith('network_'):
+            continue
+        cls = find(ARCH_REGISTRY, section['type'])
+        if cls.__module__.startswith('gsm_plugin.'):
+            try:
+                network = cls(**{name: value for name, value in section.items() if name != 'type'})
+            except (ValueError, OSError) as error:
+                raise UserError(f'{key}: {error}') from error
+            _check_backends(key, section, 'cuda' if options['num_gpu'] else 'cpu')
+            if key == 'network_g' and (patterns := look_up(options, 'train:freeze')):
+                frozen_names(network, patterns)
+
+
+def _check_backends(key: str, network: dict, device_type: str) -> None:
+    """Refuses backends that cannot run on the device of the run."""
+    for name in network.keys() & _OPS.keys():
+        try:
+            if network[name] != 'auto':
+                choose_backend(_OPS[name], network[name], device_type)
+        except RuntimeError as error:
+            raise UserError(f'{key}:{name}: {error}') from error

@@ -1,0 +1,203 @@
+"""Clips to be scored: of a data set on disk, or ground truth whose LQ frames are made in memory."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import cv2
+import numpy as np
+import torch
+from basicsr.utils import img2tensor
+
+from gsm_plugin.compat.image_files import read_image, to_unit
+from gsm_plugin.data.clips.clip_names import is_image_name
+from gsm_plugin.data.clips.degradations import degrade
+from gsm_plugin.data.clips.frame_sources import FolderSource
+from gsm_plugin.data.clips.paired_clips import PairedClips
+from gsm_plugin.data.clips.sample_videos import read_frames
+from gsm_plugin.data.clips.videos import VIDEO_SUFFIXES
+from gsm_plugin.data.tools.images import say_if_alpha
+from gsm_plugin.errors import UserError
+from gsm_plugin.models.validation import Clip
+
+
+class ClipSet(Interface):
+    """Clips by name.
+
+    Attributes:
+        lengths: Number of scored frames of each clip.
+    """
+
+    lengths: dict[str, int]
+
+    def open(self, name: str) -> Clip:
+        """Reads a clip."""
+
+    def fingerprint(self, name: str) -> str:
+        """Changes when a clip's files do."""
+
+
+class PairedClipSet:
+    """Clips of a data set.
+
+    Args:
+        paired: LQ and ground truth.
+        center_frame_only: Whether the centre frame of each clip alone is scored.
+    """
+
+    def __init__(self, paired: PairedClips, center_frame_only: bool):
+        self._paired = paired
+        self._center = center_frame_only
+        self.lengths = {clip: 1 if center_frame_only else len(names) for clip, names in paired.lq.frames.items()}
+
+    def open(self, name: str) -> Clip:
+        """Reads a clip; its ground truth is read frame by frame later."""
+        names = self._paired.lq.frames[name]
+        lq = torch.stack([img2tensor(image) for image in self._paired.read_lq(name, range(len(names)))])
+        frames = [len(names) // 2] if self._center else list(range(len(names)))
+        scored = [names[frame] for frame in frames]
+        return Clip(name, lq, frames, scored, lambda frame: img2tensor(self._paired.read_gt(name, frame)))
+
+    def fingerprint(self, name: str) -> str:
+        """Changes when a clip's files do."""
+        sources = self._paired.lq, self._paired.known_gt
+        files = [Path(source.where(name, frame)) for source in sources for frame in range(len(source.frames[name]))]
+        return fingerprint(files)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How ground truth becomes LQ frames.
+
+    Attributes:
+        degradation: A key of `DEGRADATIONS`.
+        scale: Factor between both; None until the networks have been looked at.
+        frames: The first so many of each clip are taken; None takes all.
+        shrink: Whole factor by which the ground truth itself is made smaller before, by area.
+    """
+
+    degradation: str
+    scale: int | None = 4
+    frames: int | None = None
+    shrink: int = 1
+
+    @property
+    def known_scale(self) -> int:
+        """`scale`, after the networks have been looked at."""
+        assert self.scale is not None
+        return self.scale
+
+
+class ReducedClipSet:
+    """Videos, or folders of images, as ground truth of LQ frames that are made from them.
+
+    Args:
+        place: A video, a folder of images, or a folder of videos or of folders of images.
+        reduction: How the LQ frames are made.
+
+    Raises:
+        UserError: There is nothing of the kind.
+    """
+
+    def __init__(self, place: str | Path, reduction: Reduction):
+        self._reduction = reduction
+        self._places = _find_clips(Path(place).expanduser())
+        say_if_alpha(image for path in self._places.values() if path.is_dir() for image in _images_in(path)[:1])
+        self.lengths = {name: self._length(path) for name, path in self._places.items()}
+
+    def open(self, name: str) -> Clip:
+        """Reads and reduces a clip; frames are cut to a multiple of the scale on the right and below."""
+        reduction = self._reduction
+        gt = self._read(self._places[name])
+        if len({frame.shape for frame in gt}) > 1:
+            raise UserError(f'{self._places[name]} has frames of several sizes; make them the same.')
+        lq = [degrade(frame, reduction.degradation, reduction.known_scale) for frame in gt]
+        return Clip(
+            name,
+            torch.stack([_tensor(frame) for frame in lq]),
+            range(len(gt)),
+            [f'{number:08d}' for number in range(len(gt))],
+            lambda frame: _tensor(gt[frame]),
+        )
+
+    def fingerprint(self, name: str) -> str:
+        """Changes when a clip's files do."""
+        path = self._places[name]
+        files = [path] if path.is_file() else sorted(path.iterdir())
+        return fingerprint(files)
+
+    def _read(self, path: Path) -> list[np.ndarray]:
+        shrink, scale, frames = self._reduction.shrink, self._reduction.known_scale, self._reduction.frames
+        read: list[np.ndarray] = []
+        for frame in read_frames(path, shrink, scale) if path.is_file() else _read_images(path, shrink, scale):
+            if frames is not None and len(read) == frames:
+                break
+            read.append(frame)
+        if not read or min(read[0].shape) == 0:
+            raise UserError(f'{path} has no frames of at least {scale}x{scale} pixels; name another clip.')
+        return read
+
+    def _length(self, path: Path) -> int:
+        if path.is_file():
+            capture = cv2.VideoCapture(str(path))
+            found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+            capture.release()
+        else:
+            found = len(_images_in(path))
+        if found < 1:
+            raise UserError(f'{path} has no frames that can be read; remove it, or name another clip.')
+        return found if self._reduction.frames is None else min(found, self._reduction.frames)
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A short hash of the names and sizes of files."""
+    lines = [f'{file.name} {file.stat().st_size}' for file in files]
+    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
+
+
+def _find_clips(place: Path) -> dict[str, Path]:
+    if place.is_file():
+        return {place.stem: place}
+    if not place.is_dir():
+        raise UserError(f'{place} does not exist; name a video, or a folder of images or videos.')
+    entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith('.'))
+    if _images_in(place):
+        return {place.resolve().name: place}
+    found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
+    if not found:
+        raise UserError(f'{place} has neither images nor videos nor folders of images; name another folder.')
+    return {entry.stem if entry.is_file() else entry.name: entry for entry in found}
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if is_image_name(file.name) and not file.is_dir()]
+
+
+def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarray]:
+    # as one clip, whatever folders lie beside its frames
+    source = FolderSource(folder.resolve().parent, [folder.resolve().name])
+    clip = next(iter(source.frames))
+    for number in range(len(source.frames[clip])):
+        image = read_image(source.where(clip, number))
+        height, width = (side // shrink for side in image.shape[:2])
+        if shrink > 1:
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        yield image[: height - height % multiple, : width - width % multiple]
+
+
+def _tensor(frame: np.ndarray) -> torch.Tensor:
+    return img2tensor(to_unit(frame))
+
+
+def names_of(clips: ClipSet, wanted: Sequence[str] | None) -> list[str]:
+    """The clips that the user wants of a set.
+
+    Raises:
+        UserError: One of them is not in it.
+    """
+    for name in wanted or ():
+        if name not in clips.lengths:
+            raise UserError(f'--clips has {name}, which is not there; take some of {", ".join(clips.lengths)}.')
+    return list(wanted or clips.lengths)

@@ -1,0 +1,1 @@
+"""What networks scored, and where figures come from: records, published figures, averages."""

@@ -1,0 +1,26 @@
+import cv2
+import numpy as np
+import torch
+
+from gsm_plugin.compat.image_files import read_image, to_unit
+from gsm_plugin.data.clips.degradations import degrade
+from gsm_plugin.scoring.clips import ReducedClipSet, Reduction
+
+
+def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_path):
+    (tmp_path / 'a' / 'folder.png').mkdir(parents=True)
+    (tmp_path / 'a' / 'Thumbs.db').touch()
+    (tmp_path / 'a' / '._0.png').touch()
+    draw = np.random.default_rng(0)
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / 'a' / f'{i}.png'), draw.integers(0, 65536, (16, 24, 3)).astype(np.uint16))
+    clips = ReducedClipSet(tmp_path, Reduction('bi'))
+    assert clips.lengths == {'a': 2}
+    clip = clips.open('a')
+    for i in range(2):
+        gt = read_image(tmp_path / 'a' / f'{i}.png')
+        for actual, image in ((clip.read_gt(i), gt), (clip.lq[i], degrade(gt, 'bi'))):
+            expected = torch.from_numpy(to_unit(image)[..., ::-1].transpose(2, 0, 1).copy())
+            torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+    assert len(np.unique(clip.lq)) > 256 / 4
+    assert not torch.equal((clip.lq * 255).round() / 255, clip.lq)

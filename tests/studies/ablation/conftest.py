@@ -1,0 +1,3 @@
+"""The tests of this folder are made in a tiny project."""
+
+from tests.project_fixtures import data_folder, fresh_logger, options, project  # noqa: F401
