@@ -1,4 +1,4 @@
-"""Measures the selective scan on the CPU, forward and backward, against its step-by-step law.
+"""Measures the selective scan on the CPU, forward and backward, against its step-by-step reference.
 
 `python scripts/benchmark_scan.py` runs each backend in a process of its own, so that their peak memory can be told
 apart, prints a table and writes a JSON record to scripts/benchmark/records/scan_cpu.json.

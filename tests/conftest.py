@@ -4,7 +4,7 @@ import os
 
 import torch
 
-import gsm_plugin  # noqa: F401 - mends BasicSR, which the tests import themselves
+import gsm_plugin  # noqa: F401 - patches BasicSR, which the tests import themselves
 
 # Without a GPU, Triton kernels run in Triton's interpreter, which has to be chosen before anything imports Triton.
 if not torch.cuda.is_available():

@@ -93,7 +93,7 @@ def _host_ailments() -> Iterator[str]:
     except metadata.PackageNotFoundError:
         version = None
     if version is not None and version != _HOST_VERSION:
-        yield f'basicsr is {version}, but the mends are for {_HOST_VERSION}; run pip install basicsr=={_HOST_VERSION}.'
+        yield f'basicsr is {version}, but patches are for {_HOST_VERSION}; run pip install basicsr=={_HOST_VERSION}.'
     try:
         importlib.import_module('basicsr')
         importlib.import_module('gsm_plugin.registration').register_all()

@@ -96,7 +96,7 @@ class GuardedSamples:
             raise BadSample(f'Data set {self._name}: {_describe(error)}') from error
 
 
-def mend_builder(data: ModuleType) -> None:
+def patch_builder(data: ModuleType) -> None:
     """Guards the sets that `build_dataset` makes."""
     original = data.build_dataset
 
@@ -107,7 +107,7 @@ def mend_builder(data: ModuleType) -> None:
         return GuardedSamples(dataset, dataset_opt['name'], skip)
 
 
-def mend_file_client(file_client: ModuleType) -> None:
+def patch_file_client(file_client: ModuleType) -> None:
     """Remembers what was read last, and refuses what an LMDB does not have."""
     original = file_client.FileClient.get
 
@@ -128,7 +128,7 @@ def mend_file_client(file_client: ModuleType) -> None:
         return content
 
 
-def mend_model(video_base_model: ModuleType) -> None:
+def patch_model(video_base_model: ModuleType) -> None:
     """Lets the video models log and count what was replaced in the batches that they are fed."""
     original = video_base_model.VideoBaseModel.feed_data
 

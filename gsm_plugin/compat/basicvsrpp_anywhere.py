@@ -10,8 +10,8 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(module: ModuleType) -> None:
-    """Mends `BasicVSRPlusPlus`."""
+def patch(module: ModuleType) -> None:
+    """Patches `BasicVSRPlusPlus`."""
     network = module.BasicVSRPlusPlus
     make, check = network.__init__, network.check_if_mirror_extended
 

@@ -8,7 +8,7 @@ import math
 from types import ModuleType
 
 
-def mend(base_model: ModuleType) -> None:
+def patch(base_model: ModuleType) -> None:
     """Keeps the older of equal scores, and takes none that is no number."""
     original = base_model.BaseModel._update_best_metric_result
 

@@ -5,7 +5,7 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(base_model: ModuleType) -> None:
+def patch(base_model: ModuleType) -> None:
     """Wraps networks on the CPU in DistributedDataParallel without a device id, as it wants them there."""
     original = base_model.BaseModel.model_to_device
 

@@ -6,7 +6,7 @@ from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.errors import UserError
 
 
-def mend(img_util: ModuleType) -> None:
+def patch(img_util: ModuleType) -> None:
     """Makes `tensor2img`, through which all of BasicSR's models score and save, refuse such images."""
     original = img_util.tensor2img
 

@@ -12,7 +12,7 @@ LARGEST_PSNR = 100.0
 """What PSNR counts at most, in dB."""
 
 
-def mend(metrics: ModuleType) -> None:
+def patch(metrics: ModuleType) -> None:
     """Bounds it in `calculate_metric`, by which all models score; `calculate_psnr` itself stays as it is."""
     original = metrics.calculate_metric
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(arch_util: ModuleType) -> None:
+def patch(arch_util: ModuleType) -> None:
     """Makes the grid where the features are, in float32 and without NaN; the original is `flow_warp.__wrapped__`."""
     original = arch_util.flow_warp
 

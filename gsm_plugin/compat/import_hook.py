@@ -1,4 +1,4 @@
-"""An import hook that stands in for modules that are gone and mends others as soon as they are executed."""
+"""An import hook that stands in for modules that are gone and patches others as soon as they are executed."""
 
 import importlib.abc
 import importlib.machinery
@@ -12,26 +12,26 @@ from gsm_plugin.compat.replacing import replaces
 Fill = Callable[[ModuleType], None]
 
 
-class MendingFinder(importlib.abc.MetaPathFinder):
+class PatchingFinder(importlib.abc.MetaPathFinder):
     """Asks every other finder first, so that a module which exists is never hidden.
 
     Args:
         stand_ins: Module name -> what fills an empty module of that name where no other finder knows it.
-        mends: Module name -> what is done to the module after it was executed.
+        patches: Module name -> what is done to the module after it was executed.
     """
 
-    def __init__(self, stand_ins: Mapping[str, Fill], mends: Mapping[str, Sequence[Fill]]):
+    def __init__(self, stand_ins: Mapping[str, Fill], patches: Mapping[str, Sequence[Fill]]):
         self._stand_ins = stand_ins
-        self._mends = mends
+        self._patches = patches
 
     def install(self) -> None:
-        """Takes the first place among the finders and mends what was imported before; a second call changes nothing."""
+        """Takes the first place among finders and patches what was imported before; a second call changes nothing."""
         if self in sys.meta_path:
             return
         sys.meta_path.insert(0, self)
-        for name, mends in self._mends.items():
+        for name, patches in self._patches.items():
             if name in sys.modules:
-                _apply(mends, sys.modules[name])
+                _apply(patches, sys.modules[name])
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -40,10 +40,10 @@ class MendingFinder(importlib.abc.MetaPathFinder):
         if name in self._stand_ins and self._find_elsewhere(name, path, target) is None:
             loader = _StandInLoader(self._stand_ins[name])
             return importlib.util.spec_from_loader(name, loader, is_package=self._has_children(name))
-        if name in self._mends:
+        if name in self._patches:
             spec = self._find_elsewhere(name, path, target)
             if spec is not None and spec.loader is not None:
-                _mend_after_execution(spec.loader, self._mends[name])
+                _patch_after_execution(spec.loader, self._patches[name])
             return spec
         return None
 
@@ -70,16 +70,16 @@ class _StandInLoader(importlib.abc.Loader):
         self._fill(module)
 
 
-def _mend_after_execution(loader: importlib.abc.Loader, mends: Sequence[Fill]) -> None:
+def _patch_after_execution(loader: importlib.abc.Loader, patches: Sequence[Fill]) -> None:
     execute = loader.exec_module
 
     # On the instance, so that the loader keeps everything else it can do (source, resources).
     @replaces(loader)
     def exec_module(module: ModuleType) -> None:
         execute(module)
-        _apply(mends, module)
+        _apply(patches, module)
 
 
-def _apply(mends: Sequence[Fill], module: ModuleType) -> None:
-    for mend in mends:
-        mend(module)
+def _apply(patches: Sequence[Fill], module: ModuleType) -> None:
+    for patch in patches:
+        patch(module)

@@ -24,7 +24,7 @@ _MAY_HANG = (
 _STARTED_BY = {'pytorch': 'torchrun --nproc_per_node=GPUS -m gsm_plugin ...', 'slurm': 'srun ...'}
 
 
-def mend(dist_util: ModuleType) -> None:
+def patch(dist_util: ModuleType) -> None:
     """Joins the processes by the launcher's environment, on GPUs or, where there is none, over gloo with one line."""
 
     @replaces(dist_util)

@@ -5,7 +5,7 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(degradations: ModuleType) -> None:
+def patch(degradations: ModuleType) -> None:
     """Rounds the quality down, which is what OpenCV 4 did with it."""
     compress = degradations.add_jpg_compression
 

@@ -11,7 +11,7 @@ from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.errors import UserError
 
 
-def mend_decoder(img_util: ModuleType) -> None:
+def patch_decoder(img_util: ModuleType) -> None:
     """Decodes colour images by `decode_image`, and refuses others that cannot be decoded."""
     original = img_util.imfrombytes
 
@@ -29,7 +29,7 @@ def mend_decoder(img_util: ModuleType) -> None:
         return image.astype('float32') / 255.0 if float32 else image
 
 
-def mend_sequences(data_util: ModuleType) -> None:
+def patch_sequences(data_util: ModuleType) -> None:
     """Reads the frames of a test clip by `read_image`."""
 
     @replaces(data_util)

@@ -38,7 +38,7 @@ def schedulers() -> dict[str, type]:
     return _subclasses(torchs, torchs.LRScheduler) | own
 
 
-def mend(base_model: ModuleType) -> None:
+def patch(base_model: ModuleType) -> None:
     """Takes any of them by its name, and keeps what they compute apart from the warm-up."""
     model = base_model.BaseModel
     setup, update = model.setup_schedulers, model.update_learning_rate

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def mend(arch_util: ModuleType) -> None:
+def patch(arch_util: ModuleType) -> None:
     """Gathers pixels by index instead, where deterministic algorithms are asked for on a GPU."""
     original = arch_util.flow_warp
     # BasicSR's makes its grid without the argument that PyTorch will ask for one day; nobody here can add it.

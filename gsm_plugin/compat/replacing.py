@@ -1,4 +1,4 @@
-"""How a mend puts a function in the place of one of BasicSR's, whose modules have no types."""
+"""How a patch puts a function in the place of one of BasicSR's, whose modules have no types."""
 
 import functools
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.errors import UserError
 
 
-def mend(train: ModuleType) -> None:
+def patch(train: ModuleType) -> None:
     """Replaces `basicsr.train.load_resume_state`."""
 
     @replaces(train)

@@ -8,7 +8,7 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(module: ModuleType) -> None:
+def patch(module: ModuleType) -> None:
     """Lets the video models hold views of what they are fed, which keep their shape."""
     original = module.VideoBaseModel.feed_data
 

@@ -6,7 +6,7 @@ from types import ModuleType
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend(base_model: ModuleType) -> None:
+def patch(base_model: ModuleType) -> None:
     """Logs one line, and the layers only where the log takes details."""
     original = base_model.BaseModel.print_network
 

@@ -57,7 +57,7 @@ def plain_words(line: str) -> str:
     return re.sub(r'^(\S*[^\s/])/+(?= |$)', r'\1', ' '.join(joined.split()))
 
 
-def mend(module: ModuleType) -> None:
+def patch(module: ModuleType) -> None:
     """Lets a module of data sets open its lists by `open_list`; it opens nothing else."""
     vars(module).update(open=open_list)
 

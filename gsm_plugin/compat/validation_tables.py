@@ -10,17 +10,17 @@ from typing import Any
 from gsm_plugin.compat.replacing import replaces
 
 
-def mend_base(module: ModuleType) -> None:
-    """Mends `VideoBaseModel`."""
-    _mend(module.VideoBaseModel)
+def patch_base(module: ModuleType) -> None:
+    """Patches `VideoBaseModel`."""
+    _patch(module.VideoBaseModel)
 
 
-def mend_recurrent(module: ModuleType) -> None:
-    """Mends `VideoRecurrentModel`, which has a validation of its own."""
-    _mend(module.VideoRecurrentModel)
+def patch_recurrent(module: ModuleType) -> None:
+    """Patches `VideoRecurrentModel`, which has a validation of its own."""
+    _patch(module.VideoRecurrentModel)
 
 
-def _mend(model_class: type[Any]) -> None:
+def _patch(model_class: type[Any]) -> None:
     original = model_class.dist_validation
 
     @replaces(model_class)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lmdb import Environment
 
 
-def mend(file_client: ModuleType) -> None:
+def patch(file_client: ModuleType) -> None:
     """Lets BasicSR's backend refuse a database that is cut off."""
     original = file_client.LmdbBackend.__init__
 

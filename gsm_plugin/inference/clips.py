@@ -80,7 +80,7 @@ def _check_values(clip: Tensor) -> None:
         return
     for frame in range(clip.shape[1]):
         if not torch.isfinite(clip[:, frame]).all():
-            raise UserError(f'Frame {frame} of the clip has values that are not finite; leave it out, or mend it.')
+            raise UserError(f'Frame {frame} of the clip has values that are not finite; leave it out, or repair it.')
     raise UserError(f'The values of a clip reach from {least:g} to {most:g}; give floats in [0, 1], or uint8.')
 
 

@@ -101,6 +101,6 @@ class _Frames:
     def _run(self, window: Window) -> np.ndarray:
         seen = frames_to_array(self._clip, window.start, window.stop)
         if not np.isfinite(seen).all():
-            raise UserError(f'Frames {window.start} to {window.stop - 1} have values that are not finite; mend them.')
+            raise UserError(f'Frames {window.start} to {window.stop - 1} have values that are not finite; patch them.')
         restored = np.asarray(self._restorer(seen))
         return restored[window.keep_start - window.start : window.keep_stop - window.start]

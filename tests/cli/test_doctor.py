@@ -123,7 +123,7 @@ def test_the_cure_is_one_that_helps_in_this_case(monkeypatch, package, error, cu
 
 def test_another_version_of_basicsr_is_named(monkeypatch):
     monkeypatch.setattr(ailments.metadata, 'version', lambda name: '1.3.5')
-    assert any('basicsr is 1.3.5, but the mends are for 1.4.2' in sentence for sentence in ailments._host_ailments())
+    assert any('basicsr is 1.3.5, but patches are for 1.4.2' in sentence for sentence in ailments._host_ailments())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Processes that read data are spawned in distributed runs, and must not import BasicSR without the mends."""
+"""Processes that read data are spawned in distributed runs, and must not import BasicSR without the patches."""
 
 import os
 import runpy

@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from gsm_plugin.compat.import_hook import MendingFinder
+from gsm_plugin.compat.import_hook import PatchingFinder
 
 GONE, PRESENT = 'gone_package', 'present_module'
 
@@ -14,8 +14,8 @@ def finder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     stand_ins = {GONE: lambda module: None, f'{GONE}.inner': lambda module: setattr(module, 'value', 2)}
     stand_ins[PRESENT] = lambda module: setattr(module, 'value', 'hidden')
-    mends = {PRESENT: [lambda module: setattr(module, 'value', module.value + 10)]}
-    made = MendingFinder(stand_ins, mends)
+    patches = {PRESENT: [lambda module: setattr(module, 'value', module.value + 10)]}
+    made = PatchingFinder(stand_ins, patches)
     yield made
     sys.meta_path[:] = [other for other in sys.meta_path if other is not made]
     for name in (GONE, f'{GONE}.inner', PRESENT):
@@ -34,7 +34,7 @@ def test_without_the_hook_it_stays_gone(finder):
         import gone_package  # noqa: F401
 
 
-def test_a_module_that_exists_is_not_hidden_but_mended_when_it_is_imported(finder):
+def test_a_module_that_exists_is_not_hidden_but_patched_when_it_is_imported(finder):
     finder.install()
     import present_module
 
@@ -42,14 +42,14 @@ def test_a_module_that_exists_is_not_hidden_but_mended_when_it_is_imported(finde
     assert present_module.__loader__.get_source(PRESENT) == 'value = 1\n'
 
 
-def test_a_module_that_was_imported_before_is_mended(finder):
+def test_a_module_that_was_imported_before_is_patched(finder):
     import present_module
 
     finder.install()
     assert present_module.value == 11
 
 
-def test_installing_twice_mends_once(finder, monkeypatch):
+def test_installing_twice_patches_once(finder, monkeypatch):
     module = ModuleType(PRESENT)
     module.value = 1
     monkeypatch.setitem(sys.modules, PRESENT, module)

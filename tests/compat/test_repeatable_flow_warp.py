@@ -5,7 +5,7 @@ import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.compat import repeatable_flow_warp
-from gsm_plugin.compat.repeatable_flow_warp import mend, warp_by_index
+from gsm_plugin.compat.repeatable_flow_warp import patch, warp_by_index
 
 
 @pytest.mark.parametrize('padding_mode', ['zeros', 'border'])
@@ -28,7 +28,7 @@ def test_it_is_basicsrs_warp_with_its_gradients(padding_mode, size):
 @pytest.mark.parametrize('is_cuda, asked, taken', [(True, True, 'index'), (True, False, 'grid'), (False, True, 'grid')])
 def test_it_is_taken_where_it_is_needed(monkeypatch, is_cuda, asked, taken):
     module = SimpleNamespace(flow_warp=lambda *_: 'grid')
-    mend(module)
+    patch(module)
     monkeypatch.setattr(repeatable_flow_warp, 'warp_by_index', lambda *_: 'index')
     monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: asked)
     assert module.flow_warp(SimpleNamespace(is_cuda=is_cuda), None) == taken

@@ -30,7 +30,7 @@ def tensors(sizes, dtype=torch.float64):
 
 
 def assert_matches_naive(function, sizes, dtype, of_target=None):
-    # the law on the same device, for frequencies are float32, in whose last bit devices differ
+    # the reference on the same device, for frequencies are float32, in whose last bit devices differ
     target, flow, weight, bias = (x.to(DEVICE) for x in tensors(sizes, dtype))
     target = target.to(of_target or dtype)
     with torch.no_grad():

@@ -27,7 +27,7 @@ def triton_backend(target, flow, dtype):
     return on_device(lambda *tensors: fraction_encoding_triton(*tensors, dtype))(target, flow)
 
 
-def law(target, flow, dtype):
+def reference(target, flow, dtype):
     """The naive backend on the device of the others, for powers of float32, the wavelengths, differ between devices."""
     return on_device(lambda *tensors: fraction_encoding_naive(*tensors, dtype))(target, flow)
 
@@ -47,7 +47,7 @@ def assert_matches_naive(function, tensors, dtype):
 
         return encoded
 
-    assert_same_function(of(function, dtype), of(law, torch.float64), tensors, dtype)
+    assert_same_function(of(function, dtype), of(reference, torch.float64), tensors, dtype)
 
 
 @ALL

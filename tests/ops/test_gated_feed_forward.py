@@ -36,7 +36,7 @@ def on(device, x, attended, parameters):
 
 
 def assert_matches_naive(function, inputs, dtype, sums=None, every=1):
-    """Compares every so many rows with the law in float64 of the same rounded inputs.
+    """Compares every so many rows with the reference in float64 of the same rounded inputs.
 
     x may be of a type of its own, `sums`.
     """

@@ -220,7 +220,7 @@ def torchrun(project, source, *flags):
     return subprocess.run([*command, *flags], env=environment, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the patch is for machines without GPU')
 def test_a_process_that_fails_ends_the_run_with_its_traceback_in_seconds(project, options):
     options['train']['total_iter'] = 10**6
     options['logger']['save_checkpoint_freq'] = 10**6
@@ -235,7 +235,7 @@ def test_a_process_that_fails_ends_the_run_with_its_traceback_in_seconds(project
     assert 'in optimize_parameters' in summary
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the patch is for machines without GPU')
 def test_two_processes_train_over_gloo_without_a_gpu(project, options):
     tiny_project.write_options(project / 'options.yml', options)
     done = torchrun(project, DISTRIBUTED)

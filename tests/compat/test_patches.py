@@ -1,4 +1,4 @@
-"""Every mend does its work, and BasicSR still fails without it."""
+"""Every patch does its work, and BasicSR still fails without it."""
 
 import inspect
 import os
@@ -30,7 +30,7 @@ def run_python(script):
     return subprocess.run([sys.executable, '-c', script], env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_basicsr_is_imported_with_the_mends():
+def test_basicsr_is_imported_with_the_patches():
     import basicsr.data.degradations
 
     assert basicsr.data.degradations.rgb_to_grayscale(torch.rand(1, 3, 2, 2)).shape == (1, 1, 2, 2)
@@ -126,7 +126,7 @@ def test_basicsr_itself_cannot_start_processes_without_a_gpu(monkeypatch):
         dist_util.init_dist.__wrapped__('pytorch')
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='the mend is for machines without GPU')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the patch is for machines without GPU')
 @pytest.mark.usefixtures('no_launcher')
 def test_slurm_starts_gloo_without_a_gpu(monkeypatch, capsys):
     from basicsr.utils import dist_util
