@@ -7,7 +7,7 @@ from gsm_plugin.archs.bicubic_arch import Bicubic
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.data.degrading.degraded_clips_dataset import DegradedClipsDataset
-from gsm_plugin.data.mixed_dataset import MixedDataset
+from gsm_plugin.data.mixed.mixed_dataset import MixedDataset
 from gsm_plugin.data.synthetic.photo_clips_dataset import PhotoClipsDataset
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.errors import UserError

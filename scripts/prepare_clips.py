@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.demo.miniature import read_real_clips, write_clips, write_miniature
 
 

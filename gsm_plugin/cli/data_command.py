@@ -68,7 +68,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.clips.layouts import find_layout
+    from gsm_plugin.data.layouts import find_layout
     from gsm_plugin.data.tools.checking import check_dataset
 
     layout, where = find_layout(arguments.layout), (arguments.gt, arguments.lq)
@@ -165,7 +165,7 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
 
 
 def _from_video(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.clips.layouts import REDS_HELD_OUT
+    from gsm_plugin.data.layouts import REDS_HELD_OUT
     from gsm_plugin.data.tools.from_video import make_clips
 
     options = {
@@ -205,7 +205,7 @@ def _add_degrade(actions: argparse._SubParsersAction) -> None:
 
 
 def _degrade(arguments: argparse.Namespace) -> None:
-    from gsm_plugin.data.clips.degradations import DEGRADATIONS
+    from gsm_plugin.data.degradations import DEGRADATIONS
     from gsm_plugin.data.tools.degrading import degrade_clips
 
     if arguments.kind == 'real':

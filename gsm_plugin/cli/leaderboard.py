@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> None:
     import gsm_plugin
 
     gsm_plugin.register()
-    from gsm_plugin.data.clips.protocols import PROTOCOLS
+    from gsm_plugin.data.protocols import PROTOCOLS
     from gsm_plugin.scoring.leaderboard import Leaderboard, reproduce
 
     degradation = arguments.degradation or ('bd' if arguments.name == 'udm10' else 'bi')

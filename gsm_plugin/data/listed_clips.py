@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.frame_sources import FrameSource
-from gsm_plugin.data.clips.lq_gt_checks import Size
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.frame_sources import FrameSource
+from gsm_plugin.data.lq_gt_checks import Size
 from gsm_plugin.errors import UserError
 
 

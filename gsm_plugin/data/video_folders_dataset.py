@@ -14,10 +14,10 @@ from basicsr.utils import get_root_logger, img2tensor
 from torch import Tensor
 
 from gsm_plugin.compat.image_files import alpha_note
-from gsm_plugin.data.clips.clip_names import ClipFacts, read_clip_facts
-from gsm_plugin.data.clips.frame_sources import FolderSource, FrameSource, LmdbSource
-from gsm_plugin.data.clips.paired_clips import PairedClips, size_text
+from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
+from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
 from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
+from gsm_plugin.data.paired_clips import PairedClips, size_text
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import Positive, check_value
 from gsm_plugin.options.declared.sections import require_key

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
-from gsm_plugin.data.clips.sample_videos import DEMO_VIDEOS, TRAIN_CLIP_FRAMES, DemoVideo, fetch_videos, read_frames
+from gsm_plugin.data.bicubic import resize_bicubic
+from gsm_plugin.data.sample_videos import DEMO_VIDEOS, TRAIN_CLIP_FRAMES, DemoVideo, fetch_videos, read_frames
 from gsm_plugin.data.tools.lmdb_writer import LmdbWriter, encode_png
 from gsm_plugin.files import whole_or_nothing
 

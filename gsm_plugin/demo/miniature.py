@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.degradations import degrade
-from gsm_plugin.data.clips.protocols import Protocol
-from gsm_plugin.data.clips.sample_videos import DemoVideo, fetch_videos, read_frames
+from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.protocols import Protocol
+from gsm_plugin.data.sample_videos import DemoVideo, fetch_videos, read_frames
 from gsm_plugin.files import whole_or_nothing
 
 # The measured figures of BasicVSR are of their first 15 frames; `shrink` makes frames smaller, by area, before.

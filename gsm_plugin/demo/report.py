@@ -9,8 +9,8 @@ from basicsr.metrics import calculate_metric
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import read_image, to_8_bit
-from gsm_plugin.data.clips.bicubic import resize_bicubic
-from gsm_plugin.data.clips.frame_sources import FolderSource
+from gsm_plugin.data.bicubic import resize_bicubic
+from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.scoring.report.pictures import Panel, comparison_strip, region_size, write_comparison
 from gsm_plugin.scoring.report.regions import choose_region
 from gsm_plugin.scoring.report.tables import ClipScore

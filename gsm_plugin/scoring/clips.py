@@ -12,13 +12,13 @@ import torch
 from basicsr.utils import img2tensor
 
 from gsm_plugin.compat.image_files import read_image, to_unit
-from gsm_plugin.data.clips.clip_names import is_image_name
-from gsm_plugin.data.clips.degradations import degrade
-from gsm_plugin.data.clips.frame_sources import FolderSource
-from gsm_plugin.data.clips.paired_clips import PairedClips
-from gsm_plugin.data.clips.sample_videos import read_frames
-from gsm_plugin.data.clips.videos import VIDEO_SUFFIXES
+from gsm_plugin.data.clip_names import is_image_name
+from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.frame_sources import FolderSource
+from gsm_plugin.data.paired_clips import PairedClips
+from gsm_plugin.data.sample_videos import read_frames
 from gsm_plugin.data.tools.images import say_if_alpha
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.validation import Clip
 

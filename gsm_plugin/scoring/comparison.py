@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gsm_plugin.data.clips.degradations import check_degradation
+from gsm_plugin.data.degradations import check_degradation
 from gsm_plugin.errors import UserError
 from gsm_plugin.metrics.measures import describe
 from gsm_plugin.scoring.board import galleries_of, run_networks, write_text

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gsm_plugin.data.clips.protocols import DEGRADATION_TITLES, Protocol
+from gsm_plugin.data.protocols import DEGRADATION_TITLES, Protocol
 from gsm_plugin.errors import UserError
 from gsm_plugin.metrics.measures import describe
 from gsm_plugin.scoring.board import galleries_of, run_networks, write_text

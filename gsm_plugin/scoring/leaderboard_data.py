@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from gsm_plugin.data.clips.clip_names import read_clip_list
-from gsm_plugin.data.clips.frame_sources import FolderSource
-from gsm_plugin.data.clips.paired_clips import PairedClips, size_text
-from gsm_plugin.data.clips.protocols import Protocol
+from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.frame_sources import FolderSource
+from gsm_plugin.data.paired_clips import PairedClips, size_text
+from gsm_plugin.data.protocols import Protocol
 from gsm_plugin.errors import UserError
 from gsm_plugin.scoring.clips import PairedClipSet
 

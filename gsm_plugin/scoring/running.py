@@ -10,7 +10,7 @@ import numpy as np
 from basicsr.utils import tensor2img
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.paired_clips import size_text
+from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.precision import multiplies_by_tf32
 from gsm_plugin.metrics.cost import measured

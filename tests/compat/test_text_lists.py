@@ -7,7 +7,7 @@ from basicsr.data import build_dataset
 
 from gsm_plugin.compat.text_lists import plain_words, read_list
 from gsm_plugin.data.checks.meta_info import read_lines
-from gsm_plugin.data.clips.clip_names import ClipFacts, read_clip_facts
+from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import write_frame
 

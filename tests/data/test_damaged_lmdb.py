@@ -10,8 +10,8 @@ import pytest
 from basicsr.utils import FileClient
 from basicsr.utils.lmdb_util import LmdbMaker
 
-from gsm_plugin.data.clips import frame_sources
-from gsm_plugin.data.clips.frame_sources import LmdbSource
+from gsm_plugin.data import frame_sources
+from gsm_plugin.data.frame_sources import LmdbSource
 
 FRAMES = 12
 

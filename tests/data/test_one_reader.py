@@ -9,9 +9,9 @@ from PIL import Image
 
 from gsm_plugin.cli.main import main
 from gsm_plugin.compat.image_files import read_image, to_unit
-from gsm_plugin.data.clips.degradations import degrade
-from gsm_plugin.data.clips.frame_sources import FolderSource, LmdbSource
-from gsm_plugin.data.clips.layouts import find_layout
+from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.frame_sources import FolderSource, LmdbSource
+from gsm_plugin.data.layouts import find_layout
 from gsm_plugin.data.tools.checking import check_dataset
 from gsm_plugin.data.tools.degrading import degrade_clips
 from gsm_plugin.data.tools.lmdb_making import make_lmdb

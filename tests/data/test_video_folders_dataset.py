@@ -9,7 +9,7 @@ import pytest
 import torch
 from basicsr.data.reds_dataset import REDSRecurrentDataset
 
-from gsm_plugin.data.clips import frame_sources
+from gsm_plugin.data import frame_sources
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.options.declared.sections import keys_of
 from tests.data.video_folders import SCALE, frame_names, images_of, options, write_clip, write_lmdb

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from basicsr.data.reds_dataset import REDSRecurrentDataset
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
-from gsm_plugin.data.clips.sample_videos import DEMO_VIDEOS, DemoVideo, fetch_videos, read_frames
+from gsm_plugin.data.bicubic import resize_bicubic
+from gsm_plugin.data.sample_videos import DEMO_VIDEOS, DemoVideo, fetch_videos, read_frames
 from gsm_plugin.demo import clips as demo
 from gsm_plugin.demo.clips import prepare_demo
 from gsm_plugin.errors import UserError

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.degradations import degrade
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.demo.miniature import write_clips, write_miniature
 from gsm_plugin.errors import UserError
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.demo.report import DemoResults, draw_demo, score_demo
 
 LENGTHS = {'bikes': 3, 'bunny': 2}

@@ -1,6 +1,6 @@
 import pytest
 
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.errors import UserError
 
 

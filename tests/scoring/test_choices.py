@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.errors import UserError
 from gsm_plugin.scoring.choices import build, parse_choices
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS, TRAININGS

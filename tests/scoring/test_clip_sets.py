@@ -3,7 +3,7 @@ import numpy as np
 import torch
 
 from gsm_plugin.compat.image_files import read_image, to_unit
-from gsm_plugin.data.clips.degradations import degrade
+from gsm_plugin.data.degradations import degrade
 from gsm_plugin.scoring.clips import ReducedClipSet, Reduction
 
 

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.data.clips.bicubic import resize_bicubic
-from gsm_plugin.data.clips.degradations import degrade
+from gsm_plugin.data.bicubic import resize_bicubic
+from gsm_plugin.data.degradations import degrade
 from gsm_plugin.metrics.perceptual import Perceptual
 from tests import backbones
 from tests.scoring.tiny_vsr import moving_frames, restore, scores, write_network

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.demo.miniature import write_miniature
 from tests.scoring.tiny_vsr import moving_frames, read_rgb, restore, scores, write_network
 

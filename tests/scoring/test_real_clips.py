@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gsm_plugin.cli import main as command
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.demo.miniature import REAL_CLIPS, read_real_clips, write_clips, write_miniature
 from gsm_plugin.scoring.choices import WEIGHTS_FOLDER
 from tests.scoring.tiny_vsr import read_rgb, scores

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
 

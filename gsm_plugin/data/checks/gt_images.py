@@ -7,8 +7,8 @@ from typing import Any
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat.image_files import no_file
-from gsm_plugin.data.clips.lmdb_list import read_lmdb_list
-from gsm_plugin.data.clips.lq_gt_checks import image_size, visible_names
+from gsm_plugin.data.lmdb_list import read_lmdb_list
+from gsm_plugin.data.lq_gt_checks import image_size, visible_names
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.names import find
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsm_plugin.data.checks import reds
-from gsm_plugin.data.clips.clip_names import read_clip_list
-from gsm_plugin.data.clips.frame_sources import FolderSource, FrameSource, LmdbSource
-from gsm_plugin.data.clips.lq_gt_checks import visible_names
+from gsm_plugin.data.clip_names import read_clip_list
+from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
+from gsm_plugin.data.lq_gt_checks import visible_names
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.data_sections import data_sections
 

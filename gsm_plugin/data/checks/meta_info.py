@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 
 from gsm_plugin.compat.text_lists import plain_words, read_list
-from gsm_plugin.data.clips.clip_names import read_clip_facts
-from gsm_plugin.data.clips.lmdb_list import read_lmdb_list
-from gsm_plugin.data.clips.lq_gt_checks import check_same_names, compare_sizes, image_size
+from gsm_plugin.data.clip_names import read_clip_facts
 from gsm_plugin.data.listed_clips import check_listed_size
+from gsm_plugin.data.lmdb_list import read_lmdb_list
+from gsm_plugin.data.lq_gt_checks import check_same_names, compare_sizes, image_size
 from gsm_plugin.errors import UserError
 
 

@@ -6,7 +6,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from gsm_plugin.compat.text_lists import read_list
 from gsm_plugin.data.checks.gt_images import require_files
-from gsm_plugin.data.clips.lq_gt_checks import check_size, frame_names, image_size
+from gsm_plugin.data.lq_gt_checks import check_size, frame_names, image_size
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.names import find
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gsm_plugin.compat.image_files import read_header
-from gsm_plugin.data.clips.clip_names import is_image_name
+from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.errors import UserError
 
 

@@ -7,8 +7,8 @@ from tqdm import tqdm
 
 from gsm_plugin.data.checks.meta_info import check_listed, read_lines
 from gsm_plugin.data.checks.vimeo import check_sequences
-from gsm_plugin.data.clips.lq_gt_checks import check_frames, check_same_names, common_size, compare_sizes, visible_names
-from gsm_plugin.data.clips.parallel import map_in_order
+from gsm_plugin.data.lq_gt_checks import check_frames, check_same_names, common_size, compare_sizes, visible_names
+from gsm_plugin.data.parallel import map_in_order
 from gsm_plugin.errors import UserError
 
 _THREADS = 8

@@ -3,7 +3,7 @@
 import os
 
 from gsm_plugin.data.checks.meta_info import check_listed, check_lmdbs, read_lines
-from gsm_plugin.data.clips.lq_gt_checks import check_size, visible_names
+from gsm_plugin.data.lq_gt_checks import check_size, visible_names
 from gsm_plugin.errors import UserError
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import torch
 from basicsr.utils import get_root_logger
 
-from gsm_plugin.data.clips.clip_index import ClipIndex
-from gsm_plugin.data.clips.clip_names import read_clip_facts
-from gsm_plugin.data.clips.frame_sources import FolderSource, FrameSource, LmdbSource
-from gsm_plugin.data.clips.paired_clips import size_text
-from gsm_plugin.data.clips.training_crops import (
+from gsm_plugin.data.clip_index import ClipIndex
+from gsm_plugin.data.clip_names import read_clip_facts
+from gsm_plugin.data.degrading import low_resolution
+from gsm_plugin.data.frame_sources import FolderSource, FrameSource, LmdbSource
+from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
+from gsm_plugin.data.paired_clips import size_text
+from gsm_plugin.data.set_options import read_crops
+from gsm_plugin.data.training_crops import (
     Window,
     draw_window,
     flip_and_turn,
@@ -19,9 +22,6 @@ from gsm_plugin.data.clips.training_crops import (
     one_thread_in_workers,
     to_tensor,
 )
-from gsm_plugin.data.degrading import low_resolution
-from gsm_plugin.data.listed_clips import check_listed_counts, check_listed_sizes
-from gsm_plugin.data.set_options import read_crops
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.set_sections import DegradedClips, scale_of
 

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gsm_plugin.data.clips.bicubic import shrink_bicubic
-from gsm_plugin.data.clips.degradations import check_degradation, degrade
+from gsm_plugin.data.bicubic import shrink_bicubic
+from gsm_plugin.data.degradations import check_degradation, degrade
 from gsm_plugin.data.degrading import real
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.degradation_section import Degradation

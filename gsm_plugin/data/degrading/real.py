@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gsm_plugin.data.clips.bicubic import shrink_bicubic
+from gsm_plugin.data.bicubic import shrink_bicubic
 from gsm_plugin.data.degrading import steps
 from gsm_plugin.data.degrading.codecs import Encoding, check_pyav, recode
 from gsm_plugin.data.degrading.drift import Drift

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
-from gsm_plugin.data.clips.parallel import map_in_order
-from gsm_plugin.data.clips.videos import crop_to_multiple, decode_video
+from gsm_plugin.data.bicubic import resize_bicubic
+from gsm_plugin.data.parallel import map_in_order
 from gsm_plugin.data.tools.lmdb_writer import encode_png
+from gsm_plugin.data.videos import crop_to_multiple, decode_video
 
 _GT_WIDTH = 640
 _FEWEST_FRAMES = 16

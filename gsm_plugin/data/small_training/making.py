@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-from gsm_plugin.data.clips.clip_names import is_image_name
-from gsm_plugin.data.clips.parallel import default_workers
-from gsm_plugin.data.clips.sample_videos import fetch_videos
-from gsm_plugin.data.clips.videos import VIDEO_SUFFIXES
+from gsm_plugin.data.clip_names import is_image_name
+from gsm_plugin.data.parallel import default_workers
+from gsm_plugin.data.sample_videos import fetch_videos
 from gsm_plugin.data.small_training.fetching import debian_package, fetch_film
 from gsm_plugin.data.small_training.frames import write_frames, write_validation
 from gsm_plugin.data.small_training.pictures import write_cutouts, write_photograph
@@ -17,6 +16,7 @@ from gsm_plugin.data.small_training.sources import (
     VALIDATION_VIDEOS,
     film_shots,
 )
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import whole_or_nothing
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsm_plugin.data.clips.sample_videos import DemoVideo
+from gsm_plugin.data.sample_videos import DemoVideo
 
 FILM_PACKAGE = 'moviepy==2.2.1'
 FILM_ARCHIVE = 'moviepy-2.2.1/docs/_static/medias/getting_started/moviepy_10_minutes/moviepy_10_minutes.zip'

@@ -9,19 +9,19 @@ import torch
 from basicsr.utils import get_root_logger
 
 from gsm_plugin.compat.image_files import read_file, read_image, to_8_bit
-from gsm_plugin.data.clips.clip_names import is_image_name, natural_key
-from gsm_plugin.data.clips.training_crops import (
+from gsm_plugin.data.clip_names import is_image_name, natural_key
+from gsm_plugin.data.degrading import low_resolution
+from gsm_plugin.data.set_options import read_crops
+from gsm_plugin.data.synthetic.layers import Layer, draw_shape, with_alpha
+from gsm_plugin.data.synthetic.motion import MotionRanges, draw_motion, rest
+from gsm_plugin.data.synthetic.rendering import render
+from gsm_plugin.data.training_crops import (
     cut_border,
     flip_and_turn,
     item_generator,
     one_thread_in_workers,
     to_tensor,
 )
-from gsm_plugin.data.degrading import low_resolution
-from gsm_plugin.data.set_options import read_crops
-from gsm_plugin.data.synthetic.layers import Layer, draw_shape, with_alpha
-from gsm_plugin.data.synthetic.motion import MotionRanges, draw_motion, rest
-from gsm_plugin.data.synthetic.rendering import render
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.set_sections import PhotoClips, scale_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import alpha_note
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.layouts import Layout
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.layouts import Layout
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools import clip_structure, frame_checks
 from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, read_wanted
 from gsm_plugin.data.tools.frame_checks import Frames

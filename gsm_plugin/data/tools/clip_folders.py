@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.clip_names import IMAGE_SUFFIXES, ClipFacts, is_image_name, natural_key, read_clip_facts
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, ClipFacts, is_image_name, natural_key, read_clip_facts
 from gsm_plugin.errors import UserError
 
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.layouts import Layout
-from gsm_plugin.data.clips.lq_gt_checks import check_same_names
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.layouts import Layout
+from gsm_plugin.data.lq_gt_checks import check_same_names
 from gsm_plugin.data.tools.clip_folders import ClipFolder
 from gsm_plugin.errors import UserError
 

@@ -10,13 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import read_file
-from gsm_plugin.data.clips.degradations import check_degradation, degrade
-from gsm_plugin.data.clips.paired_clips import size_text
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
-from gsm_plugin.data.clips.videos import announced_frames, crop_to_multiple, decode_video
+from gsm_plugin.data.degradations import check_degradation, degrade
+from gsm_plugin.data.paired_clips import size_text
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.clip_folders import find_clips
 from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
+from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
 

@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import to_8_bit
-from gsm_plugin.data.clips.paired_clips import size_text
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
 from gsm_plugin.data.degrading.real import RealDegradation
+from gsm_plugin.data.paired_clips import size_text
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.degrading import Frame, fit_to_scale, read_frames
 from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.lq_gt_checks import compare_sizes
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.lq_gt_checks import compare_sizes
 from gsm_plugin.data.tools.images import ImageFacts
 from gsm_plugin.errors import UserError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.paired_clips import size_text
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
-from gsm_plugin.data.clips.videos import announced_frames, crop_to_multiple, decode_video
+from gsm_plugin.data.paired_clips import size_text
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.tools.shots import cut_shots, find_shots
+from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import refuse_existing, whole_or_nothing
 

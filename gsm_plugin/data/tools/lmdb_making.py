@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import read_file
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
 from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png

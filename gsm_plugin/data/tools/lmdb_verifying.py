@@ -14,8 +14,8 @@ from pathlib import Path
 import lmdb
 from tqdm import tqdm
 
-from gsm_plugin.data.clips.lmdb_list import LIST_NAME, read_lmdb_list
-from gsm_plugin.data.clips.parallel import default_workers
+from gsm_plugin.data.lmdb_list import LIST_NAME, read_lmdb_list
+from gsm_plugin.data.parallel import default_workers
 from gsm_plugin.data.tools.images import inspect_image
 from gsm_plugin.errors import UserError
 

@@ -7,7 +7,7 @@ import lmdb
 import numpy as np
 
 from gsm_plugin.compat.image_files import header_of
-from gsm_plugin.data.clips.lmdb_list import LIST_NAME, lmdb_list_text
+from gsm_plugin.data.lmdb_list import LIST_NAME, lmdb_list_text
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import write_whole
 

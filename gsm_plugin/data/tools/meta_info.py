@@ -6,8 +6,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import read_header
-from gsm_plugin.data.clips.layouts import REDS_HELD_OUT
-from gsm_plugin.data.clips.parallel import default_workers, map_in_order
+from gsm_plugin.data.layouts import REDS_HELD_OUT
+from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import refuse_existing, write_whole

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gsm_plugin.data.clips.protocols import Protocol
+from gsm_plugin.data.protocols import Protocol
 from gsm_plugin.metrics.measures import MEASURES
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.published import PUBLISHED, SOURCES, Published

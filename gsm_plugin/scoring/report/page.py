@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gsm_plugin.data.clips.protocols import Protocol
+from gsm_plugin.data.protocols import Protocol
 from gsm_plugin.scoring.report.charts import Point, curves, quality_over_speed
 from gsm_plugin.scoring.report.galleries import Gallery
 from gsm_plugin.scoring.report.leaderboard_table import MEASURED, Cell, Row

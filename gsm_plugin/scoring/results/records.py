@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gsm_plugin.compat.finite_psnr import LARGEST_PSNR
-from gsm_plugin.data.clips.protocols import Protocol
+from gsm_plugin.data.protocols import Protocol
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import write_whole
 from gsm_plugin.scoring.results.averages import finite_mean, note_of

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.compat.image_files import read_image, to_8_bit
-from gsm_plugin.data.clips.clip_names import is_image_name
+from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
 from gsm_plugin.errors import UserError
 from gsm_plugin.weights.reader import read_weights

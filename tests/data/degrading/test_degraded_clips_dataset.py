@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.degrading.degraded_clips_dataset import DegradedClipsDataset
 from gsm_plugin.data.tools.lmdb_making import make_lmdb
 from gsm_plugin.errors import UserError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.degrading.degraded_clips_dataset import DegradedClipsDataset
 from gsm_plugin.data.degrading.low_resolution import low_resolution
 from gsm_plugin.errors import UserError

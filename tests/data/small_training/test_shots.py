@@ -5,11 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.videos import decode_video
 from gsm_plugin.data.small_training.frames import write_frames, write_validation
 from gsm_plugin.data.small_training.making import unpack
 from gsm_plugin.data.small_training.shots import copy_shots
 from gsm_plugin.data.small_training.sources import film_shots
+from gsm_plugin.data.videos import decode_video
 from gsm_plugin.errors import UserError
 from tests.data.pictures import picture
 

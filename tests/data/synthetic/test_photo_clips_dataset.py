@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.synthetic.photo_clips_dataset import PhotoClipsDataset
 from gsm_plugin.errors import UserError
 from tests.data.pictures import assert_same_levels, same, sample, write_stills

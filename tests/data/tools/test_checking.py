@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.layouts import LAYOUTS, find_layout
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.layouts import LAYOUTS, find_layout
 from gsm_plugin.data.tools.checking import check_dataset
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import damage, reds_names, vimeo_names, write_frame, write_pair

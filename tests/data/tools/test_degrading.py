@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.degradations import degrade
-from gsm_plugin.data.clips.layouts import find_layout
-from gsm_plugin.data.clips.videos import decode_video
+from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.layouts import find_layout
 from gsm_plugin.data.tools import degrading
 from gsm_plugin.data.tools.checking import check_dataset
 from gsm_plugin.data.tools.degrading import degrade_clips
+from gsm_plugin.data.videos import decode_video
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import damage, everything_below, reds_names, write_frame, write_pair, write_video
 

@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.videos import decode_video
 from gsm_plugin.data.tools import from_video
 from gsm_plugin.data.tools.from_video import make_clips
 from gsm_plugin.data.tools.shots import cut_shots, find_shots
+from gsm_plugin.data.videos import decode_video
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import everything_below, write_video
 

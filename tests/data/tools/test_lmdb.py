@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from basicsr.data.vimeo90k_dataset import Vimeo90KRecurrentDataset
 
-from gsm_plugin.data.clips.frame_sources import LmdbSource
+from gsm_plugin.data.frame_sources import LmdbSource
 from gsm_plugin.data.tools import lmdb_making
 from gsm_plugin.data.tools.lmdb_making import make_lmdb
 from gsm_plugin.data.tools.lmdb_verifying import verify_lmdb

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from basicsr.data.reds_dataset import REDSRecurrentDataset
 
-from gsm_plugin.data.clips.clip_names import ClipFacts, read_clip_facts
+from gsm_plugin.data.clip_names import ClipFacts, read_clip_facts
 from gsm_plugin.data.tools.meta_info import write_meta_info
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import everything_below, reds_names, vimeo_names, write_frame, write_pair

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.scoring.report.leaderboard_table import comparison_cells, join_rows, leaderboard_table, to_markdown
 from gsm_plugin.scoring.results.published import PUBLISHED, SOURCES
 from gsm_plugin.scoring.results.records import ClipResult, Record

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.scoring.report.galleries import make_gallery
 from gsm_plugin.scoring.report.leaderboard_table import join_rows, leaderboard_table
 from gsm_plugin.scoring.report.page import Page, frame_curves, points_of, render

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 
 from gsm_plugin.compat.image_files import no_file, read_header
-from gsm_plugin.data.clips.clip_names import is_image_name
+from gsm_plugin.data.clip_names import is_image_name
 from gsm_plugin.errors import UserError
 
 Size = tuple[int, int]

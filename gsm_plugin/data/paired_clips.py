@@ -6,9 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from gsm_plugin.compat.image_files import ImageHeader
-from gsm_plugin.data.clips.frame_sources import FrameSource
-from gsm_plugin.data.clips.lq_gt_checks import other_size
-from gsm_plugin.data.clips.parallel import map_in_order
+from gsm_plugin.data.frame_sources import FrameSource
+from gsm_plugin.data.lq_gt_checks import other_size
+from gsm_plugin.data.parallel import map_in_order
 from gsm_plugin.errors import UserError
 
 _THREADS = 8

@@ -9,8 +9,8 @@ import numpy as np
 
 from gsm_plugin.compat.image_files import ImageHeader, decode_image, read_header, read_image, to_unit
 from gsm_plugin.compat.whole_lmdb import require_whole
-from gsm_plugin.data.clips.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
-from gsm_plugin.data.clips.lmdb_list import LIST_NAME, read_lmdb_list
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
+from gsm_plugin.data.lmdb_list import LIST_NAME, read_lmdb_list
 from gsm_plugin.errors import UserError
 
 # py-lmdb refuses to open a database twice in one process, as a training and a validation set on the same LMDB would;

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from gsm_plugin.data.mixed_dataset import MixedDataset
+from gsm_plugin.data.mixed.mixed_dataset import MixedDataset
 from gsm_plugin.errors import UserError
 from gsm_plugin.registration import register_all
 from tests.data.pictures import same, sample, write_clips, write_stills

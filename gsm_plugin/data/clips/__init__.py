@@ -1,1 +1,0 @@
-"""Clips on the disk: names, layouts, frames, pairs of LQ and GT, how LQ is made of GT."""
