@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -40,6 +42,19 @@ def test_garbage_that_is_freed_meanwhile_does_not_hide_the_growth():
     finally:
         gc.enable()
     assert peak[0] >= 0.9 * SIZE
+
+
+def test_memory_that_the_allocator_keeps_does_not_hide_the_growth():
+    # as some libraries do: nothing is mapped apart, nothing given back (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD)
+    code = (
+        'import ctypes; import numpy as np; from gsm_plugin.host_memory import peak_growth\n'
+        'libc = ctypes.CDLL(None); libc.mallopt(-3, 2**30); libc.mallopt(-1, 2**31 - 1)\n'
+        f'np.ones({4 * SIZE}, np.uint8)\n'
+        f'with peak_growth() as peak: np.ones({SIZE}, np.uint8)\n'
+        'print(peak[0])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', check=True)
+    assert int(done.stdout) >= 0.9 * SIZE
 
 
 def test_the_peak_of_the_process_outlives_measurements():

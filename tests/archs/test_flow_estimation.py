@@ -48,6 +48,7 @@ def test_flows_are_those_of_basicsr_with_and_without_gradients(spynet, size):
 
 @torch.no_grad()
 def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, clip, monkeypatch):
+    clip = clip[:, :2]
     expected = torch.stack(fast.estimate_flows(spynet, clip))
     monkeypatch.setattr(fast, 'in_float16', lambda clip: True)
     actual = torch.stack(fast.estimate_flows(spynet, clip))
@@ -59,6 +60,7 @@ def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, cli
 
 @torch.no_grad()
 def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet, clip, monkeypatch):
+    clip = clip[:, :2]
     for module in spynet.basic_module:
         module.basic_module[2].weight.data *= 1e6
         module.basic_module[4].weight.data *= 1e-6

@@ -77,7 +77,7 @@ def root(tmp_path_factory, device):
     return root
 
 
-@pytest.mark.parametrize('rank, workers', [(0, 0), (1, 1)])
+@pytest.mark.parametrize('rank, workers', [(0, 0), pytest.param(1, 1, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_costs_nothing_but_time(root, device, rank, workers):
     folder = root / f'process_{rank}_dies'
     done = torchrun(folder, device, rank, workers, '--max-restarts=1')

@@ -181,7 +181,13 @@ def test_what_the_file_does_not_tell_is_said(files, caplog):
     named = Restorer.load(
         files['gsm'],
         device='cpu',
-        network={'pa_frame': 1, 'anchor': 'forward', 'scatter': 'anchor', 'flow_composition': 'exact'},
+        network={
+            'pa_frame': 1,
+            'anchor': 'forward',
+            'scatter': 'anchor',
+            'flow_composition': 'exact',
+            'ssm_init': 'mamba',
+        },
     )
     assert 'does not tell' not in caplog.text
     assert (named.network.pa_frame, named.network.anchor) == (1, 2)

@@ -1,6 +1,5 @@
 import importlib.util
 import itertools
-import subprocess
 import sys
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def run(monkeypatch, capsys):
     def run(*arguments):
         words = ['check_precision', '--channels', '8', '--height', '3', '--width', '4', *arguments]
         monkeypatch.setattr(sys, 'argv', words)
-        status, printed = script.main(), capsys.readouterr().out
+        status, (printed, run.said) = script.main(), capsys.readouterr()
         rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in printed.splitlines() if line[:1] == '|']
         return status, printed, rows
 
@@ -62,6 +61,7 @@ def test_without_jumps_of_derivatives_gradients_in_half_precision_are_near(case)
     assert gradient(kinks=False) < gradient(kinks=True) / 2
 
 
+@pytest.mark.slow
 def test_trained_weights_and_clips_are_compared_too(run, tmp_path, monkeypatch):
     options = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2}
     monkeypatch.setattr(cases, 'DEMO', options)
@@ -91,18 +91,15 @@ def test_a_single_parameter_counts_except_in_half_precision_with_kinks(case, mon
     assert comparison.compare(case, [precision], kinks, lambda: None).is_good == is_good
 
 
-def test_wrong_input_is_a_sentence(tmp_path):
+def test_wrong_input_is_a_sentence(run, tmp_path):
     torch.save({'params': {'a': torch.zeros(1)}}, tmp_path / 'net.pth')
     for arguments, message in (
         (['--weights', 'nothing.pth'], 'nothing.pth is no file; `make demo`'),
         (['--weights', str(tmp_path / 'net.pth'), '--clips', 'nowhere'], 'nowhere has no folder LQ; `make demo`'),
         (['--only', 'random', 'bikes'], '--only bikes is not one of random; clips need --weights'),
     ):
-        script = subprocess.run(
-            [sys.executable, SCRIPT, *arguments], capture_output=True, encoding='utf-8', cwd=SCRIPT.parents[1]
-        )
-        assert script.returncode == 2
-        assert message in script.stderr
+        assert run(*arguments)[0] == 2
+        assert message in run.said
 
 
 def test_no_pixels_are_refused(run, capsys):

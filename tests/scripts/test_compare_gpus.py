@@ -19,6 +19,7 @@ def run(out, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
     done = run(tmp_path, '--parts', 'curve', '--iterations', '3', '--workers', '0')
     assert done.returncode == 0, done.stderr

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec('triton') is None, reas
         ('inputs_bwd', 2, 80, 166912, 0),
         # forwards in three types, of which the two of inference have a frame less at the ends of a clip, and in two for
         # a gradient
-        ('depthwise_conv_gelu_fwd', 7, 90, 232448, 0),
+        pytest.param('depthwise_conv_gelu_fwd', 7, 90, 232448, 0, marks=pytest.mark.slow),
         # it is called in two precisions, and needs a kilobyte of shared memory
-        ('depthwise_conv_gelu_bwd', 2, 90, 1000, 1),
+        pytest.param('depthwise_conv_gelu_bwd', 2, 90, 1000, 1, marks=pytest.mark.slow),
         # on an H100 it takes more than this card has
-        ('inputs_bwd', 2, 86, 101376, 0),
+        pytest.param('inputs_bwd', 2, 86, 101376, 0, marks=pytest.mark.slow),
     ],
 )
 def test_kernels_compile_for_a_gpu_that_is_not_there(kernel, number, capability, shared, status):

@@ -39,6 +39,7 @@ def rows(tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_more_context_is_nearer_to_the_whole_clip(rows):
     without, some = rows('contexts', '--contexts', '0', '2', '--frames', '21')
     assert [row[:4] for row in (without, some)] == [['clip', '0', '16', '21'], ['clip', '2', '20', '21']]

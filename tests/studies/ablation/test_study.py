@@ -109,6 +109,7 @@ def test_a_wrong_option_is_told_before_the_first_training(study, capsys):
     assert not Path('experiments').exists()
 
 
+@pytest.mark.slow
 def test_a_study_that_changed_is_not_mixed_with_what_was_trained(study, capsys):
     study(seeds=[0])
     main(['study', 'study.yml', '--import', 'net.py'])

@@ -39,6 +39,7 @@ def exact(subject):
     return gradients.exact_gradients(subject, clip_of('one', 1), gradients.TORCH)
 
 
+@pytest.mark.slow
 def test_torch_backends_may_stand_for_the_naive_network_in_float64(subject, exact):
     naive = gradients.exact_gradients(subject, clip_of('one', 1), gradients.NAIVE)
     for way in gradients.WAYS:
