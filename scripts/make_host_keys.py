@@ -3,6 +3,7 @@
 It is `gsm_plugin/options/host_keys.json`, made from the source of the BasicSR that is installed.
 """
 
+import argparse
 import json
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
@@ -22,6 +23,7 @@ _SET_BY_THE_RUN = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     write_whole(TABLE, host_table().encode())
     print(f'Wrote {TABLE}.')
 

@@ -3,6 +3,7 @@
 The pages name the record of `scripts/benchmark.py` that the table is made of, in a comment in front of it.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -25,6 +26,7 @@ PUBLISHED = ['GSM, published code', '5.0 fps', '3.5 fps', '9.8 fps (fp32)', '3.6
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for page in (ROOT / name for name in PAGES):
         page.write_text(filled(page.read_text(encoding='utf-8')), encoding='utf-8')
     return 0

@@ -15,6 +15,8 @@ from gsm_plugin.studies.flow.cures import CURES  # noqa: E402
 
 if __name__ == '__main__':
     cure = sys.argv[1] if len(sys.argv) > 1 else None
+    if cure in ('-h', '--help'):
+        sys.exit(print(__doc__))
     if cure not in CURES:
         sys.exit(f'{cure} is no cure; give one of {", ".join(CURES)}, then the arguments of basicsr train.')
     CURES[cure]()

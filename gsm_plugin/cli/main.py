@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from gsm_plugin import __version__
 from gsm_plugin.cli import compare, data_command, export, infer, leaderboard, options, study, weights
 from gsm_plugin.cli.plot import add_plot
 from gsm_plugin.errors import UserError
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog='basicsr', description='Train and test BasicSR networks, those of gsm_plugin among them.'
     )
+    parser.add_argument('--version', action='version', version=f'gsm_plugin {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND', dest='command')
     for name, run, text in (
         ('train', _train, 'train a network; experiments and tb_logger go below the working directory'),

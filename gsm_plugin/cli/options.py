@@ -7,7 +7,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the command."""
     text = 'list the keys of option files with type, default and meaning; with KEY, all about one'
     command = commands.add_parser('options', help=text, description=text)
-    command.add_argument('key', nargs='?', metavar='KEY', help='such as train:accumulate_iter, or accumulate_iter')
+    command.add_argument(
+        'key', nargs='?', metavar='KEY', help='such as train:accumulate_iter, accumulate_iter, or a section: train'
+    )
     command.add_argument(
         '--schema',
         action='store_true',

@@ -63,23 +63,35 @@ def entries() -> list[Entry]:
 
 
 def find_key(name: str) -> list[Entry]:
-    """The entries of a key.
+    """The entries of a key, or those of the keys of a section.
 
     Args:
-        name: A path such as train:total_iter, or a key alone, such as total_iter.
+        name: A path such as train:total_iter, a section such as train, or a key alone, such as total_iter.
 
     Raises:
         UserError: There is none; the text has the nearest ones.
     """
     everything = entries()
     exact = [entry for entry in everything if fits(entry.path, name)]
+    below = [entry for entry in everything if entry.text and _is_below(entry.path, name)]
+    if below and not any(entry.text for entry in exact):
+        return below
     found = exact or [entry for entry in everything if fnmatchcase(name, entry.path.split(':')[-1])]
     if found:
         return found
-    near = dict.fromkeys(difflib.get_close_matches(name, [entry.path for entry in everything], 3, 0.6))
+    end = name.split(':')[-1]
+    near = dict.fromkeys(entry.path for entry in everything if entry.path.split(':')[-1] == end)
+    near |= dict.fromkeys(difflib.get_close_matches(name, [entry.path for entry in everything], 3, 0.6))
     last = {entry.path.split(':')[-1]: entry.path for entry in reversed(everything)}
-    near |= dict.fromkeys(last[one] for one in difflib.get_close_matches(name.split(':')[-1], last, 3, 0.0))
+    near |= dict.fromkeys(last[one] for one in difflib.get_close_matches(end, last, 3, 0.0))
     raise UserError(f'No key is called {name!r}; did you mean {", ".join([*near][:3])}? basicsr options lists all.')
+
+
+def _is_below(path: str, section: str) -> bool:
+    """Whether a key is in a section or further inside."""
+    number = len(section.split(':'))
+    parts = path.split(':')
+    return len(parts) > number and fits(':'.join(parts[:number]), section)
 
 
 def describe(found: list[Entry]) -> Iterator[str]:

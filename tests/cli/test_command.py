@@ -227,3 +227,12 @@ def test_threads_sleep_while_they_wait_unless_the_user_wants_it_otherwise(given,
         monkeypatch.setenv(name, value)
     command.main(['test', '-opt', 'a.yml'])
     assert os.environ.get('GOMP_SPINCOUNT') == expected
+
+
+def test_the_version_is_told(capsys):
+    import gsm_plugin
+
+    with pytest.raises(SystemExit) as end:
+        command.main(['--version'])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f'gsm_plugin {gsm_plugin.__version__}\n'

@@ -31,6 +31,25 @@ def test_a_key_of_a_file_is_found_by_its_path_there(capsys):
     assert 'read by DegradedClipsDataset, PhotoClipsDataset, MixedDataset' in out
 
 
+@pytest.mark.parametrize(
+    'section, key',
+    [('train', 'train:total_iter'), ('network_g', 'network_g:attn_depth'), ('datasets:val', 'num_frame')],
+)
+def test_a_section_shows_the_keys_in_it(capsys, section, key):
+    main(['options', section])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.endswith(key) for line in lines)
+    # wildcards stand for the names of networks and data sets
+    top = section.split(':')[0].removesuffix('g')
+    assert all(line.startswith((top, ' ')) for line in lines)
+
+
+def test_a_key_in_the_wrong_section_is_told_where_it_is(capsys):
+    with pytest.raises(SystemExit):
+        main(['options', 'train:lr'])
+    assert 'did you mean train:optim_*:lr' in capsys.readouterr().err
+
+
 def test_a_key_that_only_basicsr_reads_is_found(capsys):
     main(['options', 'blur_kernel_size2'])
     assert capsys.readouterr().out == "datasets:*:blur_kernel_size2\n  read by BasicSR's RealESRGANDataset\n"
