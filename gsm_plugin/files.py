@@ -22,6 +22,23 @@ def refuse_existing(out: Path) -> None:
         raise UserError(f'{out} exists; remove it, or name another place.')
 
 
+def check_place(out: Path) -> None:
+    """Refuses a place where no file can be written; nothing is left there.
+
+    Raises:
+        UserError: There is no such folder, it cannot be written, or `out` exists.
+    """
+    if not out.parent.is_dir():
+        raise UserError(f'{out} cannot be written, since there is no folder {out.parent}; make it first.')
+    refuse_existing(out)
+    part = part_of(out)
+    try:
+        part.touch()
+    except OSError as error:
+        raise UserError(f'{out} cannot be written ({error.strerror}); name another place.') from error
+    part.unlink()
+
+
 def part_of(out: Path) -> Path:
     """The sibling in which `out` is built: the same name with `.part` at its end."""
     return out.with_name(f'{out.name}.part')

@@ -1,6 +1,7 @@
 """Makes networks by the name of their class: this package's own, and any of BasicSR's registry."""
 
 import difflib
+import inspect
 
 from torch import nn
 
@@ -23,8 +24,14 @@ def build(network_g: dict) -> nn.Module:
     """
     options = dict(network_g)
     kind = options.pop('type', None)
+    cls = _class_of(kind)
+    known = inspect.signature(cls).parameters
+    for name in options if not any(one.kind is one.VAR_KEYWORD for one in known.values()) else ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.0)
+            raise UserError(f'{kind} takes no {name}; did you mean {", ".join(near)}?')
     try:
-        return _class_of(kind)(**options)
+        return cls(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f'{kind}: {str(error).rstrip(".")}; correct the arguments of the network.') from error
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import refuse_existing, whole_file
+from gsm_plugin.files import check_place, whole_file
 from gsm_plugin.inference.loading import FOLDER, Loaded, find_file, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
 from gsm_plugin.weights.loading import fit_file
@@ -51,9 +51,7 @@ def convert(
     """
     if out.suffix not in SUFFIXES:
         raise UserError(f'{out} ends with {out.suffix!r}; name a file that ends with .safetensors or .pth.')
-    if not out.parent.is_dir():
-        raise UserError(f'{out} cannot be written, since there is no folder {out.parent}; make it first.')
-    refuse_existing(out)
+    check_place(out)
     loaded = load_network(name_or_path, network, torch.device('cpu'))
     # of the types that they have in the file
     path = find_file(name_or_path, FOLDER)[1]
@@ -65,7 +63,8 @@ def convert(
         tensors[NAME] = settings_buffer(_settings(loaded))
     with whole_file(out) as part:
         if out.suffix == '.safetensors':
-            save_file(tensors, part, metadata={'format': 'pt', **metadata})
+            # whose own way to write a file leaves it to its owner alone
+            part.write_bytes(save(tensors, metadata={'format': 'pt', **metadata}))
         else:
             torch.save({'params': tensors, 'metadata': metadata}, part)
     return Converted(out, (*loaded.facts, f'trained on: {trained_on or "not known; say it by --trained-on"}'))

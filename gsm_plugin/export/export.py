@@ -13,7 +13,7 @@ from gsm_plugin.export.convert import metadata_of
 from gsm_plugin.export.example_clip import example_clip
 from gsm_plugin.export.files import DEFAULT_OPSET, OnnxFile, Pt2File, check_opset, check_packages
 from gsm_plugin.export.tracing import LEAST_OPSET, Form, check_form, largest_difference, multiple_of, trace
-from gsm_plugin.files import refuse_existing, whole_file
+from gsm_plugin.files import check_place, whole_file
 from gsm_plugin.inference.loading import Loaded, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
 
@@ -82,9 +82,7 @@ def _check(wanted: Wanted) -> None:
     out, form = wanted.out, wanted.form
     if out.suffix not in SUFFIXES:
         raise UserError(f'{out} ends with {out.suffix!r}; name a file that ends with .onnx or .pt2.')
-    if not out.parent.is_dir():
-        raise UserError(f'{out} cannot be written, since there is no folder {out.parent}; make it first.')
-    refuse_existing(out)
+    check_place(out)
     if min(form.frames, form.height, form.width) < 1:
         raise UserError(f'--frames {form.frames} --size {form.height}x{form.width}: give whole numbers from 1 up.')
     if out.suffix == '.onnx':

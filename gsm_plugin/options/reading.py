@@ -89,6 +89,8 @@ def read_options(path: str) -> OrderedDict:
         raise UserError(f'The option file {path} {what}; -opt names a YAML file.')
     try:
         options = yaml.load(Path(path).read_text(encoding='utf-8'), Loader=OptionLoader)
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path} is no text in UTF-8, so no option file; name a YAML file.') from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f'{path}{_explain(error)}') from error
     if not isinstance(options, OrderedDict):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,3 +156,15 @@ def test_a_file_that_is_half_there_is_one_sentence(saved, tmp_path):
 def test_a_buffer_that_is_none_is_refused(buffer):
     with pytest.raises(UserError, match='The buffer gsm_settings of the weights is'):
         read_settings(buffer)
+
+
+@pytest.mark.parametrize('ending', ['pth', 'safetensors'])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(saved, ending):
+    with pytest.raises(UserError, match=r'/proc/out\.\w+ cannot be written \('):
+        convert(saved, Path(f'/proc/out.{ending}'), {})
+
+
+def test_others_may_read_what_is_written(saved, tmp_path):
+    convert(saved, tmp_path / 'out.safetensors', {})
+    (tmp_path / 'plain').write_bytes(b'')
+    assert (tmp_path / 'out.safetensors').stat().st_mode == (tmp_path / 'plain').stat().st_mode

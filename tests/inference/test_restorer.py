@@ -233,7 +233,7 @@ def test_names_are_those_of_the_known_files(files, tmp_path):
         ('gsm', {'device': None}, 'device is None; it must be'),
         ('gsm', {'tile': (0, 8, 8)}, 'tile is'),
         ('gsm', {'tile': (2, 8, 8)}, 'tile has 2 frames, but tile_overlap is 2'),
-        ('gsm', {'network': {'embed_dim': 8}}, "GSMamba: .*unexpected keyword argument 'embed_dim'"),
+        ('gsm', {'network': {'embed_dim': 8}}, 'GSMamba takes no embed_dim; did you mean embed_dims'),
         ('gsm', {'network': {'anchor': 'centre'}}, "GSMamba: anchor is 'centre'"),
         ('gsm', {'network': {'upscale': 4}}, 'do not fit GSMamba'),
         ('gsm', {'network': {'type': 'GSMamba2'}}, "No network is called 'GSMamba2'; did you mean GSMamba?"),

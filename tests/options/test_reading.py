@@ -137,3 +137,9 @@ def test_the_loader_leaves_that_of_pyyaml_as_it_was():
 def test_a_folder_in_the_place_of_an_option_file_is_called_one(tmp_path):
     with pytest.raises(UserError, match='is a folder; -opt names a YAML file'):
         read_options(str(tmp_path))
+
+
+def test_a_file_that_is_no_text_is_named_so(tmp_path):
+    (tmp_path / 'film.mp4').write_bytes(b'\x00\x95\xff')
+    with pytest.raises(UserError, match='is no text in UTF-8, so no option file'):
+        read_options(str(tmp_path / 'film.mp4'))

@@ -98,6 +98,8 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: A key is missing, unknown or wrong, or the option file cannot be read.
     """
+    if not path.is_file():
+        raise UserError(f'The study {path} does not exist; name its YAML file, such as options/study_gsm_findings.yml.')
     content = read_options(str(path))
     _check_keys(path, content, _KEYS, required=('name', 'options', 'seeds', 'variants', 'score'))
     variants, seeds = content['variants'], content['seeds']
@@ -110,6 +112,8 @@ def read_study(path: Path) -> Study:
         or not seeds
     ):
         raise UserError(f'{path}: seeds is {seeds!r}; give a list of different whole numbers, such as [0, 1, 2].')
+    if not Path(content['options']).is_file():
+        raise UserError(f'{path}: options is {content["options"]}, which does not exist; name an option file.')
     base = read_options(str(content['options']))
     shared = merged(base, content.get('overrides') or {}, f'{path}: overrides')
     runs = []

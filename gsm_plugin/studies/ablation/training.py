@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -35,14 +36,18 @@ def write_option_files(study: Study) -> dict[str, Path]:
                 f'{run.name} was trained with other options than the study has now; give the study another name, or '
                 f'remove experiments/{run.name}.'
             )
+    # all of them by the command's own checks, before anything is written and before the first training
+    with tempfile.TemporaryDirectory() as folder:
+        for run in study.runs:
+            path = Path(folder, f'{run.name}.yml')
+            path.write_text(texts[run.name], encoding='utf-8')
+            flags = argparse.Namespace(
+                opt=str(path), force_yml=None, launcher='none', auto_resume=True, debug=False, local_rank=None
+            )
+            prepare_options(flags, os.getcwd(), is_train=True, say=lambda note: None)
     for run in study.runs:
         files[run.name].parent.mkdir(parents=True, exist_ok=True)
         write_whole(files[run.name], texts[run.name].encode())
-        # in the order of the command's own checks, all of them before the first training
-        flags = argparse.Namespace(
-            opt=str(files[run.name]), force_yml=None, launcher='none', auto_resume=True, debug=False
-        )
-        prepare_options(flags, os.getcwd(), is_train=True, say=lambda note: None)
     return files
 
 

@@ -91,6 +91,7 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(study, monkeypatch):
         ({'score': {'clip': 'data/test/GT'}}, 'score:clip is no key of a study; did you mean clips?'),
         ({'score': {'clips': 'nowhere'}}, 'score:clips is nowhere, which does not exist'),
         ({'score': None}, 'score is missing'),
+        ({'options': 'nowhere.yml'}, 'options is nowhere.yml, which does not exist'),
         ({'variants': {'a b': None, 'a_b': None}}, 'rename one'),
         ({'variants': {'a': None, 'b': 3}}, 'variants:b is 3; give keys as in the option file'),
     ],
@@ -101,12 +102,18 @@ def test_what_is_wrong_is_one_sentence_before_anything_is_written(study, changes
     assert not Path('results').exists()
 
 
+def test_a_study_that_is_not_there_is_named(project):
+    with pytest.raises(UserError, match=r'The study none\.yml does not exist'):
+        read_study(Path('none.yml'))
+
+
 def test_a_wrong_option_is_told_before_the_first_training(study, capsys):
     study(variants={'four': None, 'eight': {'network_g': {'widht': 8}}})
     with pytest.raises(SystemExit):
         main(['study', 'study.yml', '--import', 'net.py'])
     assert 'widht' in capsys.readouterr().err
     assert not Path('experiments').exists()
+    assert not Path('results').exists()
 
 
 @pytest.mark.slow
