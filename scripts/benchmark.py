@@ -26,6 +26,7 @@ from gsm_plugin.metrics.cost import time_calls
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.provenance import provenance
+from gsm_plugin.studies.networks import NAIVE
 
 gsm_plugin.register()
 
@@ -37,7 +38,6 @@ HOST_GRID = '-host-grid'
 SMALL = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
 CHANNELS_64 = {'type': 'GSMamba', 'prop_depth': 4, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 64, 'num_heads': 4}
 DEMO = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
-NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
 PUBLISHED = ('bicubic', 'basicvsr', 'iconvsr', 'basicvsrpp', 'vrt', 'gsm')
 NETWORKS = {name: KNOWN_NETWORKS[name].options for name in PUBLISHED}
 NETWORKS |= {'gsm-small': SMALL, 'gsm-small-naive': SMALL | NAIVE, 'gsm-64': CHANNELS_64}

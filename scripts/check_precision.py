@@ -34,6 +34,8 @@ from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.studies.clips import clip_names, read_clip
+from gsm_plugin.studies.networks import build, read_trained
 from gsm_plugin.studies.precision import cases, comparison
 
 
@@ -41,8 +43,8 @@ def main() -> int:
     args = _parse()
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
-        weights = cases.read_trained(args.weights) if args.weights else {}
-        clips = cases.clip_names(args.clips) if args.weights else []
+        weights = read_trained(args.weights) if args.weights else {}
+        clips = clip_names(args.clips) if args.weights else []
     except UserError as error:
         print(f'check_precision: {error}', file=sys.stderr)
         return 2
@@ -58,7 +60,7 @@ def main() -> int:
             if name == 'random':
                 case = cases.random_case(args.channels, size, device)
             else:
-                case = cases.trained_case(cases.DEMO, weights, cases.read_clip(args.clips, name, device), size)
+                case = cases.trained_case(cases.DEMO, weights, read_clip(args.clips, name, device), size)
             found = comparison.compare(case, args.precision, args.kinks, bar.update)
             good &= found.is_good
             bar.clear()
@@ -69,8 +71,8 @@ def main() -> int:
                 bar.clear()
                 print(f'Two deterministic steps in bf16 are {"equal" if equal else "NOT equal"}, bit for bit.\n')
     if args.weights:
-        network = cases.build(cases.DEMO, weights, device)
-        rows = [comparison.compare_quality(network, cases.read_clip(args.clips, name, device)) for name in clips]
+        network = build(cases.DEMO, weights, device)
+        rows = [comparison.compare_quality(network, read_clip(args.clips, name, device)) for name in clips]
         print(markdown_table(comparison.CLIP_COLUMNS, rows))
     place = torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'
     print(f'{place}, torch {torch.__version__}, {vars(args)}: {"good" if good else "NOT GOOD"}')

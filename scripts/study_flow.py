@@ -18,8 +18,10 @@ from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.reading import read_options
 from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.studies.clips import StudyClip, clip_names, read_clip
 from gsm_plugin.studies.flow import gradients, noise, saw, worth
-from gsm_plugin.studies.flow.subject import StudyClip, Subject, load_subject, read_clips, training_batches
+from gsm_plugin.studies.flow.subject import Subject, load_subject, training_batches
+from gsm_plugin.studies.networks import NAIVE, TORCH
 
 
 def main() -> int:
@@ -27,7 +29,7 @@ def main() -> int:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         subject = load_subject(read_options(str(args.opt))['network_g'], args.weights, device)
-        clips = read_clips(args.clips, args.frames, device)
+        clips = [read_clip(args.clips, name, device, args.frames) for name in clip_names(args.clips)]
         for part in args.parts:
             PARTS[part](args, subject, clips)
     except UserError as error:
@@ -39,8 +41,8 @@ def main() -> int:
 
 
 def _gradients(args: argparse.Namespace, subject: Subject, clips: list[StudyClip]) -> None:
-    clip = clips[0].crop(args.crop, args.gradient_frames)
-    exact = gradients.exact_gradients(subject, clip, gradients.NAIVE if args.naive else gradients.TORCH)
+    clip = clips[0].middle(args.crop, args.gradient_frames)
+    exact = gradients.exact_gradients(subject, clip, NAIVE if args.naive else TORCH)
     print(f'Float64, {clip.name}, crop {args.crop}: norms over those of all, cosines with all\n')
     titles = ['way', 'flows', 'flow network', 'cosine, flows', 'cosine, network']
     print(markdown_table(titles, gradients.rows_of_ways(exact)))
@@ -54,7 +56,9 @@ def _gradients(args: argparse.Namespace, subject: Subject, clips: list[StudyClip
 
 
 def _saw(args: argparse.Namespace, subject: Subject, clips: list[StudyClip]) -> None:
-    saws = [saw.measure_saw(subject, clip.crop(args.saw_crop, args.gradient_frames), args.saw_steps) for clip in clips]
+    saws = [
+        saw.measure_saw(subject, clip.middle(args.saw_crop, args.gradient_frames), args.saw_steps) for clip in clips
+    ]
     print('\n'.join(one.describe() for one in saws))
     saw.draw_saws(saws, args.out / 'saw.png')
     print(f'{args.out}/saw.png\n')

@@ -12,7 +12,6 @@ context; of a long clip it takes `--windows` of the windows, spread evenly, and 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,16 +23,9 @@ from gsm_plugin.inference.restorer import CONTEXT, WINDOW, Restorer
 from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.windows import Window, plan_windows
 from gsm_plugin.scoring.report.tables import markdown_table
+from gsm_plugin.studies.clips import StudyClip, read_clip
 
 _KEPT = WINDOW - 2 * CONTEXT
-
-
-class Clip(NamedTuple):
-    """A clip and its ground truth, (t, 3, h, w), in [0, 1]."""
-
-    name: str
-    lq: Tensor
-    gt: Tensor
 
 
 class Errors:
@@ -76,16 +68,17 @@ def main() -> None:
 def _contexts(args: argparse.Namespace, restorer: Restorer) -> None:
     rows = []
     for clip in _clips(args):
-        whole = restorer(clip.lq)
+        lq, gt = clip.lq[0], clip.gt[0]
+        whole = restorer(lq)
         for context in args.contexts:
             length = _KEPT + 2 * context
-            if length >= len(clip.lq):
+            if length >= len(lq):
                 continue
             errors = Errors()
-            for window in _spread(plan_windows(0, len(clip.lq), length, context), args.windows):
+            for window in _spread(plan_windows(0, len(lq), length, context), args.windows):
                 kept = slice(window.keep_start, window.keep_stop)
-                output = restorer(clip.lq[window.start : window.stop])
-                errors.add(output[kept.start - window.start : kept.stop - window.start], whole[kept], clip.gt[kept])
+                output = restorer(lq[window.start : window.stop])
+                errors.add(output[kept.start - window.start : kept.stop - window.start], whole[kept], gt[kept])
             rows.append([clip.name, str(context), str(length), *errors.cells()])
             print(*rows[-1], flush=True)
     print(markdown_table(['clip', 'context', 'window', *_MEASURED], rows))
@@ -94,13 +87,14 @@ def _contexts(args: argparse.Namespace, restorer: Restorer) -> None:
 def _tiles(args: argparse.Namespace, restorer: Restorer) -> None:
     rows = []
     for clip in _clips(args):
-        whole = restorer(clip.lq)
+        lq, gt = clip.lq[0], clip.gt[0]
+        whole = restorer(lq)
         for rule in args.rules:
             for overlap in args.overlaps:
-                tile = (len(clip.lq), args.tile, args.tile)
-                output = restorer.with_tile(tile, (0, overlap, overlap), rule)(clip.lq)
+                tile = (len(lq), args.tile, args.tile)
+                output = restorer.with_tile(tile, (0, overlap, overlap), rule)(lq)
                 errors = Errors()
-                errors.add(output, whole, clip.gt, args.border * restorer.scale)
+                errors.add(output, whole, gt, args.border * restorer.scale)
                 rows.append([clip.name, rule, str(args.tile), str(overlap), *errors.cells()])
                 print(*rows[-1], flush=True)
                 if args.pictures:
@@ -111,29 +105,23 @@ def _tiles(args: argparse.Namespace, restorer: Restorer) -> None:
 def _precisions(args: argparse.Namespace, restorer: Restorer) -> None:
     rows = []
     for clip in _clips(args):
-        whole = restorer(clip.lq)
+        lq, gt = clip.lq[0], clip.gt[0]
+        whole = restorer(lq)
         for precision in args.precisions:
             other = Restorer(restorer.network, restorer.scale, restorer.handling, restorer.device, precision)
             errors = Errors()
-            errors.add(other(clip.lq), whole, clip.gt)
+            errors.add(other(lq), whole, gt)
             rows.append([clip.name, precision, *errors.cells()])
             print(*rows[-1], flush=True)
     measured = [name.replace('whole', 'fp32') for name in _MEASURED]
     print(markdown_table(['clip', 'precision', *measured], rows))
 
 
-def _clips(args: argparse.Namespace) -> Iterator[Clip]:
+def _clips(args: argparse.Namespace) -> Iterator[StudyClip]:
     for name in args.clips:
-        lq, gt = (_read(args.data / folder / name, args.frames) for folder in (args.lq, 'GT'))
-        rows, columns = (min(side, args.crop or side) for side in lq.shape[-2:])
-        scale = gt.shape[-1] // lq.shape[-1]
-        yield Clip(name, lq[..., :rows, :columns], gt[..., : rows * scale, : columns * scale])
-
-
-def _read(folder: Path, frames: int) -> Tensor:
-    paths = sorted(folder.iterdir())[:frames]
-    images = np.stack([cv2.imread(str(path))[..., ::-1] for path in paths])
-    return torch.from_numpy(images).movedim(-1, 1).float() / 255
+        clip = read_clip(args.data, name, frames=args.frames, lq=args.lq)
+        rows, columns = (min(side, args.crop or side) for side in clip.lq.shape[-2:])
+        yield clip.part(0, 0, (rows, columns), args.frames)
 
 
 def _spread(windows: list[Window], count: int) -> list[Window]:

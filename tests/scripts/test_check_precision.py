@@ -95,7 +95,10 @@ def test_wrong_input_is_a_sentence(run, tmp_path):
     torch.save({'params': {'a': torch.zeros(1)}}, tmp_path / 'net.pth')
     for arguments, message in (
         (['--weights', 'nothing.pth'], 'nothing.pth is no file; `make demo`'),
-        (['--weights', str(tmp_path / 'net.pth'), '--clips', 'nowhere'], 'nowhere has no folder LQ; `make demo`'),
+        (
+            ['--weights', str(tmp_path / 'net.pth'), '--clips', 'nowhere'],
+            'nowhere has no folder LQ with a folder of frames',
+        ),
         (['--only', 'random', 'bikes'], '--only bikes is not one of random; clips need --weights'),
     ):
         assert run(*arguments)[0] == 2

@@ -13,10 +13,10 @@ from gsm_plugin.archs import gsm_arch
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops.compose_window_flows import torch_impl as flow_composition
-from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, unit_shift
+from gsm_plugin.studies.clips import StudyClip, charbonnier
+from gsm_plugin.studies.flow.subject import Subject, unit_shift
+from gsm_plugin.studies.networks import TORCH
 
-NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
-TORCH = {f'{op}_backend': 'torch' for op in ('scan', 'warp', 'attention')}
 WAYS = ('all', 'gather', 'scatter', 'all, composition apart')
 STEPS = {'1e-6': 1e-6, '1e-4': 1e-4, '1e-2': 1e-2, '1/16': 1 / 16, '1/4': 1 / 4, '1/2': 1 / 2, '1': 1.0}
 KINDS = ('flows', 'network')
@@ -28,7 +28,7 @@ def exact_gradients(subject: Subject, clip: StudyClip, backends: dict[str, str])
     Args:
         subject: The network.
         clip: Small, since the naive network in float64 is slow.
-        backends: `NAIVE`, the reference, or `TORCH`, which is held to it by tests, for larger clips.
+        backends: `NAIVE` of `studies.networks`, the reference, or `TORCH`, which a test holds to it, for larger clips.
     """
     return {
         way: _gradients(subject.network(**backends).double(), clip.lq.double(), clip.gt.double(), 'fp32', way)

@@ -10,7 +10,7 @@ from torch import Tensor
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.inference.precision import autocast
 from gsm_plugin.ops import grid, sinusoids
-from gsm_plugin.studies.flow.subject import charbonnier
+from gsm_plugin.studies.clips import charbonnier
 
 _GROUPS = {'spynet': 'flow network', 'implicit_align': 'implicit warp', 'mamba': 'scan'}
 

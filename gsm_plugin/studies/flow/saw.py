@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from gsm_plugin.metrics.flow_health import measure_flows
-from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, unit_shift
+from gsm_plugin.studies.clips import StudyClip, charbonnier
+from gsm_plugin.studies.flow.subject import Subject, unit_shift
 
 PIXELS = 3
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.metrics.flow_health import measure_flows
-from gsm_plugin.studies.flow.subject import StudyClip, psnr
+from gsm_plugin.studies.clips import StudyClip, psnr
 
 COLUMNS = (
     'clip',

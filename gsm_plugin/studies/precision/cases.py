@@ -1,23 +1,17 @@
 """What is compared: a network with random or trained weights, a small clip, and what output pixels weigh."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.compat.image_files import read_image, to_8_bit
-from gsm_plugin.data.clip_names import is_image_name
-from gsm_plugin.errors import UserError
-from gsm_plugin.weights.reader import read_weights
+from gsm_plugin.studies.clips import StudyClip, charbonnier
+from gsm_plugin.studies.networks import build
 
-NAIVE = {f'{op}_backend': 'naive' for op in ('scan', 'warp', 'attention')}
 DEMO = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
 _RANDOM = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'num_heads': 4}
 _FRAMES, _SCALE = 3, 4
-_CHARBONNIER = 1e-12
 
 
 class Case(NamedTuple):
@@ -51,7 +45,7 @@ def random_case(channels: int, size: tuple[int, int], device: torch.device) -> C
     return Case('Random weights, a random weighting', options, weights, clip, weighting)
 
 
-def trained_case(options: dict, weights: dict[str, Tensor], clip: 'RealClip', size: tuple[int, int]) -> Case:
+def trained_case(options: dict, weights: dict[str, Tensor], clip: StudyClip, size: tuple[int, int]) -> Case:
     """Trained weights, and the loss of the recipes on a piece of a clip.
 
     Args:
@@ -60,59 +54,11 @@ def trained_case(options: dict, weights: dict[str, Tensor], clip: 'RealClip', si
         clip: The clip, of whose first frames the upper left corner is taken.
         size: Rows and columns of that.
     """
-    height, width = size
-    lq = clip.lq[:, :_FRAMES, :, :height, :width]
-    gt = clip.gt[:, :_FRAMES, :, : _SCALE * height, : _SCALE * width]
+    piece = clip.part(0, 0, size, _FRAMES)
     with torch.no_grad():
-        error = build(options, weights, lq.device).double()(lq.double()) - gt
-    # the derivative of a Charbonnier loss; that of the output itself would jump where rounding changes a sign
-    weighting = error / (error.square() + _CHARBONNIER).sqrt()
-    return Case(f'Trained weights, the loss of the recipes on a piece of {clip.name}', options, weights, lq, weighting)
-
-
-def build(options: dict, weights: dict[str, Tensor], device: torch.device) -> GSMamba:
-    """A network with weights."""
-    network = GSMamba(**options)
-    network.load_state_dict(weights)
-    return network.to(device)
-
-
-class RealClip(NamedTuple):
-    """A clip in [0, 1]: lq (1, t, 3, h, w), gt (1, t, 3, 4 h, 4 w)."""
-
-    name: str
-    lq: Tensor
-    gt: Tensor
-
-
-def clip_names(root: Path) -> list[str]:
-    """Names of the clips below `root/LQ`.
-
-    Raises:
-        UserError: There is no such folder.
-    """
-    if not (root / 'LQ').is_dir():
-        raise UserError(f'--clips {root} has no folder LQ; `make demo` makes datasets/demo/test.')
-    return sorted(folder.name for folder in (root / 'LQ').iterdir())
-
-
-def read_clip(root: Path, name: str, device: torch.device) -> RealClip:
-    """Reads a clip of `root/LQ` and `root/GT`."""
-
-    def read(folder: Path) -> Tensor:
-        paths = [path for path in sorted(folder.iterdir()) if is_image_name(path.name)]
-        images = [to_8_bit(read_image(path))[..., ::-1] for path in paths]
-        return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())[None].float().to(device) / 255
-
-    return RealClip(name, read(root / 'LQ' / name), read(root / 'GT' / name))
-
-
-def read_trained(path: Path) -> dict[str, Tensor]:
-    """Weights of a training, the averaged ones where there are some.
-
-    Raises:
-        UserError: There is no such file.
-    """
-    if not path.is_file():
-        raise UserError(f'--weights {path} is no file; `make demo` trains a network and says where it is.')
-    return read_weights(path, 'params_ema').tensors
+        output = build(options, weights, piece.lq.device).double()(piece.lq.double())
+    # that of the output itself would jump where rounding changes a sign
+    output.requires_grad_()
+    (weighting,) = torch.autograd.grad(charbonnier(output, piece.gt.double()) * output.numel(), output)
+    title = f'Trained weights, the loss of the recipes on a piece of {clip.name}'
+    return Case(title, options, weights, piece.lq, weighting)

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.inference.precision import autocast
-from gsm_plugin.studies.precision.cases import NAIVE, Case, RealClip
+from gsm_plugin.studies.clips import StudyClip, psnr
+from gsm_plugin.studies.networks import NAIVE
+from gsm_plugin.studies.precision.cases import Case
 from gsm_plugin.studies.precision.gradients import GradientErrors, Step, gradient_errors, smooth_derivatives, take_step
 
 COLUMNS = ('precision', 'network', 'PSNR, dB', 'gradient', 'median', 'worst', 'of', 'too far')
@@ -53,8 +55,8 @@ def compare(case: Case, precisions: Sequence[str], kinks: bool, step_done: Calla
             pairs = {'fast': (fast, expected), 'naive': (naive, expected), 'fast against naive': (fast, naive)}
             errors = {name: gradient_errors(*pair, expected) for name, pair in pairs.items()}
             for name, (actual, wanted) in pairs.items():
-                psnr = f'{_psnr(actual.output, wanted.output):.1f}'
-                rows.append([precision, name, psnr, *_summary(errors[name], BOUNDS[precision])])
+                distance = f'{_psnr(actual.output, wanted.output):.1f}'
+                rows.append([precision, name, distance, *_summary(errors[name], BOUNDS[precision])])
             good &= _is_near(errors['fast'], errors['naive'], precision, kinks)
             if precision == 'fp32':
                 good &= _psnr(fast.output, expected.output) >= LEAST_PSNR
@@ -74,14 +76,14 @@ def is_deterministic(case: Case, step_done: Callable[[], object]) -> bool:
 
 
 @torch.no_grad()
-def compare_quality(network: GSMamba, clip: RealClip) -> list[str]:
+def compare_quality(network: GSMamba, clip: StudyClip) -> list[str]:
     """A row of `CLIP_COLUMNS`: what bf16 costs in inference."""
     network.eval()
     with _precision('fp32', clip.lq.device):
         full = network(clip.lq)
     with _precision('bf16', clip.lq.device):
         half = network(clip.lq).float()
-    scores = [_score(output, clip.gt) for output in (full, half)]
+    scores = [psnr(output, clip.gt) for output in (full, half)]
     return [clip.name, *(f'{score:.4f}' for score in scores), f'{_psnr(half, full):.1f}']
 
 
@@ -123,9 +125,3 @@ def _summary(errors: GradientErrors, bound: float) -> list[str]:
 
 def _psnr(first: Tensor, second: Tensor) -> float:
     return (-10 * torch.log10((first.double() - second.double()).square().mean())).item()
-
-
-def _score(output: Tensor, gt: Tensor) -> float:
-    """Mean PSNR of frames as 8-bit images."""
-    rounded = (output.clamp(0, 1) * 255).round() / 255
-    return sum(_psnr(one, other) for one, other in zip(rounded[0], gt[0], strict=True)) / gt.shape[1]

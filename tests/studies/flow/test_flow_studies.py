@@ -11,8 +11,10 @@ import yaml
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers import implicit_warp
+from gsm_plugin.studies.clips import StudyClip, charbonnier, clip_names, psnr, read_clip
 from gsm_plugin.studies.flow import cures, gradients, noise, saw, worth
-from gsm_plugin.studies.flow.subject import StudyClip, Subject, charbonnier, load_subject, psnr, read_clips
+from gsm_plugin.studies.flow.subject import Subject, load_subject
+from gsm_plugin.studies.networks import NAIVE, TORCH
 
 OPTIONS = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2}
 SCRIPTS = Path(__file__).parents[3] / 'scripts'
@@ -36,12 +38,12 @@ def clip_of(name, seed, side=8, frames=3):
 
 @pytest.fixture(scope='module')
 def exact(subject):
-    return gradients.exact_gradients(subject, clip_of('one', 1), gradients.TORCH)
+    return gradients.exact_gradients(subject, clip_of('one', 1), TORCH)
 
 
 @pytest.mark.slow
 def test_torch_backends_may_stand_for_the_naive_network_in_float64(subject, exact):
-    naive = gradients.exact_gradients(subject, clip_of('one', 1), gradients.NAIVE)
+    naive = gradients.exact_gradients(subject, clip_of('one', 1), NAIVE)
     for way in gradients.WAYS:
         for kind in gradients.KINDS:
             torch.testing.assert_close(exact[way][kind], naive[way][kind], rtol=1e-6, atol=1e-12)
@@ -122,11 +124,12 @@ def test_without_the_gradient_through_the_fraction_flows_learn_less(subject, mon
 
 
 def test_missing_clips_are_one_sentence(tmp_path):
-    with pytest.raises(UserError, match='LQ has no folder of frames'):
-        read_clips(tmp_path, 3, torch.device('cpu'))
+    with pytest.raises(UserError, match='has no folder LQ with a folder of frames'):
+        clip_names(tmp_path)
     (tmp_path / 'LQ/a').mkdir(parents=True)
+    assert clip_names(tmp_path) == ['a']
     with pytest.raises(UserError, match='a has no frames'):
-        read_clips(tmp_path, 3, torch.device('cpu'))
+        read_clip(tmp_path, 'a')
 
 
 def test_the_script_prints_tables_of_files(subject, tmp_path):
