@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gsm_plugin.files import write_whole
+from gsm_plugin.scoring.board import write_text
 from gsm_plugin.scoring.report.charts import bands
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.records import Record
@@ -18,10 +18,10 @@ VariantCurves = Mapping[str, Sequence[Mapping[int, float]]]
 """By variant, of each seed values by iteration."""
 
 
-def main_table(study: Study, records: Records, metric: str = 'psnr') -> str:
-    """A row for each variant: the metric over seeds, the difference to the base, size, work and speed."""
+def main_rows(study: Study, records: Records, metric: str = 'psnr') -> list[list[str]]:
+    """Titles, then for each variant the metric over seeds, the difference to the base, size, work and speed."""
     titles = ['variant', 'seeds', metric.upper(), 'against the base', 'p', 'parameters', 'MACs a pixel', 'fps']
-    rows = []
+    rows = [titles]
     for variant in study.variants:
         own = {seed: records[variant, seed] for seed in study.seeds if (variant, seed) in records}
         if not own:
@@ -39,13 +39,13 @@ def main_table(study: Study, records: Records, metric: str = 'psnr') -> str:
                 f'{max(record.speed()[0] for record in own.values()):.2f}',
             ]
         )
-    return markdown_table(titles, rows)
+    return rows
 
 
-def clip_table(study: Study, records: Records, metric: str = 'psnr') -> str:
-    """Of each variant the difference to the base on each clip, over seeds; of the base the metric itself."""
+def clip_rows(study: Study, records: Records, metric: str = 'psnr') -> list[list[str]]:
+    """Titles, then of each variant the difference to the base on each clip; of the base the metric itself."""
     clips = list(dict.fromkeys(name for record in records.values() for name in record.clips))
-    rows = []
+    rows = [[f'{metric.upper()}, differences', *clips]]
     for variant in study.variants:
         row = [variant]
         for clip in clips:
@@ -57,7 +57,7 @@ def clip_table(study: Study, records: Records, metric: str = 'psnr') -> str:
             itself = spread_of(own).text(3) if own else ''
             row.append(itself if variant == study.base else _against_base(study, records, variant, value)[0])
         rows.append(row)
-    return markdown_table([f'{metric.upper()}, differences', *clips], rows)
+    return rows
 
 
 def write_report(
@@ -77,15 +77,16 @@ def write_report(
     Returns:
         The tables, Markdown.
     """
-    tables = [main_table(study, records), clip_table(study, records)]
+    tables = main_rows(study, records), clip_rows(study, records)
     how = (
         f'Base: {study.base}. {len(study.seeds)} seeds; mean ± standard deviation. Differences are of the same seed; '
         f'p is of the two-sided paired t-test. Scored on {study.score.clips}, {study.score.degradation}.'
     )
-    text = '\n'.join([f'# {study.name}\n', *tables, how, *(f'\n{note}' for note in notes)]) + '\n'
-    _write(study.folder / 'table.md', text)
+    shown = [markdown_table(titles, rows) for titles, *rows in tables]
+    text = '\n'.join([f'# {study.name}\n', *shown, how, *(f'\n{note}' for note in notes)]) + '\n'
+    write_text(study.folder / 'table.md', text)
     charts = [bands(title, by_variant) for title, by_variant in curves.items() if by_variant]
-    _write(study.folder / 'page.html', _page(study.name, [*map(_html_table, tables)], charts, [how, *notes]))
+    write_text(study.folder / 'page.html', _page(study.name, tables, charts, [how, *notes]))
     return text
 
 
@@ -101,20 +102,10 @@ def _against_base(study: Study, records: Records, variant: str, value: Callable[
     return difference.text(3, sign=True), '' if math.isnan(p) else f'{p:.3f}'
 
 
-def _html_table(markdown: str) -> list[list[str]]:
-    lines = [line for line in markdown.splitlines() if line.startswith('|')]
-    return [[cell.strip() for cell in line.strip('|').split('|')] for line in [lines[0], *lines[2:]]]
-
-
-def _page(title: str, tables: Sequence[list[list[str]]], charts: Sequence[str], notes: Sequence[str]) -> str:
+def _page(title: str, tables: Sequence[Sequence[Sequence[str]]], charts: Sequence[str], notes: Sequence[str]) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template('page.html.j2').render(title=title, tables=tables, charts=charts, notes=notes)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())

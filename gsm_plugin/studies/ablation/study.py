@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import write_whole
+from gsm_plugin.scoring.board import write_text
 from gsm_plugin.scoring.clips import Reduction
 from gsm_plugin.scoring.comparison import Comparison, compare
 from gsm_plugin.scoring.results.records import read_record
@@ -55,8 +55,7 @@ def _score(study: Study, runs: Sequence[Run], say: Callable[[str], None]) -> Rec
         options = {key: run.options[key] for key in ('model_type', 'scale', 'network_g', 'val') if key in run.options}
         options |= {'name': run.name, 'num_gpu': run.options.get('num_gpu', 0)}
         options['path'] = {'pretrain_network_g': str(run.weights)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, yaml.safe_dump(plain(options), sort_keys=False).encode())
+        write_text(path, yaml.safe_dump(plain(options), sort_keys=False))
         networks.append(f'{run.name}={path}')
     reduction = Reduction(score.degradation, None, score.frames, score.shrink)
     compare(

@@ -14,9 +14,10 @@ import yaml
 from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import write_whole
 from gsm_plugin.pipelines.preparing import prepare_options
+from gsm_plugin.scoring.board import write_text
 from gsm_plugin.studies.ablation.plan import Run, Study
+from gsm_plugin.training.training_log import read_training_log
 
 _TAIL = 1500
 
@@ -46,8 +47,7 @@ def write_option_files(study: Study) -> dict[str, Path]:
             )
             prepare_options(flags, os.getcwd(), is_train=True, say=lambda note: None)
     for run in study.runs:
-        files[run.name].parent.mkdir(parents=True, exist_ok=True)
-        write_whole(files[run.name], texts[run.name].encode())
+        write_text(files[run.name], texts[run.name])
     return files
 
 
@@ -55,8 +55,13 @@ def is_finished(run: Run) -> bool:
     """Whether a training has come to its end."""
     if not (run.log.exists() and run.weights.exists()):
         return False
-    kinds = [(record['kind'], record['iter']) for record in _records(run.log)]
-    return ('end', run.options['train']['total_iter']) in kinds
+    # what a run writes last, unless it was killed meanwhile
+    lines = run.log.read_text(encoding='utf-8', errors='replace').splitlines()
+    try:
+        record = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return False
+    return (record.get('kind'), record.get('iter')) == ('end', run.options['train']['total_iter'])
 
 
 def train_all(
@@ -91,14 +96,8 @@ def train_all(
 
 def validations(run: Run) -> dict[str, dict[int, float]]:
     """What a training logged of its validations: by `metric on data set`, values by iteration."""
-    found: dict[str, dict[int, float]] = {}
-    for record in _records(run.log):
-        if record['kind'] != 'validation':
-            continue
-        for name in ('psnr', 'ssim'):
-            if record.get(name) is not None:
-                found.setdefault(f'{name} on {record["dataset"]}', {})[record['iter']] = record[name]
-    return found
+    metrics = read_training_log(run.log).metrics
+    return {f'{name} on {data}': curve for name, sets in metrics.items() for data, curve in sets.items()}
 
 
 def _train(run: Run, options: Path, modules: Sequence[str]) -> str | None:
@@ -112,19 +111,6 @@ def _train(run: Run, options: Path, modules: Sequence[str]) -> str | None:
         return None
     tail = output.read_text(encoding='utf-8', errors='replace')[-_TAIL:].strip().splitlines()
     return f'{tail[-1] if tail else f"status {status}"} (see {output})'
-
-
-def _records(log: Path) -> list[dict]:
-    if not log.exists():
-        return []
-    records = []
-    for line in log.read_text(encoding='utf-8', errors='replace').splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            # the last line of a run that was killed
-            continue
-    return records
 
 
 def plain(value: object) -> object:
