@@ -212,3 +212,28 @@ def test_frames_of_a_folder_are_read_in_order_and_cut_to_the_middle(tmp_path):
 
 def test_the_converter_keeps_its_notes_to_itself(gsm_onnx, caplog):
     assert not [record for record in caplog.get_records('setup') if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.slow
+def test_open_sides_hold_at_sizes_that_were_not_traced(files, tmp_path):
+    out, said = tmp_path / 'open.onnx', []
+    export(wanted(files['gsm'], out, size=(48, 48), is_open=True), said.append)
+    assert 'height and width multiples of 4' in said[-2]
+    session = onnxruntime.InferenceSession(str(out))
+    network = load_network(files['gsm'], {'pa_frame': 1}, torch.device('cpu')).network
+    for height, width in ((48, 48), (56, 44), (64, 72)):
+        clip = torch.rand(1, 2, 3, height, width, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            expected = network(clip)
+        actual = torch.from_numpy(session.run(['restored'], {'clip': clip.numpy()})[0])
+        assert largest_difference(actual, expected) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, size', [('gsm', (46, 48)), ('basicvsr', (64, 64))])
+def test_sides_that_cannot_be_open_are_fixed_aloud(files, tmp_path, name, size):
+    said = []
+    network = {'pa_frame': 1} if name == 'gsm' else {}
+    export(wanted(files[name], tmp_path / 'fixed.onnx', size=size, is_open=True, network=network), said.append)
+    assert any(line.startswith('height and width are fixed, since ') for line in said)
+    assert f'{size[0]}x{size[1]} alone' in said[-2]
