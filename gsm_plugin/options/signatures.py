@@ -11,6 +11,7 @@ from gsm_plugin.compat.optimizers_by_name import optimizers, schedulers
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.everything import Path
 from gsm_plugin.options.names import find, find_class, is_known
+from gsm_plugin.options.reading import look_up
 
 ANY = '*'
 
@@ -62,9 +63,7 @@ def check_arguments(options: dict) -> None:
         UserError: An argument is missing.
     """
     for path, wanted in constructed_sections(options):
-        section = options
-        for key in path:
-            section = section[key]
+        section = look_up(options, ':'.join(path))
         for one in wanted:
             optional = one.default is not one.empty or one.kind is one.VAR_KEYWORD
             if not optional and one.name not in section:

@@ -12,6 +12,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import alternatives, check_value, extra_of
 from gsm_plugin.options.declared.sections import REQUIRED, check_key, keys_of, missing
 from gsm_plugin.options.plan import needed_parts, parts_of
+from gsm_plugin.options.reading import look_up
 from gsm_plugin.options.signatures import constructed_sections, key_of
 
 
@@ -61,9 +62,7 @@ def check_argument_types(options: dict) -> None:
         UserError: The first such value.
     """
     for path, arguments in constructed_sections(options):
-        section = options
-        for key in path:
-            section = section[key]
+        section = look_up(options, ':'.join(path))
         for one in arguments:
             kind = kind_of(one)
             if key_of(one) in section and kind is not None:
