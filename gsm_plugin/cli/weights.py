@@ -42,13 +42,16 @@ def _add_convert(actions: argparse._SubParsersAction) -> None:
     converting.add_argument(
         '--trained-on', metavar='TEXT', help='training set and degradation, to be written into the file'
     )
+    converting.add_argument('--half', action='store_true', help='round weights to float16: half the size')
     converting.set_defaults(run=_convert)
 
 
 def _convert(arguments: argparse.Namespace) -> None:
     from gsm_plugin.export.convert import convert
 
-    done = convert(arguments.weights, arguments.out, network_options(arguments.network), arguments.trained_on)
+    done = convert(
+        arguments.weights, arguments.out, network_options(arguments.network), arguments.trained_on, arguments.half
+    )
     for fact in done.facts:
         print(fact)
     print(f'{done.path}: written.')

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import check_place, whole_file
@@ -32,7 +33,11 @@ class Converted:
 
 
 def convert(
-    name_or_path: str | Path, out: Path, network: Mapping[str, object], trained_on: str | None = None
+    name_or_path: str | Path,
+    out: Path,
+    network: Mapping[str, object],
+    trained_on: str | None = None,
+    half: bool = False,
 ) -> Converted:
     """Writes weights of any layout as safetensors, or as BasicSR's .pth, under BasicSR's names.
 
@@ -45,9 +50,11 @@ def convert(
         out: The file to write, .safetensors or .pth.
         network: See `load_network`.
         trained_on: Training set and degradation; None for what is known of the file.
+        half: Whether weights are rounded to float16, which halves the file; networks compute as before.
 
     Raises:
-        UserError: The ending of `out` is another one or there is such a file, or weights cannot be read or do not fit.
+        UserError: The ending of `out` is another one or there is such a file, weights cannot be read or do not fit, or
+            some are too large for float16.
     """
     if out.suffix not in SUFFIXES:
         raise UserError(f'{out} ends with {out.suffix!r}; name a file that ends with .safetensors or .pth.')
@@ -57,6 +64,8 @@ def convert(
     path = find_file(name_or_path, FOLDER)[1]
     fit = fit_file(loaded.network, path, loaded.taken)[1]
     tensors = {name: value.contiguous().clone() for name, value in fit.weights.items()}
+    if half:
+        tensors = {name: _halved(value, name, path) for name, value in tensors.items()}
     trained_on = loaded.trained_on if trained_on is None else trained_on
     metadata = {**metadata_of(loaded, trained_on), HASH: hash_of(tensors)}
     if loaded.options['type'] == 'GSMamba':
@@ -68,6 +77,15 @@ def convert(
         else:
             torch.save({'params': tensors, 'metadata': metadata}, part)
     return Converted(out, (*loaded.facts, f'trained on: {trained_on or "not known; say it by --trained-on"}'))
+
+
+def _halved(value: Tensor, name: str, path: Path) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    if torch.isinf(half).any():
+        raise UserError(f'{name} of {path} has values up to {value.abs().max():.3g}, which float16 cannot hold.')
+    return half
 
 
 def metadata_of(loaded: Loaded, trained_on: str) -> dict[str, str]:

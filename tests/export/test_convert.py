@@ -108,6 +108,23 @@ def test_types_stay_those_of_the_file(state, tmp_path):
     assert_same(read_weights(tmp_path / 'a.safetensors').tensors, half)
 
 
+def test_half_rounds_weights_and_nothing_else(state, tmp_path):
+    torch.save({'params': state}, tmp_path / 'a.pth')
+    convert(tmp_path / 'a.pth', tmp_path / 'a.safetensors', TOLD, half=True)
+    expected = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    assert_same(read_weights(tmp_path / 'a.safetensors').tensors, expected)
+    Restorer.load(tmp_path / 'a.safetensors', 'cpu')
+
+
+def test_what_float16_cannot_hold_is_refused(state, tmp_path):
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    state = {**state, name: torch.full_like(state[name], 70000)}
+    torch.save({'params': state}, tmp_path / 'a.pth')
+    with pytest.raises(UserError, match=f'{name} of .*a.pth has values up to 7e.04, which float16 cannot hold'):
+        convert(tmp_path / 'a.pth', tmp_path / 'a.safetensors', TOLD, half=True)
+    assert not (tmp_path / 'a.safetensors').exists()
+
+
 REFUSED = {
     'an ending that is none': ('a.onnxx', {}, r"ends with '\.onnxx'; name a file that ends with \.safetensors or"),
     'no ending': ('a', {}, r"ends with ''; name"),
