@@ -40,11 +40,11 @@ def on(device, cells, weight, bias):
     return Cells(*(x.to(device) for x in cells)), weight.to(device), bias.to(device)
 
 
-def assert_matches_naive(function, sizes, dtype):
+def assert_matches_naive(function, sizes, dtype, device=DEVICE):
     cells, weight, bias = tensors(sizes, dtype)
     frames, heads = sizes[1], sizes[-1]
     with torch.no_grad():
-        on_device, *affine = on(DEVICE, cells, weight, bias)
+        on_device, *affine = on(device, cells, weight, bias)
         actual = function(on_device, heads, frames, *affine, EPS, dtype)
         wide = Cells(*(x.double() for x in cells)), heads, frames, weight.double(), bias.double()
         expected = gather_norm_naive(*wide, EPS, torch.float64)
@@ -76,7 +76,7 @@ def test_torch_matches_naive(sizes, dtype):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
 @SIZES
 def test_numba_matches_naive(sizes, dtype):
-    assert_matches_naive(gather_norm_numba, sizes, dtype)
+    assert_matches_naive(gather_norm_numba, sizes, dtype, 'cpu')
 
 
 @TYPES
