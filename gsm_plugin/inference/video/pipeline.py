@@ -188,8 +188,10 @@ def _restore(
     for start in range(0, len(output), _CHUNK):
         began = time.perf_counter()
         part = slice(start, start + _CHUNK)
-        treated = work.treat(seen[part], output[part])
-        work.on_window(segment, window.keep_start + start, seen[part], output[part])
+        # what was put together from tiles is on the CPU
+        given = output[part].to(seen.device)
+        treated = work.treat(seen[part], given)
+        work.on_window(segment, window.keep_start + start, seen[part], given)
         codes = [plane.cpu().numpy() for plane in from_rgb(treated, work.layout)]
         done += time.perf_counter() - began
         for place in range(len(treated)):
