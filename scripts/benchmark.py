@@ -20,7 +20,8 @@ from unittest.mock import patch
 import torch
 
 import gsm_plugin
-from gsm_plugin.inference.precision import PRECISIONS, autocast, multiplying_float32, running_in
+from gsm_plugin.inference.choices import PRECISIONS
+from gsm_plugin.inference.precision import autocast, multiplying_float32, running_in
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.metrics.cost import time_calls
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.cli.network_options import network_options
+from gsm_plugin.inference.choices import RULES
 from gsm_plugin.inference.restorer import CONTEXT, WINDOW, Restorer
-from gsm_plugin.inference.tiling import RULES
 from gsm_plugin.inference.video.windows import Window, plan_windows
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.clips import StudyClip, read_clip

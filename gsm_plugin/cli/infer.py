@@ -23,9 +23,13 @@ def _add_places(command: argparse.ArgumentParser) -> None:
         '-i', '--input', nargs='+', required=True, metavar='FILM', help='films, folders of images, or patterns (*.mp4)'
     )
     command.add_argument(
-        '-o', '--output', type=Path, metavar='OUT', default=Path('results'),
-        help='film to write (.mp4, .mkv, ...) or folder (default: results)',
-    )  # fmt: skip
+        '-o',
+        '--output',
+        type=Path,
+        metavar='OUT',
+        help='film to write (.mp4, .mkv, ...) or folder (default: results/film_x4.mp4 for film.mp4, and results/frames '
+        'for frames/)',
+    )
     command.add_argument('--suffix', metavar='TEXT', help='goes behind names in a folder (default: x4 or alike)')
     command.add_argument('--ext', metavar='KIND', help='write images: png, jpg, webp, tif (default: that of the input)')
     command.add_argument('--overwrite', action='store_true', help='replace an output that is there')

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import check_place, whole_file
-from gsm_plugin.inference.loading import FOLDER, Loaded, find_file, load_network
+from gsm_plugin.inference.loading import Loaded, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
+from gsm_plugin.weights.finding import FOLDER, find_file
 from gsm_plugin.weights.loading import fit_file
 from gsm_plugin.weights.settings_buffer import ASSUMED, NAME, settings_buffer
 

@@ -3,8 +3,7 @@
 import torch
 
 from gsm_plugin.errors import UserError
-
-_KINDS = ('cpu', 'cuda', 'mps')
+from gsm_plugin.inference.choices import check_device_name
 
 
 def choose_device(name: str | torch.device = 'auto') -> torch.device:
@@ -18,12 +17,8 @@ def choose_device(name: str | torch.device = 'auto') -> torch.device:
     """
     if str(name) == 'auto':
         return torch.device('cuda', torch.cuda.current_device()) if torch.cuda.is_available() else torch.device('cpu')
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f'device is {name!r}; it must be auto, cpu, cuda, cuda:NUMBER or mps.') from error
-    if device.type not in _KINDS:
-        raise UserError(f'device is {name!r}; it must be auto, cpu, cuda, cuda:NUMBER or mps.')
+    check_device_name(name)
+    device = torch.device(name)
     if device.type == 'cuda':
         return _cuda(device)
     if device.type == 'mps' and not torch.backends.mps.is_available():

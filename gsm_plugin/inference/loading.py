@@ -12,12 +12,12 @@ from torch import nn
 from gsm_plugin.archs.building import build
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
-from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, find_weights
+from gsm_plugin.weights.finding import FOLDER, find_file
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 from gsm_plugin.weights.loading import load_weights
 from gsm_plugin.weights.reader import TOP_LEVEL, Weights, read_weights
 from gsm_plugin.weights.recognition import Recognised, options_in, recognise
 
-FOLDER = Path('experiments', 'pretrained_models')
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 
@@ -98,29 +98,6 @@ def _without_weights(network_g: dict, device: torch.device) -> Loaded:
     handling, facts = handling_of(network_g), (f'network: {_in_words(network_g)}',)
     scale = _scale_of(network, network_g, handling, device)
     return Loaded(network, scale, handling, kind, facts, network_g, None, '')
-
-
-def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
-    """The name and the file that are meant.
-
-    Raises:
-        UserError: There is no such file, and no public file has the name, or it is not here.
-    """
-    path = Path(name_or_path).expanduser()
-    if str(name_or_path) in KNOWN_WEIGHTS and not path.is_file():
-        known = KNOWN_WEIGHTS[str(name_or_path)]
-        path = folder / known.file
-        if not path.is_file():
-            raise UserError(f'{path} is not there; run basicsr weights get {known.name}.')
-        return known.name, path
-    if not path.exists():
-        if isinstance(name_or_path, str) and not path.suffix and len(path.parts) == 1:
-            # a name, of which there is none
-            find_weights(name_or_path)
-        raise UserError(
-            f'The file of weights {path} does not exist; correct the path, or give a name of basicsr weights list.'
-        )
-    return path.stem, path
 
 
 def trained_on(path: Path, metadata: Mapping[str, str]) -> str:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import torch
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.choices import check_precision_name
 from gsm_plugin.ops import tf32
 
-PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')
 HALF = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
@@ -59,8 +59,7 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
     """
     if wanted == 'auto':
         return _fastest(device)
-    if wanted not in PRECISIONS:
-        raise UserError(f'precision is {wanted!r}; it must be one of auto, {", ".join(PRECISIONS)}.')
+    check_precision_name(wanted)
     reason = why_not(wanted, device)
     if reason is not None:
         raise UserError(f'precision is {wanted}, but {reason}; take {_fastest(device)[0]} or auto.')

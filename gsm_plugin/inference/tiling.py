@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.choices import RULES
 
 _AXES = ('frames', 'rows', 'columns')
-RULES = ('blended', 'published')
-"""How outputs of neighbouring tiles are joined; see `list_axes`."""
 
 
 class Span(NamedTuple):

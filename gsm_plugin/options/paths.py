@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.inference.loading import FOLDER
 from gsm_plugin.options.declared.kinds import extra_of
 from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.plan import parts_of
+from gsm_plugin.weights.finding import FOLDER
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 

@@ -240,3 +240,6 @@ _ALL = (
 )
 
 KNOWN_WEIGHTS = {known.name: known for known in _ALL}
+
+ENLARGES_BY = 4
+"""All networks of these files enlarge alike."""

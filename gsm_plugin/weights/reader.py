@@ -71,18 +71,6 @@ def read_weights(path: str | Path, key: str | None = 'params') -> Weights:
     return _checked(_read_pickled(path, key), path)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says about itself, read without its weights; empty for other files, and damaged ones."""
-    try:
-        if is_safetensors(path):
-            with safe_open(path, framework='pt', device='cpu') as file:
-                return dict(file.metadata() or {})
-    except (SafetensorError, OSError):
-        # whoever reads the weights says it
-        pass
-    return {}
-
-
 def _read_pickled(path: Path, key: str | None) -> Weights:
     content, objects = _load(path)
     weights = _choose(content, path, key, objects)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.inference.tiling import RULES, Span, list_axes, list_spans, run_tiled
+from gsm_plugin.inference.choices import RULES
+from gsm_plugin.inference.tiling import Span, list_axes, list_spans, run_tiled
 
 SCALE = 2
 

@@ -7,8 +7,8 @@ import torch
 
 import gsm_plugin.models
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.choices import PRECISIONS
 from gsm_plugin.inference.handling import TILE_OVERLAP
-from gsm_plugin.inference.precision import PRECISIONS
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.declared.train_section import Precision, Train

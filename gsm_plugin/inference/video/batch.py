@@ -1,14 +1,14 @@
-"""Several inputs one after the other; a broken one does not stop the others, and a table says what became of each."""
+"""Several inputs one after the other; a broken one does not stop the others."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.fidelity import BackProjection
 from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
+from gsm_plugin.inference.video.outcomes import Outcome
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.precision_cost import PrecisionCost
 from gsm_plugin.inference.video.progress import Progress, peak_memory_text
@@ -16,23 +16,6 @@ from gsm_plugin.inference.video.report import report_of
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
 from gsm_plugin.inference.video.timing import show_time
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a request.
-
-    Attributes:
-        request: The request.
-        state: done, planned, or failed.
-        text: Frames and speed, or the sentence that says what was wrong.
-        report: See `report_of`.
-    """
-
-    request: Request
-    state: str
-    text: str
-    report: dict
 
 
 def run_requests(
@@ -151,9 +134,3 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
     if request.beside:
         lines.append('the input, enlarged by bicubic interpolation, stands on the left')
     return [*lines, *(f'note: {note}' for note in job.notes)]
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """What became of all, a line each."""
-    width = max(len(str(outcome.request.source)) for outcome in outcomes)
-    return '\n'.join(f'{outcome.request.source!s:{width}}  {outcome.state:7}  {outcome.text}' for outcome in outcomes)

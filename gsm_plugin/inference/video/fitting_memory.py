@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.byte_sizes import show_bytes
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import learn_folder
 from gsm_plugin.inference.video.manifest import left_settings
@@ -21,7 +22,6 @@ from gsm_plugin.inference.video.memory import (
     measured_on,
     peak_of,
     plan_memory,
-    show_bytes,
 )
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network

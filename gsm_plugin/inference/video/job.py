@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Protocol
 
 import av
 import torch
 
-from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.checking import check_request
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.fidelity import compression_warning
-from gsm_plugin.inference.video.images import FolderReading, learn_folder
+from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.manifest import film_fingerprint, opened_workplace
-from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.outputs import FilmOutput, FolderOutput, plan_film, plan_folder
 from gsm_plugin.inference.video.pipeline import Network, Work, run_on_devices
 from gsm_plugin.inference.video.reading import Reading
@@ -81,18 +79,14 @@ def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
     Raises:
         UserError: Something is wrong with the input, the output, or what is wanted.
     """
-    _check_places(request)
-    facts = learn_folder(request.source, request.rate) if request.source.is_dir() else _learn_film(request)
+    facts, treatment = check_request(request, network.scale)
     reading = _reading(request, facts)
-    treatment = _treatment(request, facts, network.scale)
-    plan = plan_film if request.makes_film else plan_folder
-    # Before the film is read, so that an output that cannot be is refused at once.
-    plan(request, facts, treatment, None)
     found = survey(reading, request.cuts, watcher.reading)
     if isinstance(reading, Reading):
         # What is damaged has to be decoded as it was the first time.
         reading = replace(reading, carefully=bool(found.faults))
     segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames))
+    plan = plan_film if request.makes_film else plan_folder
     treatment, output, notes = plan(request, facts, treatment, found)
     if facts.transparent:
         notes = (*notes, 'opacity is not enlarged; it stays behind')
@@ -132,48 +126,10 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     return done
 
 
-def _check_places(request: Request) -> None:
-    source, target = request.source, request.target
-    if not source.exists():
-        raise UserError(f'{source} is missing; correct its path.')
-    if target.exists() and target.resolve() == source.resolve():
-        raise UserError(f'{target} is the input; give another -o.')
-    if target.exists() and not request.overwrite:
-        raise UserError(f'{target} exists; give another -o, or --overwrite.')
-    if target.exists() and target.is_dir() == request.makes_film:
-        raise UserError(f'{target} is {"a folder" if target.is_dir() else "a file"}; give another -o.')
-    _check_writable(request)
-
-
-def _check_writable(request: Request) -> None:
-    folder = request.target.resolve().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise UserError(f'{request.target} cannot be written, for {folder} is no folder; give another -o.')
-    import os
-
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f'{request.target} cannot be written, for {folder} is closed to you; give another -o.')
-
-
-def _learn_film(request: Request) -> Facts:
-    facts = learn(request.source, request.deinterlace)
-    if request.start and facts.duration is not None and request.start >= facts.duration:
-        raise UserError(f'--start {request.start:g} s is after the end of {request.source} ({facts.duration:.2f} s).')
-    return facts
-
-
 def _reading(request: Request, facts: Facts) -> Reading | FolderReading:
     if facts.is_film:
         return Reading(facts, request.deinterlace, request.salvage, request.start, request.end)
     return FolderReading(facts, request.start, request.end)
-
-
-def _treatment(request: Request, facts: Facts, scale: int) -> Treatment:
-    factor = Fraction(request.outscale).limit_denominator(1000) if request.outscale else Fraction(scale)
-    height, width = (max(1, round(side * factor)) for side in (facts.height, facts.width))
-    return Treatment(height, width, 0, request.beside)
 
 
 def _settings(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import free_of_host, peak_growth
+from gsm_plugin.inference.video.byte_sizes import show_bytes
 
 if TYPE_CHECKING:
     from gsm_plugin.inference.video.pipeline import Network
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
 
-_UNITS = {'': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
 _PROBE_SIDES, _PROBE_FRAMES = (64, 96), (3, 6)
 _TILE_STEP, LEAST_TILE = 16, 64
 """Sides of tiles that memory demands are multiples of the first, from the second up."""
@@ -108,23 +107,6 @@ def free_on(device: object) -> tuple[int, str]:
         return int(free * _SHARE_OF_GPU), f'{_SHARE_OF_GPU:.0%} of what is free on {device}'
     free, what = free_of_host()
     return int(free * _SHARE_OF_HOST), f'{_SHARE_OF_HOST:.0%} of {what}'
-
-
-def read_bytes(text: str) -> int:
-    """Bytes of `8GiB`, `8G`, `500MiB`.
-
-    Raises:
-        UserError: It is no size.
-    """
-    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?', text.strip().lower())
-    if match is None or float(match[1]) == 0:
-        raise UserError(f'--memory is {text!r}; write, for example, 8GiB or 500MiB.')
-    return round(float(match[1]) * _UNITS[match[2]])
-
-
-def show_bytes(number: float) -> str:
-    """`1.5 GiB` or `300 MiB`."""
-    return f'{number / 2**30:.2f} GiB' if number >= 2**30 else f'{number / 2**20:.0f} MiB'
 
 
 def learn_cost(measure: Measure, scale: int) -> Cost:

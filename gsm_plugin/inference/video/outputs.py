@@ -1,10 +1,13 @@
 """What is written, by the kind of output: a film, or a folder of images."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import part_of, publish
@@ -18,8 +21,11 @@ from gsm_plugin.inference.video.manifest import Workplace
 from gsm_plugin.inference.video.opening import opened, video_stream
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.sinks import EncodedSegments, ImageSegments
-from gsm_plugin.inference.video.survey import Survey
 from gsm_plugin.inference.video.treatment import Treatment
+
+if TYPE_CHECKING:
+    # which needs PyTorch
+    from gsm_plugin.inference.video.survey import Survey
 
 _KNOWN_IMAGES = ('png', 'jpg', 'jpeg', 'webp', 'tif', 'tiff', 'bmp')
 

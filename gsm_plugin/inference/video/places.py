@@ -26,6 +26,9 @@ FILM_SUFFIXES = (
 )
 """Endings of files that are taken for films where a folder is given."""
 
+DEFAULT_FOLDER = Path('results')
+"""Where outputs go where no place is named."""
+
 # Containers that films are written into; films of others become .mkv.
 _WRITTEN = ('.mp4', '.mov', '.mkv', '.m4v', '.webm', '.avi', '.ts')
 
@@ -35,36 +38,41 @@ class Naming:
     """How outputs are called.
 
     Attributes:
-        out: Film or folder.
+        out: Film or folder; None for a name in `DEFAULT_FOLDER`.
         suffix: What goes behind names in a folder; None for none with images and the scale with films.
         images: Whether films become folders of images.
-        scale: Enlargement, for the suffix.
+        several: Whether there are several inputs, so that `out` is the folder of their outputs.
     """
 
-    out: Path
+    out: Path | None
     suffix: str | None
     images: bool
-    scale: float
+    several: bool
 
-    def target(self, source: Path, among_several: bool) -> Path:
-        """Where the output of an input goes."""
-        is_folder = source.is_dir()
-        if self.out.suffix.lower() in IMAGE_SUFFIXES:
-            raise UserError(
-                f'{self.out} is the name of an image; give a folder as -o, and --ext {self.out.suffix[1:]}.'
-            )
-        if not among_several and self.out.suffix and not self.out.is_dir():
-            return self.out
-        as_images = self.images or is_folder
-        if not among_several and as_images:
-            return self.out
-        name = source.name if is_folder else source.stem
-        suffix = self.suffix if self.suffix is not None else ('' if as_images else f'x{self.scale:g}')
+    def target(self, source: Path, scale: float | None) -> tuple[Path, bool]:
+        """Where the output of an input goes, and whether it is surely a folder of images.
+
+        Args:
+            source: The input.
+            scale: Enlargement, for the name; None where it is not known yet, and the name is none that is used.
+        """
+        as_images = self.images or source.is_dir()
+        if self.out is not None:
+            if self.out.suffix.lower() in IMAGE_SUFFIXES:
+                raise UserError(
+                    f'{self.out} is the name of an image; give a folder as -o, and --ext {self.out.suffix[1:]}.'
+                )
+            if not self.several and (as_images or (self.out.suffix and not self.out.is_dir())):
+                return self.out, False
+        folder = DEFAULT_FOLDER if self.out is None else self.out
+        name = source.resolve().name if source.is_dir() else source.stem
+        enlargement = 'x?' if scale is None else f'x{scale:g}'
+        suffix = self.suffix if self.suffix is not None else ('' if as_images else enlargement)
         name = f'{name}_{suffix}' if suffix else name
         if as_images:
-            return self.out / name
+            return folder / name, True
         ending = source.suffix.lower() if source.suffix.lower() in _WRITTEN else '.mkv'
-        return self.out / f'{name}{ending}'
+        return folder / f'{name}{ending}', False
 
 
 def list_inputs(words: Sequence[str]) -> list[Path]:
@@ -79,13 +87,13 @@ def list_inputs(words: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def check_targets(targets: Sequence[Path], out: Path, inputs: int) -> None:
+def check_targets(targets: Sequence[Path], out: Path | None, inputs: int) -> None:
     """Refuses outputs of one name, and one film for several inputs.
 
     Raises:
         UserError: There are such.
     """
-    if inputs > 1 and out.suffix and not out.is_dir():
+    if inputs > 1 and out is not None and out.suffix and not out.is_dir():
         raise UserError(f'-o {out} is one film, but there are {inputs} inputs; give a folder.')
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice is not None:

@@ -46,7 +46,7 @@ def report_of(
 
 
 def write_report(path: Path, runs: list[dict]) -> None:
-    """Writes the reports of all requests of a run, with versions."""
+    """Writes the reports of all requests of a run, with versions; a folder that is missing is made."""
     machine = {
         'python': platform.python_version(),
         'system': platform.platform(),
@@ -55,4 +55,5 @@ def write_report(path: Path, runs: list[dict]) -> None:
         'ffmpeg': {name: '.'.join(map(str, version)) for name, version in av.library_versions.items()},
         'gpus': [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({'machine': machine, 'runs': runs}, indent=2).encode())

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes
-from gsm_plugin.inference.video.survey import Cuts
 
 WINDOW, CONTEXT, SEGMENT_FRAMES = 32, 8, 240
 """Frames that the network sees at once; frames of them that it sees beyond those that are kept, on each side; frames
@@ -43,6 +43,7 @@ class Request:
         tile: Side of the tiles that memory demands; None for those that the network has.
         retry_smaller: Whether an end of memory is answered by smaller windows and tiles.
         page: Page with a slider between before and after; None for none.
+        images: Whether the output is a folder of images, whatever dots its name has.
     """
 
     source: Path
@@ -71,8 +72,9 @@ class Request:
     tile: int | None = None
     retry_smaller: bool = False
     page: Path | None = None
+    images: bool = False
 
     @property
     def makes_film(self) -> bool:
         """Whether the output is a film; otherwise a folder."""
-        return bool(self.target.suffix)
+        return bool(self.target.suffix) and not self.images

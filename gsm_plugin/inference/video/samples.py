@@ -79,6 +79,8 @@ class Samples:
 def write_page(path: Path, title: str, samples: Sequence[Sample], captions: Sequence[str]) -> None:
     """Writes a page that needs no other file: each frame with a slider between before and after.
 
+    A folder that is missing is made.
+
     Args:
         path: The page.
         title: Its title.
@@ -87,6 +89,7 @@ def write_page(path: Path, title: str, samples: Sequence[Sample], captions: Sequ
     """
     figures = ''.join(_figure(sample, caption) for sample, caption in zip(samples, captions, strict=True))
     page = _PAGE.replace('{title}', html.escape(title)).replace('{figures}', figures)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page.encode())
 
 

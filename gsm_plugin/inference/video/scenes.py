@@ -1,22 +1,14 @@
-"""Scenes of a film: the frames between two cuts, found by PySceneDetect while the film is read once, or given."""
+"""Scenes of a film: the frames between two cuts, found by PySceneDetect while the film is read once."""
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from gsm_plugin.errors import UserError
-from gsm_plugin.inference.video.timing import read_seconds
-
-DETECTOR = 'AdaptiveDetector of PySceneDetect'
-"""What finds cuts."""
-
-DEFAULT_THRESHOLD = 3.0
-"""How many times as much as around it a picture has to change at a cut."""
+from gsm_plugin.inference.video.cuts import DEFAULT_THRESHOLD
 
 # Cuts show in small frames as well; PySceneDetect's own width.
 _WIDTH = 256
@@ -66,37 +58,6 @@ def between(cuts: Sequence[int], frames: int) -> list[tuple[int, int]]:
         return []
     borders = sorted({0, frames, *(cut for cut in cuts if 0 < cut < frames)})
     return list(itertools.pairwise(borders))
-
-
-def read_cuts(path: Path, stamps: Sequence[float], offset: int = 0) -> list[int]:
-    """Cuts out of a file: one a line, the number of a scene's first frame (from 0) or its time (`1:20.5` or `80.5s`).
-
-    Args:
-        path: The file; what follows `#` on a line is passed over.
-        stamps: Seconds of the frames from the film's beginning, in order.
-        offset: Number of the first of these frames in the film.
-
-    Returns:
-        Indices of frames that begin a scene.
-
-    Raises:
-        UserError: The file is missing, or a line is neither a number nor a time in the film.
-    """
-    if not path.is_file():
-        raise UserError(f'the list of cuts {path} is missing; correct --cuts.')
-    cuts = []
-    for number, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
-        word = line.partition('#')[0].strip()
-        if not word:
-            continue
-        where = f'line {number} of {path}'
-        if word.isdecimal():
-            cuts.append(int(word) - offset)
-            if not int(word) < offset + len(stamps):
-                raise UserError(f'{where} has frame {word}, but the film has {offset + len(stamps)}; correct it.')
-        else:
-            cuts.append(int(np.searchsorted(stamps, read_seconds(word, where) - 1e-6)))
-    return cuts
 
 
 def shrink(frame: np.ndarray) -> np.ndarray:

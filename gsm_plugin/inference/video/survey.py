@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import av
 import cv2
@@ -13,36 +12,14 @@ from av.logging import Capture
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.colour import to_rgb
+from gsm_plugin.inference.video.cuts import Cuts, read_cuts
 from gsm_plugin.inference.video.facts import Picture
 from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.reading import Reading
-from gsm_plugin.inference.video.scenes import DEFAULT_THRESHOLD, DETECTOR, CutFinder, between, read_cuts
+from gsm_plugin.inference.video.scenes import CutFinder, between
 
 _WIDTH = 256
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """How scenes are found.
-
-    Attributes:
-        threshold: See `CutFinder`.
-        listed: File of cuts, which takes the place of the search.
-        never: Whether the film is one scene.
-    """
-
-    threshold: float = DEFAULT_THRESHOLD
-    listed: Path | None = None
-    never: bool = False
-
-    def describe(self) -> str:
-        """How cuts are found, in a few words."""
-        if self.never:
-            return 'not looked for'
-        if self.listed is not None:
-            return f'from {self.listed}'
-        return f'by {DETECTOR}, threshold {self.threshold:g}'
 
 
 @dataclass(frozen=True)

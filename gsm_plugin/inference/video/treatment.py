@@ -1,10 +1,12 @@
 """What happens to frames between the network and the encoder: resampling, turning, the input beside."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import interpolate
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Treatment:
         Returns:
             (t, 3, *size), on the output's device.
         """
+        # Here, since sizes are asked for before PyTorch is loaded.
+        import torch
+
         frames = torch.rot90(resized(output, self.height, self.width), self.quarters, (-2, -1))
         if not self.beside:
             return frames
@@ -50,4 +55,6 @@ def resized(frames: Tensor, height: int, width: int) -> Tensor:
     """Frames (t, 3, h, w) of another size, by bicubic interpolation that filters what it makes smaller."""
     if frames.shape[-2:] == (height, width):
         return frames
+    from torch.nn.functional import interpolate
+
     return interpolate(frames.float(), (height, width), mode='bicubic', antialias=True, align_corners=False)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.job import plan_job, run_job
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.request import Request
-from gsm_plugin.inference.video.survey import Cuts
 from tests.inference.video.films import (
     MeanOverTime,
     Nearest,

@@ -4,6 +4,7 @@ import torch
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.byte_sizes import read_bytes, show_bytes
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.memory import (
@@ -14,8 +15,6 @@ from gsm_plugin.inference.video.memory import (
     measured_on,
     peak_of,
     plan_memory,
-    read_bytes,
-    show_bytes,
 )
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.progress import Progress

@@ -1,0 +1,164 @@
+"""Reads the flags of `basicsr infer`: what is wanted of each input, of which network, on which device."""
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from gsm_plugin.cli.network_options import network_options
+from gsm_plugin.errors import UserError
+from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
+from gsm_plugin.inference.video.byte_sizes import read_bytes
+from gsm_plugin.inference.video.checking import check_writable
+from gsm_plugin.inference.video.cuts import Cuts
+from gsm_plugin.inference.video.encoding import Wishes
+from gsm_plugin.inference.video.places import Naming, check_targets
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.timing import read_range
+from gsm_plugin.weights.finding import FOLDER, check_kind, find_file, read_metadata
+from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weights
+
+# In this order, where no weights are named.
+_OWN_CHOICE = ('gsm-reds', 'basicvsr-reds')
+
+
+def check_flags(arguments: argparse.Namespace) -> None:
+    """Refuses values that are wrong whatever the input is.
+
+    Raises:
+        UserError: There is one.
+    """
+    check_precision_name(arguments.precision)
+    for device in devices_of(arguments):
+        check_device_name(device)
+    if arguments.tile_rule not in RULES:
+        raise UserError(f'--tile-rule is {arguments.tile_rule!r}; give {" or ".join(RULES)}.')
+    if arguments.tile < 0 or arguments.tile_pad < 0:
+        raise UserError(f'-t {arguments.tile} --tile_pad {arguments.tile_pad}: give whole numbers from 0 up.')
+    if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
+        raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
+    for flag, least in (('window', 1), ('context', 0)):
+        if getattr(arguments, flag) < least:
+            raise UserError(f'--{flag} is {getattr(arguments, flag)}; give a whole number from {least} up.')
+    if not 0 < arguments.cut_threshold < math.inf:
+        raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0, such as 3.')
+    if arguments.suffix is not None and re.search(r'[/\\]', arguments.suffix):
+        raise UserError(f'--suffix is {arguments.suffix!r}, which names a folder; give letters, such as large.')
+    if arguments.report is not None:
+        check_writable(arguments.report, '--report')
+
+
+def devices_of(arguments: argparse.Namespace) -> list[str]:
+    """The devices that are named."""
+    return arguments.devices.split(',') if arguments.devices else [arguments.device]
+
+
+def read_tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
+    """Frames, rows and columns of all that is seen of a tile, and by how many tiles overlap; Real-ESRGAN's size of a
+    tile is without what is seen around it."""
+    if arguments.tile == 0:
+        return None, (0, 0, 0)
+    side, overlap = arguments.tile + 2 * arguments.tile_pad, 2 * arguments.tile_pad
+    return (arguments.window, side, side), (0, overlap, overlap)
+
+
+def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: int | None) -> list[Request]:
+    """What is wanted of each input.
+
+    Args:
+        arguments: The flags.
+        sources: Films and folders of images.
+        scale: Enlargement of the network; None where it is not known yet, so that some outputs have no name yet.
+
+    Raises:
+        UserError: A value is wrong, or outputs have no places of their own.
+    """
+    naming = Naming(arguments.output, arguments.suffix, arguments.ext is not None, len(sources) > 1)
+    places = [naming.target(source, arguments.outscale or scale) for source in sources]
+    check_targets([target for target, _ in places], arguments.output, len(sources))
+    plain = _request(arguments)
+    return [
+        replace(plain, source=source, target=target, images=images)
+        for source, (target, images) in zip(sources, places, strict=True)
+    ]
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    """What is wanted of every input, whose places are still to be filled in."""
+    start, end = read_range(arguments.start, arguments.end, arguments.preview)
+    wishes = Wishes(
+        arguments.codec, arguments.crf, arguments.preset, arguments.pix_fmt, tuple(arguments.encoder_option)
+    )
+    return Request(
+        Path(),
+        Path(),
+        arguments.outscale,
+        wishes,
+        Cuts(arguments.cut_threshold, arguments.cuts, arguments.no_cuts),
+        start,
+        end,
+        arguments.window,
+        arguments.context,
+        deinterlace=arguments.deinterlace,
+        salvage=arguments.salvage,
+        rate=_rate(arguments.fps),
+        leave_out=tuple(arguments.leave_out),
+        image_kind=arguments.ext,
+        beside=arguments.compare,
+        restart=arguments.restart,
+        overwrite=arguments.overwrite,
+        page=arguments.page,
+        fit=True,
+        memory=None if arguments.memory is None else read_bytes(arguments.memory),
+        retry_smaller=arguments.retry_smaller,
+    )
+
+
+def _rate(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise UserError(f'--fps is {text!r}; write a number such as 25 or 30000/1001.')
+    return rate.limit_denominator(100000)
+
+
+def choose_weights(arguments: argparse.Namespace) -> Path | None:
+    """The file that is meant: named, or the first of our own choice that is on the disk; None for a named network.
+
+    Raises:
+        UserError: There is no such file, or it holds no weights.
+    """
+    if arguments.weights or arguments.name:
+        path = find_file(arguments.weights or arguments.name, FOLDER)[1]
+        check_kind(path)
+        return path
+    if 'type' in network_options(arguments.network):
+        return None
+    for name in _OWN_CHOICE:
+        path = FOLDER / find_weights(name).file
+        if path.is_file():
+            return path
+    raise UserError(
+        f'no weights are named, and none are in {FOLDER}; run basicsr weights get basicvsr-reds, or give -w FILE.'
+    )
+
+
+def expected_scale(arguments: argparse.Namespace, weights: Path | None) -> int | None:
+    """The enlargement of the network, as far as words tell it."""
+    said = network_options(arguments.network)
+    for key in ('upscale', 'scale'):
+        if type(scale := said.get(key)) is int:
+            return scale
+    if weights is None:
+        return None
+    if weights in {FOLDER / known.file for known in KNOWN_WEIGHTS.values()}:
+        return ENLARGES_BY
+    scale = read_metadata(weights).get('scale', '')
+    return int(scale) if scale.isdecimal() else None

@@ -1,0 +1,69 @@
+"""The part of `basicsr infer` that needs PyTorch: networks, and what runs them."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gsm_plugin
+from gsm_plugin.cli.infer_flags import devices_of, read_tile
+from gsm_plugin.cli.network_options import network_options
+from gsm_plugin.inference.loading import trained_on
+from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.outcomes import Outcome
+from gsm_plugin.inference.video.pipeline import Network
+from gsm_plugin.inference.video.progress import Bar, JsonLines
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.pipelines.arguments import end_program
+from gsm_plugin.weights.download import sha256_of
+from gsm_plugin.weights.finding import read_metadata
+
+
+def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[Network]:
+    """The network on each device.
+
+    Args:
+        arguments: The flags.
+        weights: Its file; None for a network without weights.
+
+    Raises:
+        UserError: A device is not there, or the file does not fit.
+    """
+    gsm_plugin.register()
+    tile, overlap = read_tile(arguments)
+    how: dict[str, Any] = {
+        'precision': arguments.precision,
+        'tile': tile,
+        'self_ensemble': arguments.self_ensemble,
+        'network': network_options(arguments.network),
+    }
+    if tile is not None:
+        how |= {'tile_overlap': overlap, 'tile_rule': arguments.tile_rule}
+    return [Restorer.load(weights, device=device, **how) for device in devices_of(arguments)]
+
+
+def serve(
+    arguments: argparse.Namespace, weights: Path | None, requests: Sequence[Request], networks: Sequence[Network]
+) -> list[Outcome]:
+    """Serves requests in order.
+
+    Args:
+        arguments: The flags.
+        weights: The file that the networks are of.
+        requests: What is wanted of each input.
+        networks: One a device.
+
+    Raises:
+        SystemExit: With 130 after Ctrl+C.
+    """
+    used = read_tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
+    identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
+    training = '' if weights is None else trained_on(weights, read_metadata(weights))
+    known = [replace(request, network=identity, trained_on=training) for request in requests]
+    progress = JsonLines if arguments.json else Bar
+    try:
+        return run_requests(known, networks, progress, arguments.dry_run)
+    except KeyboardInterrupt:
+        end_program('basicsr: stopped; finished pieces are kept, and the same command goes on from them.', status=130)

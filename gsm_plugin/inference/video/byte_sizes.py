@@ -1,0 +1,24 @@
+"""Sizes in bytes as people write them."""
+
+import re
+
+from gsm_plugin.errors import UserError
+
+_UNITS = {'': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
+
+
+def read_bytes(text: str) -> int:
+    """Bytes of `8GiB`, `8G`, `500MiB`.
+
+    Raises:
+        UserError: It is no size.
+    """
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?', text.strip().lower())
+    if match is None or float(match[1]) == 0:
+        raise UserError(f'--memory is {text!r}; write, for example, 8GiB or 500MiB.')
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def show_bytes(number: float) -> str:
+    """`1.5 GiB` or `300 MiB`."""
+    return f'{number / 2**30:.2f} GiB' if number >= 2**30 else f'{number / 2**20:.0f} MiB'

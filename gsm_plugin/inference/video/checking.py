@@ -1,0 +1,100 @@
+"""What headers tell of a request, before a network is loaded: whether it can be served, and what is written."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.cuts import list_cuts
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
+from gsm_plugin.inference.video.opening import learn
+from gsm_plugin.inference.video.outputs import plan_film, plan_folder
+from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.timing import show_time
+from gsm_plugin.inference.video.treatment import Treatment
+
+# Sides of frames on which an encoder is tried where nobody knows yet how much the network enlarges.
+_TRIAL_SIDE = 256
+
+
+def check_request(request: Request, scale: int | None) -> tuple[Facts, Treatment]:
+    """Checks places, the input's header, the wanted part, the encoder and the container; nothing is written.
+
+    Args:
+        request: What is wanted.
+        scale: Enlargement of the network; None where it is not known yet, so that sides are not checked.
+
+    Returns:
+        The input, and what happens between network and output.
+
+    Raises:
+        UserError: Something is wrong with the input, the output, or what is wanted.
+    """
+    _check_places(request)
+    source = request.source
+    facts = learn_folder(source, request.rate) if source.is_dir() else learn(source, request.deinterlace)
+    if request.start and facts.duration is not None and request.start >= facts.duration:
+        raise UserError(
+            f'{source} ends at {show_time(facts.duration)}, but the wanted part begins at {show_time(request.start)}; '
+            f'let it begin earlier (--start, or what follows the @ of --preview).'
+        )
+    if request.cuts.listed is not None:
+        list_cuts(request.cuts.listed)
+    treatment = _treatment(request, facts, scale)
+    plan = plan_film if request.makes_film else plan_folder
+    plan(request, facts, treatment, None)
+    return facts, treatment
+
+
+def _treatment(request: Request, facts: Facts, scale: int | None) -> Treatment:
+    if request.outscale is None and scale is None:
+        return Treatment(_TRIAL_SIDE, _TRIAL_SIDE, 0, request.beside)
+    factor = Fraction(request.outscale or scale or 1).limit_denominator(1000)
+    height, width = (max(1, round(side * factor)) for side in (facts.height, facts.width))
+    return Treatment(height, width, 0, request.beside)
+
+
+def _check_places(request: Request) -> None:
+    source, target = request.source, request.target
+    if not source.exists():
+        raise UserError(f'{source} is missing; correct its path.')
+    if target.exists() and target.resolve() == source.resolve():
+        raise UserError(f'{target} is the input; give another -o.')
+    if target.exists() and not request.overwrite:
+        raise UserError(f'{target} exists; give another -o, or --overwrite.')
+    if target.exists() and target.is_dir() == request.makes_film:
+        raise UserError(f'{target} is {"a folder" if target.is_dir() else "a file"}; give another -o.')
+    if target.is_dir():
+        _check_replaceable(target)
+    check_writable(target, '-o')
+    if request.page is not None:
+        check_writable(request.page, '--page')
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuses to replace a folder that has more in it than a run of this command leaves there."""
+    other = next((child for child in sorted(folder.iterdir()) if child.suffix.lower() not in SUFFIXES), None)
+    if other is not None:
+        raise UserError(
+            f'{folder} would be replaced, but has {other.name} in it, which is no image; give another -o, or remove it.'
+        )
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Refuses a place where no file or folder can be made; what lies above it may still be missing.
+
+    Args:
+        path: The place.
+        flag: What names it.
+
+    Raises:
+        UserError: What is above it is no folder, or is closed.
+    """
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f'{path} cannot be written, for {folder} is no folder; give another {flag}.')
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')

@@ -1,0 +1,129 @@
+"""Mistakes of `basicsr infer` that headers tell are told before PyTorch is loaded."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.inference.video.films import make_film, scene
+
+ROOT = Path(__file__).parents[2]
+# Runs commands one after the other in a process of its own, and tells how each ended and whether PyTorch was loaded.
+RUN = """
+import contextlib, io, json, sys
+from gsm_plugin.cli.main import main
+
+for words in json.loads(sys.stdin.read()):
+    said, status = io.StringIO(), None
+    with contextlib.redirect_stderr(said):
+        try:
+            main(['infer', *words])
+        except SystemExit as end:
+            status = end.code
+    print(json.dumps([status, said.getvalue(), 'torch' in sys.modules]))
+"""
+BICUBIC = ['--network', 'type=Bicubic', 'upscale=2']
+
+
+@pytest.fixture
+def place(tmp_path):
+    make_film(tmp_path / 'film.mp4', scene(6), codec='libx264')
+    (tmp_path / 'there.mp4').write_text('precious')
+    (tmp_path / 'text.mp4').write_text('no film')
+    (tmp_path / 'cuts.txt').write_text('five\n')
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'notes.txt').write_text('precious')
+    (tmp_path / 'results').mkdir()
+    (tmp_path / 'results' / 'film_x2.mp4').write_text('precious')
+    return tmp_path
+
+
+def ends(folder, commands):
+    """How commands ended that were run in a folder: status, sentence, whether PyTorch was loaded."""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, '-c', RUN], input=json.dumps(commands), cwd=folder, env=environment, capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # what is no list is the commands' own: a table
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('[')]
+
+
+WRONG = [
+    (['-i', 'missing.mp4'], 'missing.mp4 is missing'),
+    (['-i', 'text.mp4'], 'text.mp4 is no film'),
+    (['-i', 'film.mp4'], 'results/film_x2.mp4 exists'),
+    (['-o', 'there.mp4'], 'there.mp4 exists'),
+    (['-o', 'film.mp4'], 'film.mp4 is the input'),
+    (['-o', 'out.xyz'], 'ends in .xyz'),
+    (['-o', 'text.mp4/out.mp4'], 'is no folder'),
+    (['-o', 'full', '--ext', 'png', '--overwrite'], 'has notes.txt in it'),
+    (['--page', 'text.mp4/page.html'], 'give another --page'),
+    (['--report', 'text.mp4/report.json'], 'give another --report'),
+    (['--codec', 'h265'], 'no encoder h265'),
+    (['--codec', 'libx264', '--pix-fmt', 'yuv420p14le'], 'does not take yuv420p14le'),
+    (['-o', 'out.webm', '--codec', 'libx264'], '.webm cannot hold'),
+    (['--ext', 'gif', '-o', 'images'], '--ext gif'),
+    (['-s', '99'], '-s is 99'),
+    (['-s', 'nan'], '-s is nan'),
+    (['--start', '99'], 'film.mp4 ends at 0.24 s, but the wanted part begins at 0:01:39'),
+    (['--preview', '1s@99'], 'film.mp4 ends at 0.24 s, but the wanted part begins at 0:01:39'),
+    (['--start', '5', '--end', '2'], '--end 2 is not after'),
+    (['--preview', 'all'], "--preview is 'all'"),
+    (['-o', 'out.png'], 'is the name of an image'),
+    (['--encoder-option', 'speed=9'], 'no option speed'),
+    (['--encoder-option', 'speed'], 'write NAME=VALUE'),
+    (['--pix-fmt', 'nv21'], 'pixel format nv21'),
+    (['--cuts', 'missing.txt'], 'list of cuts missing.txt'),
+    (['--window', '0'], '--window is 0'),
+    (['-t', '-1'], '-t -1'),
+    (['--precision', 'fp8'], "precision is 'fp8'"),
+    (['--device', 'gpu'], "device is 'gpu'"),
+    (['--devices', 'cpu,gpu'], "device is 'gpu'"),
+    (['--tile-rule', 'mixed'], "--tile-rule is 'mixed'"),
+    (['--cuts', 'cuts.txt'], "line 1 of cuts.txt is 'five'"),
+    (['--cut-threshold', 'nan'], '--cut-threshold is nan'),
+    (['--suffix', '../x'], "--suffix is '../x'"),
+    (['--memory', 'much'], "--memory is 'much'"),
+    (['--fps', 'fast'], "--fps is 'fast'"),
+    (['--network', 'upscale'], "--network 'upscale' is no KEY=VALUE"),
+]
+
+
+def test_what_headers_tell_is_told_without_pytorch_and_writes_nothing(place):
+    before = sorted(place.rglob('*'))
+    commands = []
+    for words, _ in WRONG:
+        source = [] if '-i' in words else ['-i', 'film.mp4']
+        target = [] if '-o' in words or '-i' in words else ['-o', 'out.mp4']
+        commands.append([*BICUBIC, *source, *target, *words])
+    for (status, said, loaded), (words, sentence) in zip(ends(place, commands), WRONG, strict=True):
+        assert (status, loaded) == (2, False), (words, said)
+        assert sentence in said
+        assert said.count('\n') == 1
+    assert sorted(place.rglob('*')) == before
+
+
+def test_files_of_weights_are_looked_at_without_pytorch(place):
+    words = ['-i', 'film.mp4', '-o', 'out.mp4']
+    cases = [
+        (words, 'no weights are named'),
+        ([*words, '-n', 'gsm-reds'], 'run basicsr weights get gsm-reds'),
+        ([*words, '-n', 'gsm-red'], 'did you mean gsm-reds'),
+        ([*words, '-w', 'none.pth'], 'none.pth does not exist'),
+        ([*words, '-w', 'film.mp4'], 'film.mp4 is '),
+        ([*words, '-w', 'full'], 'full is a folder'),
+    ]
+    for (status, said, loaded), (_, sentence) in zip(ends(place, [case for case, _ in cases]), cases, strict=True):
+        assert (status, loaded) == (2, False), said
+        assert sentence in said
+
+
+def test_several_inputs_of_which_none_can_be_served_load_no_network(place):
+    words = ['-i', 'text.mp4', 'film.mp4', '-o', 'results', *BICUBIC]
+    ((status, _, loaded),) = ends(place, [words])
+    assert (status, loaded) == (1, False)
