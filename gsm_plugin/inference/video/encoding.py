@@ -1,15 +1,18 @@
 """The encoder of a film: chosen once, opened anew for every segment, so that a segment depends on its frames alone."""
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
 import numpy as np
+from av.logging import Capture
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.facts import Facts
-from gsm_plugin.inference.video.layout import LOCATIONS, Layout, output_layout
+from gsm_plugin.inference.video.layout import LOCATIONS, Layout, is_written, output_layout
 
 _GLOBAL_HEADER = 1 << 22
 # What plays everywhere: H.264 for 8 bits; for more, H.265, which more devices decode than H.264 of 10 bits.
@@ -19,6 +22,29 @@ _PRESETS = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
 # Options that set the quality in another way than crf does.
 _OTHER_QUALITY = ('crf', 'qp', 'b', 'cq', 'global_quality')
 _TAGS = {'hevc': 'hvc1'}
+# What x264 and x265 do not let FFmpeg know, and would say in lines of their own. Presets have numbers as well.
+_CRF_RANGES = {'libx264': (0, 51), 'libx265': (0, 51)}
+_SPEEDS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow', 'placebo')
+_WORDS = {
+    'libx264': {
+        'preset': _SPEEDS,
+        'tune': ('film', 'animation', 'grain', 'stillimage', 'psnr', 'ssim', 'fastdecode', 'zerolatency'),
+        'profile': ('baseline', 'main', 'high', 'high10', 'high422', 'high444'),
+    },
+    'libx265': {
+        'preset': _SPEEDS,
+        'tune': ('psnr', 'ssim', 'grain', 'zerolatency', 'fastdecode', 'animation'),
+    },
+}
+# How FFmpeg says that it does not take a value.
+_OUT_OF_RANGE = re.compile(r"Value (?P<value>\S+) for parameter '(?P<name>[^']+)' out of range \[(?P<range>.+)\]")
+_NO_VALUE = re.compile(r'Unable to parse "(?P<name>[^"]+)" option value "(?P<value>.*)"')
+_NO_PARAMETER = re.compile(
+    'Error parsing option|Unknown option|Invalid value for|Failed to set parameter', re.IGNORECASE
+)
+# From here on the end of a range is that of a type; and a number that is in no range that has an end.
+_ENDLESS, _FAR_OFF = 1e9, '1e30'
+_REFUSALS = (av.FFmpegError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -91,22 +117,61 @@ class Encoder:
         """A context ready to encode.
 
         Raises:
-            UserError: The encoder refuses its options, or does not know one.
+            UserError: The encoder refuses its options.
         """
+        context = self._context(self.options, global_header)
+        try:
+            context.open()
+        except _REFUSALS as error:
+            raise UserError(f'{self._does_not_encode()}; change these, or take another --codec.') from error
+        return context
+
+    def check(self) -> None:
+        """Opens a context to hear what the encoder says of its options.
+
+        Raises:
+            UserError: It refuses them, or does not know one.
+        """
+        context = self._context(self.options, False)
+        refused, said = _heard(context)
+        for line in said:
+            if match := _OUT_OF_RANGE.search(line):
+                raise UserError(self._wrong(match['name'], f'{float(match["value"]):g}', match['range']))
+            if match := _NO_VALUE.search(line):
+                raise UserError(self._wrong(match['name'], match['value'], self._range_of(match['name'])))
+            if _NO_PARAMETER.search(line):
+                raise UserError(f'{self.codec} says: {line.rstrip(".")}; correct --encoder-option.')
+        if refused:
+            reason = f' ({said[-1].rstrip(".")})' if said else ''
+            raise UserError(f'{self._does_not_encode()}{reason}; change these, or take another --codec.')
+        if context.options:
+            raise UserError(_no_such_option(self.codec, next(iter(context.options))))
+
+    def _context(self, options: Mapping[str, str], global_header: bool) -> av.VideoCodecContext:
         context = av.CodecContext.create(self.codec, 'w')
         assert isinstance(context, av.VideoCodecContext)
         self.configure(context, global_header)
-        try:
-            context.open()
-        except (av.FFmpegError, ValueError, OverflowError) as error:
-            settings = ' '.join(f'{name}={value}' for name, value in self.options.items())
-            size = f'{self.width}x{self.height} {self.layout.pixel_format}'
-            raise UserError(
-                f'{self.codec} does not encode {size} with {settings or "its defaults"}; change these.'
-            ) from error
-        if context.options:
-            raise UserError(f'{self.codec} has no option {next(iter(context.options))}; correct --encoder-option.')
+        context.options = dict(options)
         return context
+
+    def _does_not_encode(self) -> str:
+        settings = ' '.join(f'{name}={value}' for name, value in self.options.items())
+        size = f'{self.width}x{self.height} {self.layout.pixel_format}'
+        return f'{self.codec} does not encode {size} with {settings or "its defaults"}'
+
+    def _range_of(self, name: str) -> str | None:
+        """What numbers an option may be, in FFmpeg's words; None where it does not say."""
+        _, said = _heard(self._context({name: _FAR_OFF}, False))
+        return next((match['range'] for line in said if (match := _OUT_OF_RANGE.search(line))), None)
+
+    def _wrong(self, name: str, value: str, numbers: str | None) -> str:
+        if numbers is None:
+            return f'{_flag(name)} is {value}, which {self.codec} does not take; correct it.'
+        least, most = numbers.split(' - ')
+        known = f'{least} to {most}'
+        if float(most) > _ENDLESS:
+            known = 'numbers' if float(least) < -_ENDLESS else f'numbers from {least} up'
+        return f'{_flag(name)} is {value}, but {self.codec} takes {known}; give one of these.'
 
     def frame(self, planes: Sequence[np.ndarray], pts: int) -> av.VideoFrame:
         """A frame to encode, of planes of the layout's shapes and type."""
@@ -174,7 +239,7 @@ def choose_encoder(
     options = _options(codec, facts, layout, wishes)
     primaries, transfer = facts.primaries, facts.transfer
     encoder = Encoder(codec, options, layout, height, width, time_base, rate, facts.pixel_aspect, primaries, transfer)
-    encoder.opened(False)
+    encoder.check()
     return encoder
 
 
@@ -187,7 +252,7 @@ def _fitting(layout: Layout, codec: av.Codec, wanted: str | None) -> Layout:
     candidates = [f'{stem}{depth}le' for depth in (16, 14, 12, 10, 9) if depth < layout.depth] + [stem]
     fitting = next((name for name in candidates if name in formats), None)
     if wanted is not None or fitting is None:
-        some = ', '.join(sorted(formats)[:12])
+        some = ', '.join(sorted(filter(is_written, formats))[:12])
         raise UserError(f'{codec.name} does not take {layout.pixel_format}; it takes {some}: give one as --pix-fmt.')
     return Layout(fitting, layout.full_range, layout.matrix, layout.location)
 
@@ -206,9 +271,53 @@ def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[s
     if preset is not None:
         options['preset'] = preset
     if codec == 'libx265':
-        quiet = ['log-level=error', *(facts.mastering if facts.is_hdr else ())]
+        quiet = ['log-level=none', *(facts.mastering if facts.is_hdr else ())]
         extra['x265-params'] = ':'.join([*quiet, *filter(None, [extra.get('x265-params')])])
-    return {**options, **extra}
+    options |= extra
+    _check_values(codec, options)
+    return options
+
+
+def _check_values(codec: str, options: Mapping[str, str]) -> None:
+    """Refuses what an encoder would change in silence, or refuse in lines of its own."""
+    if codec in _CRF_RANGES and 'crf' in options:
+        least, most = _CRF_RANGES[codec]
+        try:
+            crf = float(options['crf'])
+        except ValueError:
+            crf = math.nan
+        if not least <= crf <= most:
+            raise UserError(f'--crf is {options["crf"]}, but {codec} takes {least} to {most}; give one of these.')
+    for name, words in _WORDS.get(codec, {}).items():
+        given = options.get(name, words[0]).split(',') if name == 'tune' else [options.get(name, words[0])]
+        for word in given:
+            if word not in words and not (name == 'preset' and re.fullmatch('[0-9]', word)):
+                raise UserError(f'{_flag(name)} is {word!r}, but {codec} takes {", ".join(words)}; give one of these.')
+
+
+def _heard(context: av.VideoCodecContext) -> tuple[bool, list[str]]:
+    """Opens a context: whether it was refused, and what FFmpeg said meanwhile."""
+    level, refused = av.logging.get_level(), False
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with Capture() as lines:
+            context.open()
+    except _REFUSALS:
+        refused = True
+    finally:
+        av.logging.set_level(level)
+    return refused, [text.strip() for _, _, text in lines]
+
+
+def _no_such_option(codec: str, name: str) -> str:
+    if name in ('crf', 'preset'):
+        return f'{codec} has no {name}; leave out --{name}.'
+    return f'{codec} has no option {name}; correct --encoder-option.'
+
+
+def _flag(name: str) -> str:
+    """What sets an option of an encoder."""
+    return f'--{name}' if name in ('crf', 'preset') else f'--encoder-option {name}'
 
 
 def _split(option: str) -> tuple[str, str]:

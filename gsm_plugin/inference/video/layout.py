@@ -95,6 +95,11 @@ def is_planar(pixel_format: str) -> bool:
     return match is not None and (match['chroma'] is None or match['chroma'] in _SUBSAMPLING)
 
 
+def is_written(pixel_format: str) -> bool:
+    """Whether frames of a format are written; full range is a tag, and not another format."""
+    return is_planar(pixel_format) and not pixel_format.startswith('yuvj')
+
+
 def matrix_of(number: int, height: int, kind: str, where: str) -> int:
     """The matrix that a film means.
 
@@ -142,7 +147,7 @@ def output_layout(
         if width % across or height % down:
             chroma = '444'
         pixel_format = f'yuv{chroma}p' + ('' if deep == 8 else f'{deep}le')
-    elif not is_planar(pixel_format):
+    elif not is_written(pixel_format):
         raise UserError(
             f'pixel format {pixel_format} is none that infer writes; take yuv420p, yuv422p, yuv444p, gbrp or gray, '
             f'with 10le, 12le or 16le at its end for more bits.'

@@ -1,0 +1,77 @@
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.encoding import Wishes, choose_encoder
+from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.layout import Layout
+
+FILM = Facts(Path('film.mp4'), 48, 64, Layout('yuv420p', False, 1), Fraction(1, 25), Fraction(25), 'h264')
+
+
+def choose(depth=8, **wanted):
+    layout = FILM.layout if depth == 8 else replace(FILM.layout, pixel_format=f'yuv420p{depth}le')
+    facts = replace(FILM, layout=layout)
+    return choose_encoder(facts, 96, 128, True, Wishes(**wanted), Fraction(1, 25), Fraction(25))
+
+
+@pytest.mark.parametrize(
+    'wanted, sentence',
+    [
+        ({'crf': 99}, '--crf is 99, but libx264 takes 0 to 51'),
+        ({'crf': -3}, '--crf is -3, but libx264 takes 0 to 51'),
+        ({'crf': 52, 'codec': 'libx265'}, '--crf is 52, but libx265 takes 0 to 51'),
+        ({'crf': 99, 'codec': 'libvpx-vp9'}, '--crf is 99, but libvpx-vp9 takes -1 to 63'),
+        ({'crf': 99, 'codec': 'libsvtav1'}, '--crf is 99, but libsvtav1 takes 0 to 63'),
+        ({'crf': 3, 'codec': 'ffv1'}, 'ffv1 has no crf; leave out --crf'),
+        ({'options': ('crf=fine',)}, '--crf is fine, but libx264 takes 0 to 51'),
+        ({'preset': 'sluggish'}, "--preset is 'sluggish', but libx264 takes ultrafast, superfast"),
+        ({'preset': 'sluggish', 'codec': 'libx265'}, "--preset is 'sluggish', but libx265 takes ultrafast"),
+        ({'preset': '99', 'codec': 'libsvtav1'}, '--preset is 99, but libsvtav1 takes -2 to 13'),
+        ({'preset': 'slow', 'codec': 'libsvtav1'}, '--preset is slow, but libsvtav1 takes -2 to 13'),
+        ({'preset': 'slow', 'codec': 'mpeg4'}, 'mpeg4 has no preset; leave out --preset'),
+        ({'options': ('tune=film,grian',)}, "--encoder-option tune is 'grian', but libx264 takes film, "),
+        ({'options': ('profile=higher',)}, "--encoder-option profile is 'higher', but libx264 takes baseline"),
+        ({'options': ('profile=higher',), 'codec': 'libx265'}, 'incompatible profile set: higher'),
+        ({'options': ('b=-5',)}, '--encoder-option b is -5, but libx264 takes numbers from 0 up'),
+        ({'options': ('g=x',)}, '--encoder-option g is x, but libx264 takes numbers;'),
+        ({'options': ('speed=9',)}, 'libx264 has no option speed'),
+        ({'options': ('x264-params=foo=bar',)}, "libx264 says: Error parsing option 'foo = bar'"),
+        ({'options': ('x265-params=foo=bar',), 'codec': 'libx265'}, 'libx265 says: Unknown option: foo'),
+        ({'codec': 'h265'}, 'no encoder h265'),
+        ({'codec': 'aac'}, 'aac encodes audio'),
+        ({'codec': 'prores_ks'}, 'it takes yuv422p10le, yuv444p10le: give one as --pix-fmt'),
+        ({'codec': 'libx264', 'pixel_format': 'yuv420p12le'}, 'libx264 does not take yuv420p12le; it takes gray'),
+        ({'pixel_format': 'yuvj420p'}, 'pixel format yuvj420p is none that infer writes'),
+        ({'pixel_format': 'nv21'}, 'pixel format nv21 is none that infer writes'),
+    ],
+)
+def test_what_an_encoder_does_not_take_is_told_with_what_it_takes(wanted, sentence, capfd):
+    level = av.logging.get_level()
+    with pytest.raises(UserError) as caught:
+        choose(**wanted)
+    assert sentence in str(caught.value)
+    assert str(caught.value).count('; ') <= 2
+    assert capfd.readouterr().err == ''
+    assert av.logging.get_level() == level
+
+
+@pytest.mark.parametrize(
+    'wanted',
+    [
+        {},
+        {'crf': 0, 'preset': '5'},
+        {'crf': 51, 'codec': 'libx265', 'preset': 'ultrafast'},
+        {'preset': '-1', 'codec': 'libsvtav1'},
+        {'options': ('tune=film,zerolatency', 'profile=high', 'b=2M')},
+        {'options': ('x264-params=keyint=30:bframes=2',)},
+        {'codec': 'libx264', 'depth': 10},
+        {'codec': 'ffv1', 'pixel_format': 'yuv444p16le'},
+    ],
+)
+def test_what_an_encoder_takes_passes(wanted):
+    choose(**wanted).opened(False)
