@@ -26,6 +26,12 @@ def peak_of_process() -> int:
     return max(_highest, peak_since())
 
 
+def held_by_process() -> int:
+    """The bytes that are resident now."""
+    counted = _status('VmRSS')
+    return peak_since() if counted is None else counted
+
+
 def free_of_host() -> tuple[int, str]:
     """Bytes that this process may still take, and what that is: free memory, or what is left of a control group's."""
     free = psutil.virtual_memory().available
@@ -74,7 +80,7 @@ def peak_growth() -> Iterator[list[int]]:
     # what would be freed meanwhile, or is kept by the allocator, would hide as much of what grows
     gc.collect()
     _give_back()
-    before = _resident()
+    before = held_by_process()
     if forget_peak():
         try:
             yield peak
@@ -85,14 +91,14 @@ def peak_growth() -> Iterator[list[int]]:
 
     def watch() -> None:
         while not done.wait(_SECONDS_BETWEEN_LOOKS):
-            highest[0] = max(highest[0], _resident())
+            highest[0] = max(highest[0], held_by_process())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield peak
     finally:
-        highest[0] = max(highest[0], _resident())
+        highest[0] = max(highest[0], held_by_process())
         done.set()
         thread.join()
         peak[0] = highest[0] - before
@@ -123,11 +129,6 @@ def _give_back() -> None:
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None) if sys.platform == 'linux' else None
     if trim is not None:
         trim(0)
-
-
-def _resident() -> int:
-    counted = _status('VmRSS')
-    return peak_since() if counted is None else counted
 
 
 def _status(name: str) -> int | None:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from fractions import Fraction
 
@@ -47,6 +48,8 @@ def test_a_film_becomes_a_larger_film(films, weights, tmp_path, capsys):
     assert 'AdaptiveDetector of PySceneDetect, threshold 3' in said
     assert '6 frames' in said
     assert 'peak: host' in said
+    # of one scene there is one figure
+    assert re.search(r'the output is [\d.]+ dB from the input$', said, re.MULTILINE)
 
 
 def test_a_broken_film_stops_no_other_and_the_status_says_so(films, weights, tmp_path, capsys):
@@ -195,7 +198,7 @@ def test_a_report_has_what_an_issue_needs(films, weights, tmp_path, capsys):
     assert first['probe']['codec'] == 'h264'
     assert first['settings']['window'] == '32'
     assert 'no film that can be read' in broken['error']
-    assert 'dB from the input, by scene' in capsys.readouterr().out
+    assert 'dB from the input' in capsys.readouterr().out
 
 
 def test_a_page_shows_before_and_after(films, weights, tmp_path):

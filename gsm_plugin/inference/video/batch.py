@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.inference.video.fidelity import BackProjection
+from gsm_plugin.inference.video.fidelity import BackProjection, in_words
 from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
 from gsm_plugin.inference.video.outcomes import Outcome
@@ -79,12 +79,8 @@ def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked
     text = f'{frames} frames, {(frames - before) / seconds:.2f} fps, {show_time(seconds)}'
     watcher.say(f'{job.request.target}: {text} ({watcher.stage_text()}); peak: {peak_memory_text()}')
     values = checked.by_scene().values()
-    if values and min(values) == float('inf'):
-        watcher.say('made small again, the output is the input')
-    elif values:
-        watcher.say(
-            f'made small again, the output is {min(values):.1f} to {max(values):.1f} dB from the input, by scene'
-        )
+    if values:
+        watcher.say(f'made small again, the output is {in_words(values)}')
     for warning in checked.warnings():
         watcher.say(f'warning: {warning}')
     if job.request.page:

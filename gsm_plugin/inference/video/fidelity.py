@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -82,6 +83,14 @@ class BackProjection:
             f'{median:.1f} dB); look whether the network invents something there'
             for scene, value in low.items()
         ]
+
+
+def in_words(decibels: Collection[float]) -> str:
+    """How far scenes are from the input, for people."""
+    least, most = (f'{value:.1f}' for value in (min(decibels), max(decibels)))
+    if least == 'inf':
+        return 'the input'
+    return f'{least} dB from the input' if least == most else f'{least} to {most} dB from the input, by scene'
 
 
 def compression_warning(codec: str, bits_per_pixel: float | None, trained_on: str) -> str | None:

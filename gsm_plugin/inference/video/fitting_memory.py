@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.host_memory import held_by_process
 from gsm_plugin.inference.video.byte_sizes import show_bytes
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import learn_folder
@@ -144,18 +145,22 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts) -> list
     network = networks[0]
     cost = learn_cost(measured_on(network), network.scale)
     pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale)
-    on_host = torch.device(str(network.device)).type != 'cuda'
+    # The peak at the end counts all that the process holds, so this does.
+    held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'
 
     def of_all(frames: int, height: int, width: int) -> int:
         own = cost.predict(frames, height, width) if on_host else 0
-        return len(networks) * (own + pipeline.predict(frames, whole=(height, width) == (facts.height, facts.width)))
+        return held + len(networks) * (
+            own + pipeline.predict(frames, whole=(height, width) == (facts.height, facts.width))
+        )
 
     budget = min((free_on(one.device) for one in networks), key=lambda pair: pair[0])
     if request.memory is not None:
         budget = request.memory, 'as asked'
+    free, why = free_on('cpu')
     return [
         Place(f'network on {network.device}', cost.predict, *budget),
-        Place('all on the host', of_all, *free_on('cpu')),
+        Place('all on the host', of_all, held + free, f'{why}, and {show_bytes(held)} that are held'),
     ]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gsm_plugin.host_memory import peak_of_process
+from gsm_plugin.inference.video.byte_sizes import show_bytes
 from gsm_plugin.inference.video.windows import Segment
 
 _SECONDS_BETWEEN = 1.0
@@ -178,4 +179,6 @@ def peak_memory() -> dict[str, int]:
 
 def peak_memory_text() -> str:
     """`peak_memory` in words."""
-    return ', '.join(f'{name.removesuffix("_mib")} {value} MiB' for name, value in peak_memory().items())
+    return ', '.join(
+        f'{name.removesuffix("_mib")} {show_bytes(value * _MEBI)}' for name, value in peak_memory().items()
+    )

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gsm_plugin.inference.video.fidelity import BackProjection, compression_warning
+from gsm_plugin.inference.video.fidelity import BackProjection, compression_warning, in_words
 from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
 from gsm_plugin.inference.video.windows import Segment, Window, plan_segments
 
@@ -65,3 +65,16 @@ def test_the_page_holds_its_pictures_and_needs_nothing_else(tmp_path):
     assert page.count('type="range"') == 2
     assert 'A &lt;film&gt;' in page
     assert 'http' not in page
+
+
+@pytest.mark.parametrize(
+    'values, words',
+    [
+        ([math.inf, math.inf], 'the input'),
+        ([46.61, 46.64], '46.6 dB from the input'),
+        ([46.6, 50.0], '46.6 to 50.0 dB from the input, by scene'),
+        ([46.6, math.inf], '46.6 to inf dB from the input, by scene'),
+    ],
+)
+def test_figures_that_are_alike_are_told_once(values, words):
+    assert in_words(values) == words

@@ -1,7 +1,10 @@
+import re
+
 import pytest
 import torch
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.host_memory import held_by_process, peak_of_process
 from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.byte_sizes import read_bytes, show_bytes
@@ -97,6 +100,9 @@ def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
     assert outcome.state == 'done'
     (line,) = (line for line in progress.lines if 'predicted of' in line and 'windows' in line)
     assert line.count('80% of what is') == 2
+    # what is predicted of the host counts what the peak counts: all that the process holds
+    predicted = read_bytes(re.search(r'all on the host ([\d.]+ [GM]iB) predicted', line)[1])
+    assert 0.8 * held_by_process() < predicted < 1.2 * peak_of_process()
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (1000, 'all of a small machine'))
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', fit=True)], [Tiled(1)], Progress)
     assert outcome.state == 'failed'
