@@ -5,6 +5,7 @@ flags. Here both come from the same tag: the pixels that are read always have th
 """
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from gsm_plugin.errors import UserError
+
+# OpenCV writes lines of its own about damaged images; whoever reads them by this file gets a sentence.
+if 'OPENCV_LOG_LEVEL' not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Of Pillow's modes; all others have three channels.

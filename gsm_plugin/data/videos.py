@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -52,7 +53,18 @@ def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
 
 def _open(path: Path) -> cv2.VideoCapture:
     # FFmpeg would take names such as `frames%03d.png` or an address for a video too.
-    capture = cv2.VideoCapture(str(path)) if path.is_file() else None
+    capture = cv2.VideoCapture(str(path)) if path.is_file() and _is_video(path) else None
     if capture is None or not capture.isOpened():
         raise UserError(f'{path} is missing or not a video that OpenCV can read; correct its path, or get it again.')
     return capture
+
+
+def _is_video(path: Path) -> bool:
+    """Asks FFmpeg through PyAV, where it is silent; in OpenCV it writes lines of its own about what it cannot open."""
+    try:
+        with av.open(str(path), metadata_errors='replace') as container:
+            return bool(container.streams.video)
+    except PermissionError as error:
+        raise UserError(f'{path} cannot be read (permission denied); correct its permissions.') from error
+    except (av.FFmpegError, ValueError):
+        return False

@@ -10,6 +10,7 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.options.names import is_known
@@ -198,12 +199,26 @@ def _in_words_of_the_command(choice: Choice, text: str) -> str:
 
 def _choice(word: str, training: str, protocol: str | None) -> Choice:
     label, _, value = word.partition('=')
+    if not value and Path(word).is_file():
+        raise UserError(f'--networks {word} is a file; write of which network it is, such as gsm={word}.')
     if re.fullmatch(r'[\w.+-]+', label) is None or label in ('LQ', 'GT'):
         raise UserError(f'--networks: {label!r} cannot be the name of a file; take letters and digits, not LQ or GT.')
     if value and not Path(value).is_file():
         raise UserError(f'--networks {word}: {value} does not exist; correct the path.')
     if value.endswith(('.yml', '.yaml')):
         return _from_options(label, value)
+    if value.lower().endswith(VIDEO_SUFFIXES):
+        raise UserError(
+            f'--networks {word}: {value} is a film, and no weights of a network; write {label}=WEIGHTS.pth or '
+            f'{label}=OPTIONS.yml, and name a clip before --networks.'
+        )
+    if value and label not in KNOWN_NETWORKS:
+        raise UserError(
+            f'--networks {word}: {label} is none of the known networks ({", ".join(KNOWN_NETWORKS)}), so a file of '
+            f'weights does not tell it; write the name of one, such as gsm={value}, or {label}=OPTIONS.yml.'
+        )
+    if value and not KNOWN_NETWORKS[label].weights:
+        raise UserError(f'--networks {word}: {label} has no weights; write {label} alone.')
     if label not in KNOWN_NETWORKS:
         raise UserError(
             f'--networks: no network is called {label!r}; did you mean {nearest(label, KNOWN_NETWORKS)}? Known ones: '

@@ -18,7 +18,7 @@ from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
 from gsm_plugin.data.sample_videos import read_frames
 from gsm_plugin.data.tools.images import say_if_alpha
-from gsm_plugin.data.videos import VIDEO_SUFFIXES
+from gsm_plugin.data.videos import VIDEO_SUFFIXES, announced_frames
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.validation import Clip
 
@@ -140,12 +140,7 @@ class ReducedClipSet:
         return read
 
     def _length(self, path: Path) -> int:
-        if path.is_file():
-            capture = cv2.VideoCapture(str(path))
-            found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-            capture.release()
-        else:
-            found = len(_images_in(path))
+        found = announced_frames(path) or 0 if path.is_file() else len(_images_in(path))
         if found < 1:
             raise UserError(f'{path} has no frames that can be read; remove it, or name another clip.')
         return found if self._reduction.frames is None else min(found, self._reduction.frames)
@@ -160,6 +155,9 @@ def fingerprint(files: Iterable[Path]) -> str:
 def _find_clips(place: Path) -> dict[str, Path]:
     if place.is_file():
         return {place.stem: place}
+    label, equals, file = str(place).partition('=')
+    if not place.exists() and equals and Path(file).exists():
+        raise UserError(f'{place} does not exist, since clips have no labels such as {label}; write {file}.')
     if not place.is_dir():
         raise UserError(f'{place} does not exist; name a video, or a folder of images or videos.')
     entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith('.'))

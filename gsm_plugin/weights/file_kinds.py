@@ -147,6 +147,8 @@ def _binary(head: bytes, size: int) -> str:
         return f'a network in ONNX; {_EXPORT}'
     if head[4:8] == b'TFL3':
         return f'a network of TensorFlow Lite; {_EXPORT}'
+    if head[4:8] == b'ftyp' or head.startswith(b'\x1aE\xdf\xa3') or head[8:12] == b'AVI ':
+        return f'a film; {_NOT_WEIGHTS}'
     if head[:1] == b'\x80' and head[1] <= 5:
         # The number that torch.save puts before everything else, in files as they were before 1.6.
         if b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.' in head[:16]:

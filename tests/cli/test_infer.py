@@ -162,6 +162,15 @@ def test_odd_films_are_refused_in_one_sentence(films, weights, tmp_path, capsys)
     assert 'FFmpeg complains' in capsys.readouterr().out
 
 
+def test_a_film_that_is_closed_gets_another_cure_than_a_broken_one(films, weights, tmp_path, monkeypatch, capsys):
+    def closed(*arguments, **how):
+        raise av.PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(av, 'open', closed)
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights) == 2
+    assert 'a.mp4 cannot be read (permission denied); correct its permissions.' in capsys.readouterr().err
+
+
 def test_odd_folders_of_images_are_refused_in_one_sentence(films, weights, tmp_path, capsys):
     import cv2
 

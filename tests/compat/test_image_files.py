@@ -107,6 +107,15 @@ def test_a_cut_file_is_never_half_an_image(fmt, kept):
         decode_image(content, 'clip/7')
 
 
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.webp', '.tif', '.bmp'])
+def test_opencv_says_nothing_of_its_own_about_a_cut_file(suffix, capfd):
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    content = cv2.imencode(suffix, image)[1].tobytes()
+    with pytest.raises(UserError, match='is damaged, cut, or no image'):
+        decode_image(content[: len(content) * 2 // 3], 'frame')
+    assert capfd.readouterr().err == ''
+
+
 def test_a_file_that_cannot_be_read_is_named_with_its_cure(tmp_path):
     (tmp_path / 'dead.png').symlink_to('/nowhere/0.png')
     (tmp_path / 'empty.png').touch()

@@ -128,6 +128,26 @@ def test_the_precision_is_that_of_the_flag_then_of_the_file_then_fp32(tmp_path):
     assert found[1].settings()['val'] == {}
 
 
+@pytest.mark.parametrize(
+    'word, sentence',
+    [
+        ('net.pth', r'net.pth is a file; write of which network it is, such as gsm=net.pth'),
+        ('mine=net.pth', r'mine is none of the known networks .*; write the name of one, such as gsm=net.pth'),
+        ('mine=film.mp4', r'film.mp4 is a film, .* name a clip before --networks'),
+        ('gsm=film.mp4', r'film.mp4 is a film, and no weights'),
+        ('bicubic=net.pth', r'bicubic has no weights; write bicubic alone'),
+        ('mine=none.pth', r'none.pth does not exist'),
+        ('gsn', r"no network is called 'gsn'; did you mean gsm"),
+    ],
+)
+def test_slips_in_the_list_of_networks_get_their_own_cures(tmp_path, monkeypatch, word, sentence):
+    monkeypatch.chdir(tmp_path)
+    for name in ('net.pth', 'film.mp4'):
+        (tmp_path / name).write_bytes(b'x')
+    with pytest.raises(UserError, match=sentence):
+        parse_choices([word], 'REDS BI')
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_a_precision_that_the_device_cannot_do_is_one_sentence():
     (choice,) = parse_choices(['bicubic'], 'REDS BI', precision='fp16')

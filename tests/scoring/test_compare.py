@@ -271,6 +271,24 @@ def test_a_missing_package_ends_it_before_anything_is_run(tmp_path, capsys, monk
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_clip_with_a_label_is_told_to_go_without(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'film.mp4').write_bytes(b'no video')
+    found = refusal(capsys, 'mine=film.mp4', tmp_path / 'out', '--networks', 'bicubic')
+    assert 'clips have no labels such as mine; write film.mp4.' in found
+
+
+def test_a_film_that_cannot_be_opened_is_our_sentence_alone(tmp_path, capfd):
+    place = tmp_path / 'broken.mp4'
+    # what FFmpeg takes for an MP4 without its index
+    place.write_bytes(
+        bytes.fromhex('00000018') + b'ftypmp42' + bytes(12) + bytes.fromhex('00000010') + b'mdat' + bytes(8)
+    )
+    with pytest.raises(SystemExit):
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+    assert capfd.readouterr().err.count('\n') == 1
+
+
 def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
     assert 'does not exist; name a video' in refusal(capsys, tmp_path / 'x', tmp_path / 'out', '--networks', 'bicubic')
     (tmp_path / 'empty').mkdir()
@@ -278,7 +296,7 @@ def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
     assert 'has neither images nor videos nor folders of images' in found
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
     found = refusal(capsys, tmp_path / 'broken.mp4', tmp_path / 'out', '--networks', 'bicubic')
-    assert re.search(r'broken\.mp4 has no frames that can be read', found)
+    assert re.search(r'broken\.mp4 is missing or not a video that OpenCV can read', found)
 
 
 def test_a_network_of_another_scale_is_one_sentence(tmp_path, capsys):

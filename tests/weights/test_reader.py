@@ -282,6 +282,7 @@ FILES = {
     'a network of Keras': (b'\x89HDF\r\n\x1a\nrest', 'an HDF5 file'),
     'a pickle': (pickle.dumps({'a': [1, 2]}, protocol=4), 'a Python pickle that torch.save did not write'),
     'an image': (b'\x89PNG\r\n\x1a\nrest', 'a PNG image'),
+    'a film': (bytes(4) + b'ftypmp42', 'a film; give a file of weights'),
     'something else': (bytes(range(200, 256)), r'of no kind that is known \(it begins with c8 c9'),
 }
 

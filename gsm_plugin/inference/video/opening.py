@@ -48,6 +48,8 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
         raise UserError(f'{path} is missing or no file; correct its path.')
     try:
         container = av.open(str(path), metadata_errors='replace')
+    except PermissionError as error:
+        raise UserError(f'{path} cannot be read (permission denied); correct its permissions.') from error
     except (av.FFmpegError, ValueError) as error:
         raise UserError(f'{path} is no film that can be read ({reason(error)}); get it again.') from error
     try:
