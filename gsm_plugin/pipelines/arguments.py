@@ -12,10 +12,21 @@ from typing import Any, NoReturn
 from gsm_plugin.options.nearest import nearest, similarity
 
 _ALIKE = 0.6
+# What a type wants, and an example where there is no default.
+_EXPECTED: dict[Any, tuple[str, str]] = {int: ('a whole number', '4'), float: ('a number', '1.5')}
+# What argparse says, and how we say it.
+_REWORDED = (
+    (re.compile(r'the following arguments are required: ([^,]+)$'), r'\1 is missing'),
+    (re.compile(r'the following arguments are required: (.*)'), r'\1 are missing'),
+    (re.compile(r'unrecognized arguments: (.*)'), r'nothing is known of \1'),
+    (re.compile(r'argument (\S+): not allowed with argument (\S+)'), r'\1 and \2 exclude each other; leave one out'),
+    (re.compile(r'ambiguous option: (\S+) could match (.*)'), r'\1 may be any of \2; write it out'),
+    (re.compile(r'argument (\S+): ignored explicit argument (.*)'), r'\1 takes no value, but has \2; leave it out'),
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, with the nearest right word; the usage is a matter of --help."""
+    """Says what is wrong in one sentence, with value and cure or the nearest right word; the usage is for --help."""
 
     _words: Sequence[str] = ()
 
@@ -26,14 +37,47 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
+        for pattern, ours in _REWORDED:
+            message = pattern.sub(ours, message)
         print(f'{self.prog}: {message}{self._hint()}; see {self.prog} --help.', file=sys.stderr)
         raise SystemExit(2)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            expected = _EXPECTED.get(action.type)
+            if expected is None:
+                raise
+            kind, example = expected
+            text = f'{self._spelled(action)} is {arg_string!r}; give {kind}, such as {self._example(action, example)}'
+            raise argparse.ArgumentError(None, text) from error
+
+    def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
+        try:
+            return super()._match_argument(action, arg_strings_pattern)
+        except argparse.ArgumentError as error:
+            example = self._example(action, _EXPECTED.get(action.type, ('', ''))[1])
+            raise argparse.ArgumentError(None, f'{self._spelled(action)} has no value; write {example}') from error
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             known = list(map(str, action.choices))
-            message = f'invalid choice: {value!r}; did you mean {nearest(str(value), known)}? Known: {", ".join(known)}'
-            raise argparse.ArgumentError(action, message)
+            text = f'{self._spelled(action)} is {value!r}; did you mean {nearest(str(value), known)}? Known: '
+            raise argparse.ArgumentError(None, text + ', '.join(known))
+
+    def _spelled(self, action: argparse.Action) -> str:
+        """A flag as it was written, or the name of what stands without one."""
+        written = [word.partition('=')[0] for word in self._words]
+        known = [flag for flag in action.option_strings if flag in written]
+        return next(iter(known or action.option_strings), str(action.metavar or action.dest))
+
+    def _example(self, action: argparse.Action, example: str) -> str:
+        """How it is written with a right value: its default, an example of its type, or the word of the help."""
+        word = ' '.join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or action.dest.upper()
+        default = action.default if isinstance(action.default, int | float) else None
+        value = next(iter(action.choices)) if action.choices else default or example or word
+        return f'{self._spelled(action)} {value}' if action.option_strings else str(value)
 
     def _hint(self) -> str:
         """Names the flag that is nearest to the first one that is not known."""

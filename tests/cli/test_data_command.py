@@ -114,7 +114,7 @@ def test_frames_are_degraded(clips, capsys):
 @pytest.mark.parametrize(
     'words, expected',
     [
-        ([], 'basicsr data: the following arguments are required: ACTION; see basicsr data --help.'),
+        ([], 'basicsr data: ACTION is missing; see basicsr data --help.'),
         (['check', 'vid5', '--gt', 'GT'], "basicsr: the layout 'vid5' is not known; name one of reds, reds4,"),
         (['check', 'clips', '--gt', 'no'], 'basicsr: the folder no does not exist; correct its path.'),
         (
