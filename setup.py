@@ -99,5 +99,5 @@ if __name__ == '__main__':
             'dev': [*TESTS, *TYPES, *PERCEPTUAL, *EXPORT, *SPANDREL],
             'wandb': ['wandb'],
         },
-        entry_points={'console_scripts': ['basicsr = gsm_plugin.cli.main:main']},
+        entry_points={'console_scripts': ['basicsr = gsm_plugin.__main__:run']},
     )

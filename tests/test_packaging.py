@@ -38,7 +38,7 @@ def metadata(tmp_path_factory):
 
 
 def test_the_command_is_installed(metadata):
-    assert 'basicsr = gsm_plugin.cli.main:main' in (metadata / 'entry_points.txt').read_text()
+    assert 'basicsr = gsm_plugin.__main__:run' in (metadata / 'entry_points.txt').read_text()
 
 
 def test_the_version_is_that_of_the_package(metadata):
@@ -53,6 +53,19 @@ def test_nothing_that_needs_a_compiler_is_required(metadata):
     assert 'lpips' not in always
     assert re.search(r'^\[perceptual\]\nlpips\nDISTS-pytorch$', extras, re.MULTILINE)
     assert 'pytest' in extras
+
+
+def test_the_doctor_looks_at_all_that_is_required(metadata):
+    from gsm_plugin.cli.ailments import _NEEDED
+    from gsm_plugin.cli.doctor import _PACKAGES
+
+    always = (metadata / 'requires.txt').read_text().partition('\n[')[0]
+    required = {re.match(r'[\w-]+', line)[0] for line in always.splitlines() if line}
+    assert 'av' in required
+    assert required <= set(_PACKAGES)
+    modules = {'basicsr': None, 'opencv-python': 'cv2', 'pyyaml': 'yaml', 'pillow': 'PIL'}
+    # BasicSR is looked at with its patches
+    assert {modules.get(name, name) for name in required} - {None} <= {*_NEEDED, 'numba'}
 
 
 def test_only_basicsr_is_pinned(metadata):

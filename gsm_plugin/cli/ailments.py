@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 
-_NEEDED = ('torch', 'torchvision', 'numpy', 'cv2', 'einops', 'lmdb', 'yaml', 'PIL')
+_NEEDED = (
+    *('torch', 'torchvision', 'numpy', 'cv2', 'einops', 'lmdb', 'yaml', 'PIL', 'av', 'scenedetect', 'psutil'),
+    *('safetensors', 'msgspec', 'requests', 'tqdm', 'jinja2', 'matplotlib'),
+)
 _HOST_VERSION = '1.4.2'
 # Of Debian and Ubuntu: libraries that bare containers lack, and what has them.
 _SYSTEM_PACKAGES = {

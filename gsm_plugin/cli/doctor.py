@@ -11,7 +11,8 @@ from gsm_plugin.training.machine_faults import describe_shared_memory
 
 _PACKAGES = (
     *('basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'triton', 'mamba_ssm', 'causal_conv1d'),
-    *('numba', 'einops', 'lmdb', 'pyyaml', 'pillow'),
+    *('numba', 'einops', 'lmdb', 'pyyaml', 'pillow', 'av', 'scenedetect', 'psutil', 'safetensors', 'msgspec'),
+    *('requests', 'tqdm', 'jinja2', 'matplotlib'),
 )
 _OPTIONAL = ('triton', 'mamba_ssm', 'causal_conv1d', 'numba')
 
@@ -46,10 +47,21 @@ def _versions() -> Iterator[str]:
     yield f'gsm_plugin {gsm_plugin.__version__}'
     for package in _PACKAGES:
         try:
-            yield f'{package} {metadata.version(package)}'
+            yield f'{package} {metadata.version(package)}{_inside(package)}'
         except metadata.PackageNotFoundError:
             # OpenCV has four packages for one module.
             yield f'{package} {_module_version("cv2") if package == "opencv-python" else _missing(package)}'
+
+
+def _inside(package: str) -> str:
+    """What a package brings along that matters by itself: FFmpeg, by the version of its codecs."""
+    if package != 'av':
+        return ''
+    try:
+        import av
+    except ImportError:
+        return ''
+    return f' (FFmpeg, libavcodec {".".join(map(str, av.library_versions["libavcodec"]))})'
 
 
 def _module_version(name: str) -> str:

@@ -1,4 +1,5 @@
 import os
+import re
 import sys
 
 import pytest
@@ -34,10 +35,28 @@ def test_an_ailment_ends_with_1_and_its_cure(report):
 
 @pytest.mark.parametrize(
     'package',
-    ['python', 'gsm_plugin', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv-python', 'mamba_ssm', 'causal_conv1d'],
+    [
+        'python',
+        'gsm_plugin',
+        'basicsr',
+        'torch',
+        'torchvision',
+        'numpy',
+        'opencv-python',
+        'mamba_ssm',
+        'causal_conv1d',
+        'av',
+        'scenedetect',
+        'psutil',
+        'safetensors',
+    ],
 )
 def test_versions_are_listed(report, package):
     assert any(line.startswith(f'  {package} ') for line in report()[1])
+
+
+def test_the_codecs_of_ffmpeg_have_their_version(report):
+    assert any(re.fullmatch(r'  av \S+ \(FFmpeg, libavcodec [\d.]+\)', line) for line in report()[1])
 
 
 def test_the_backend_of_every_op_is_listed_with_its_reason(report):

@@ -21,6 +21,52 @@ main.main(sys.argv[1:])
 """
 
 
+# The process with another command in it.
+PROCESS = """
+import ctypes, signal, sys
+import gsm_plugin.__main__ as process
+import gsm_plugin.cli.main as command
+
+def main():
+    {body}
+
+command.main = main
+process.run()
+"""
+# glibc calls it when Python is gone, with the status 0 as first argument: a Ctrl+C for the process group.
+AT_THE_VERY_END = 'libc = ctypes.CDLL(None); libc.on_exit(libc.kill, signal.SIGINT)'
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='on_exit is of glibc')
+@pytest.mark.parametrize(
+    'body, status, said',
+    [
+        (f'{AT_THE_VERY_END}; print("done")', 0, ''),
+        (f'{AT_THE_VERY_END}; raise SystemExit(0)', 0, ''),
+        ('signal.raise_signal(signal.SIGINT)', 130, 'basicsr: stopped.\n'),
+    ],
+)
+def test_ctrl_c_is_a_sentence_or_comes_too_late_to_undo_anything(body, status, said):
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, '-c', PROCESS.format(body=body)], env=environment, capture_output=True, text=True, timeout=60,
+        start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback():
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+    script = PROCESS.format(body='print("line\\n" * 10**6)')
+    with subprocess.Popen(
+        [sys.executable, '-c', script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert (process.wait(timeout=60), errors) == (141, '')
+
+
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
     root = tmp_path_factory.mktemp('signals')

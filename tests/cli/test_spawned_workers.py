@@ -26,4 +26,7 @@ def test_they_import_the_command_when_it_is_started_as_a_module(tmp_path):
 
 
 def test_the_command_does_not_run_again_in_them():
-    assert callable(runpy.run_path(str(MAIN), run_name='__mp_main__')['main'])
+    names = runpy.run_path(str(MAIN), run_name='__mp_main__')
+    assert callable(names['run'])
+    # which brings the patches
+    assert names['compat']
