@@ -50,15 +50,13 @@ def prepare_options(
     options = read_options(arguments.opt)
     force_options(options, arguments.force_yml or [])
     options['path'] = options.get('path') or OrderedDict()
-    notes = check_option_file(options, is_train)
-    expand_home(options)
+    notes = check_options(options, is_train, arguments.launcher)
     set_names_and_folders(options, root, is_train, arguments.debug, arguments.auto_resume)
-    notes += choose_devices(options, arguments.launcher) + drop_missing_loggers(options)
+    notes += drop_missing_loggers(options)
     resumes = is_train and find_resume_state(options) is not None
     check_paths(options, resumes)
     check_writable(options['path']['log'])
     check_datasets(options)
-    _check_networks(options)
     has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
     if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
@@ -66,6 +64,29 @@ def prepare_options(
     for note in notes if options['rank'] == 0 else ():
         say(note)
     return options
+
+
+def check_options(options: dict, is_train: bool, launcher: str = 'none') -> list[str]:
+    """Checks what needs no data: keys, values and networks, which are built once.
+
+    Args:
+        options: The option file. Home folders, and the number of GPUs, are written out in place.
+        is_train: Whether it is for training or for a test.
+        launcher: See `choose_devices`.
+
+    Returns:
+        One sentence for each key that is ignored, and the like.
+
+    Raises:
+        UserError: Something in the file is wrong.
+    """
+    notes = check_option_file(options, is_train)
+    expand_home(options)
+    notes += choose_devices(options, launcher)
+    networks = {key: section for key, section in options.items() if key.startswith('network_')}
+    check_paths({**networks, 'datasets': {}}, resumes=False)
+    _check_networks(options)
+    return notes
 
 
 def _check_networks(options: dict) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsm_plugin.data.degradations import DEGRADATIONS
 from gsm_plugin.errors import UserError
+from gsm_plugin.metrics.measures import MEASURES
 from gsm_plugin.options.nearest import nearest
 from gsm_plugin.options.reading import read_options
 
@@ -127,6 +129,16 @@ def read_study(path: Path) -> Study:
     return Study(content['name'], tuple(variants), tuple(seeds), tuple(runs), _read_score(path, content['score']))
 
 
+def check_clips(study: Study) -> None:
+    """Refuses clips that are not there.
+
+    Raises:
+        UserError: They are not.
+    """
+    if not study.score.clips.exists():
+        raise UserError(f'{study.name}: score:clips is {study.score.clips}, which does not exist; correct the path.')
+
+
 def merged(options: Mapping, overrides: Mapping, where: str) -> dict:
     """Option files with other values: mappings are merged key by key, all else is replaced.
 
@@ -150,10 +162,18 @@ def _read_score(path: Path, score: object) -> Score:
     if not isinstance(score, Mapping):
         raise UserError(f'{path}: score is {score!r}; give at least its key clips, a folder of ground truth.')
     _check_keys(path, score, _SCORE_KEYS, required=('clips',), section='score:')
-    clips = Path(score['clips']).expanduser()
-    if not clips.exists():
-        raise UserError(f'{path}: score:clips is {clips}, which does not exist; correct the path.')
-    return Score(**{**score, 'clips': clips})
+    if not isinstance(score['clips'], str):
+        raise UserError(f'{path}: score:clips is {score["clips"]!r}; give a folder of ground truth.')
+    found = Score(**{**score, 'clips': Path(score['clips']).expanduser()})
+    if found.degradation not in DEGRADATIONS:
+        raise UserError(f'{path}: score:degradation is {found.degradation!r}; give one of {", ".join(DEGRADATIONS)}.')
+    for key in ('frames', 'shrink'):
+        value = getattr(found, key)
+        if not (type(value) is int and value > 0) and not (key == 'frames' and value is None):
+            raise UserError(f'{path}: score:{key} is {value!r}; give a whole number from 1 up.')
+    if not isinstance(found.metrics, list | tuple) or not set(found.metrics) <= set(MEASURES):
+        raise UserError(f'{path}: score:metrics is {found.metrics!r}; give a list, of {", ".join(MEASURES)}.')
+    return found
 
 
 def _check_keys(path: Path, content: Mapping, known: Sequence[str], required: Sequence[str], section: str = '') -> None:

@@ -1,6 +1,7 @@
 """Trains the runs of a study, several beside each other, each in a process of its own that can go on later."""
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -14,9 +15,10 @@ import yaml
 from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.pipelines.preparing import prepare_options
+from gsm_plugin.options.file_check import check_option_file
+from gsm_plugin.pipelines.preparing import check_options, prepare_options
 from gsm_plugin.scoring.board import write_text
-from gsm_plugin.studies.ablation.plan import Run, Study
+from gsm_plugin.studies.ablation.plan import Run, Study, check_clips
 from gsm_plugin.training.training_log import read_training_log
 
 _TAIL = 1500
@@ -37,7 +39,15 @@ def write_option_files(study: Study) -> dict[str, Path]:
                 f'{run.name} was trained with other options than the study has now; give the study another name, or '
                 f'remove experiments/{run.name}.'
             )
-    # all of them by the command's own checks, before anything is written and before the first training
+    # All of them by the command's own checks, before anything is written and before the first training; mistakes in
+    # any of the files come before what is missing, networks before data.
+    for check in (check_option_file, check_options):
+        for run in study.runs:
+            try:
+                check(copy.deepcopy(run.options), is_train=True)
+            except UserError as error:
+                raise UserError(f'{run.variant}: {error}') from error
+    check_clips(study)
     with tempfile.TemporaryDirectory() as folder:
         for run in study.runs:
             path = Path(folder, f'{run.name}.yml')

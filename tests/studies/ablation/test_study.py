@@ -89,7 +89,11 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(study, monkeypatch):
         ({'seeds': [True]}, 'give a list of different whole numbers'),
         ({'seed': [0]}, 'seed is no key of a study; did you mean seeds?'),
         ({'score': {'clip': 'data/test/GT'}}, 'score:clip is no key of a study; did you mean clips?'),
-        ({'score': {'clips': 'nowhere'}}, 'score:clips is nowhere, which does not exist'),
+        ({'score': {'clips': 3}}, 'score:clips is 3; give a folder'),
+        ({'score': {'clips': 'data', 'degradation': 'bx'}}, "score:degradation is 'bx'; give one of bi, bd"),
+        ({'score': {'clips': 'data', 'frames': 'two'}}, "score:frames is 'two'; give a whole number"),
+        ({'score': {'clips': 'data', 'shrink': 0}}, 'score:shrink is 0; give a whole number'),
+        ({'score': {'clips': 'data', 'metrics': ['lpip']}}, r"score:metrics is \['lpip'\]; give a list, of lpips"),
         ({'score': None}, 'score is missing'),
         ({'options': 'nowhere.yml'}, 'options is nowhere.yml, which does not exist'),
         ({'variants': {'a b': None, 'a_b': None}}, 'rename one'),
@@ -113,6 +117,23 @@ def test_a_wrong_option_is_told_before_the_first_training(study, capsys):
         main(['study', 'study.yml', '--import', 'net.py'])
     assert 'widht' in capsys.readouterr().err
     assert not Path('experiments').exists()
+    assert not Path('results').exists()
+
+
+@pytest.mark.parametrize(
+    'network, sentence',
+    [({'widht': 8}, 'eight: Nothing reads the key network_g:widht'), ({'width': 'x'}, "eight: network_g:width is 'x'")],
+)
+def test_a_wrong_option_of_any_variant_is_told_before_data_that_is_missing(study, capsys, network, sentence):
+    missing = {'datasets': {'train': {'dataroot_gt': 'nowhere'}}}
+    study(variants={'four': None, 'eight': {'network_g': network}}, overrides=missing, score={'clips': 'nowhere'})
+    with pytest.raises(SystemExit):
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert sentence in capsys.readouterr().err
+    study(overrides=missing, score={'clips': 'nowhere'})
+    with pytest.raises(SystemExit):
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert 'score:clips is nowhere, which does not exist' in capsys.readouterr().err
     assert not Path('results').exists()
 
 
