@@ -13,6 +13,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
 from gsm_plugin.inference.video.byte_sizes import read_bytes
 from gsm_plugin.inference.video.checking import check_writable
+from gsm_plugin.inference.video.copying import KINDS
 from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.places import Naming, check_targets
@@ -47,6 +48,9 @@ def check_flags(arguments: argparse.Namespace) -> None:
         raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0, such as 3.')
     if arguments.suffix is not None and re.search(r'[/\\]', arguments.suffix):
         raise UserError(f'--suffix is {arguments.suffix!r}, which names a folder; give letters, such as large.')
+    for word in arguments.leave_out:
+        if word not in KINDS and not word.isdecimal():
+            raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')
     if arguments.report is not None:
         check_writable(arguments.report, '--report')
 
@@ -80,10 +84,22 @@ def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: i
     places = [naming.target(source, arguments.outscale or scale) for source in sources]
     check_targets([target for target, _ in places], arguments.output, len(sources))
     plain = _request(arguments)
-    return [
+    requests = [
         replace(plain, source=source, target=target, images=images)
         for source, (target, images) in zip(sources, places, strict=True)
     ]
+    _check_used(arguments, requests)
+    return requests
+
+
+def _check_used(arguments: argparse.Namespace, requests: Sequence[Request]) -> None:
+    """Refuses flags that would do nothing: of encoders for images alone, and of images where a film is written."""
+    film = next((request.target for request in requests if request.makes_film), None)
+    if film is not None and arguments.ext is not None:
+        raise UserError(f'--ext {arguments.ext} is of images, but {film} is a film; name a folder.')
+    for flag in ('codec', 'crf', 'preset', 'pix_fmt', 'encoder_option') if film is None else ():
+        if getattr(arguments, flag) not in (None, []):
+            raise UserError(f'--{flag.replace("_", "-")} is of films, but images are written; leave it out.')
 
 
 def _request(arguments: argparse.Namespace) -> Request:

@@ -18,6 +18,9 @@ _MOV: Final = 'mov_text'
 _MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
 _MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
 # Time codes and the like belong to the old file; chapters, which MP4 has as such a stream too, are copied as chapters.
+KINDS = ('audio', 'subtitle', 'attachment', 'video', 'data')
+"""What streams are called that can be left out; of video, those beside the film itself."""
+
 _COPIED = ('audio', 'subtitle', 'attachment', 'video')
 # A style for mov_text, which stands before it in the file: Serif, white on nothing, at the bottom.
 _MOV_STYLE = (
@@ -74,9 +77,14 @@ def plan_copies(source: av.container.InputContainer, video: int, path: Path, lea
         leave_out: Kinds of streams that are not wanted, or their numbers.
 
     Raises:
-        UserError: The container cannot hold a stream.
+        UserError: The container cannot hold a stream, or one that is to be left out is not there.
     """
     name = container_format(path).name
+    others = [stream.index for stream in source.streams if stream.index != video]
+    for word in leave_out:
+        if word not in KINDS and word not in map(str, others):
+            there = ', '.join(map(str, others)) or 'none but the film itself'
+            raise UserError(f'--leave-out {word}: there is no such stream ({there}); correct it.')
     copies = []
     for stream in source.streams:
         if stream.index == video or stream.type in leave_out or str(stream.index) in leave_out:

@@ -147,7 +147,7 @@ def plan_film(
     source = None
     if facts.is_film:
         source = facts.path
-        leave_out = ('audio', 'subtitle') if retimed else request.leave_out
+        leave_out = (*request.leave_out, 'audio', 'subtitle') if retimed else request.leave_out
         copies, missing = _copies(request, facts, leave_out)
         notes += missing
         if retimed:

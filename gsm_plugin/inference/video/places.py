@@ -101,6 +101,8 @@ def check_targets(targets: Sequence[Path], out: Path | None, inputs: int) -> Non
 
 
 def _meant(word: str) -> list[Path]:
+    if not word.strip():
+        raise UserError('-i is empty; name a film or a folder.')
     path = Path(word)
     if not path.exists():
         matches = sorted(Path(match) for match in glob.glob(word, recursive=True))

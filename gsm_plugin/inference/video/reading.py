@@ -1,5 +1,6 @@
 """Frames out of a film, one at a time, as planes with their time stamps."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from gsm_plugin.inference.video.opening import opened, planar_format, reason, ti
 
 # Seconds before the wanted start at which decoding begins, so that frames that lean on earlier ones are whole.
 _RUN_UP = 2.0
+_DURATION = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
+# Seconds that may lack at the end of a film that counts no frames, since what is noted there is not exact.
+_LACKING = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,13 @@ class Reading:
             for frame in frames:
                 number, last = number + 1, frame
                 yield frame
-        if self.end is None and self.start <= _RUN_UP and _is_cut_off(stream, taken, last):
+        if self.end is not None:
+            return
+        if self.start <= _RUN_UP and _is_cut_off(stream, taken, last):
             self._hear(f'of {stream.frames} frames that its header promises, {number} are there', on_fault)
+        end, told = 0.0 if last is None else _end_of(last), _told_end(stream)
+        if not stream.frames and told - end > _LACKING:
+            self._hear(f'of {told:.2f} s that its header promises, {end:.2f} s are there', on_fault)
 
     def _hear(self, fault: str, on_fault: Callable[[str], None]) -> None:
         if not self.salvage:
@@ -114,6 +123,17 @@ def _is_cut_off(stream: av.VideoStream, packets: int, last: av.VideoFrame | None
     if packets >= stream.frames or last is None or last.pts is None or not stream.duration:
         return False
     return (stream.start_time or 0) + stream.duration - last.pts > 2 * max(1, last.duration or 0)
+
+
+def _end_of(frame: av.VideoFrame) -> float:
+    """Seconds at which a frame ends."""
+    return float(((frame.pts or 0) + (frame.duration or 0)) * time_base_of(frame))
+
+
+def _told_end(stream: av.VideoStream) -> float:
+    """Seconds at which the last frame ends by what Matroska's writers note; 0 where they do not."""
+    match = _DURATION.match(stream.metadata.get('DURATION', ''))
+    return 0.0 if match is None else int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[av.VideoFrame]:

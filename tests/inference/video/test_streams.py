@@ -10,7 +10,8 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.joining import decoding_stamps
 from gsm_plugin.inference.video.opening import learn
-from tests.inference.video.films import frame_of, read_film, scene
+from gsm_plugin.inference.video.reading import Reading
+from tests.inference.video.films import frame_of, make_film, read_film, scene
 from tests.inference.video.test_jobs import enlarge
 
 QUARTER = (0, -65536, 0, 65536, 0, 0, 0, 0, 1073741824)
@@ -162,3 +163,15 @@ def test_pictures_keep_their_time_where_sound_begins_before_zero(tmp_path):
         facts = learn(tmp_path / name)
         stamps = [picture.pts * facts.time_base for picture in read_film(tmp_path / name)]
         assert stamps == [Fraction(i, 25) for i in range(50)]
+
+
+def test_matroska_that_lost_its_end_or_middle_is_not_taken_for_whole(tmp_path):
+    whole = make_film(tmp_path / 'whole.mkv', scene(50), codec='libx264', options={'g': '10'}).read_bytes()
+    assert len(read_film(tmp_path / 'whole.mkv')) == 50
+    (tmp_path / 'cut.mkv').write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r'of 2\.00 s that its header promises, [01]\.\d\d s are there.*--salvage'):
+        read_film(tmp_path / 'cut.mkv')
+    heard = []
+    pictures = list(Reading(learn(tmp_path / 'cut.mkv'), salvage=True).pictures(heard.append))
+    assert 0 < len(pictures) < 40
+    assert 'of 2.00 s that its header promises' in heard[-1]
