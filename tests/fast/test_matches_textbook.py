@@ -23,7 +23,8 @@ VRT_OPTIONS = {
     'window_size': (2, 4, 4),
     'deformable_groups': 2,
 }
-# One pixel, often enough for rounding to average out; two clips smaller than a window; longer, and beyond a window to the right.
+# One pixel, often enough for rounding to average out; two clips smaller than a window; longer, and beyond a window to
+# the right.
 CLIPS = [(16, 1, 3, 1, 1), (2, 3, 3, 7, 9), (1, 4, 3, 9, 17)]
 
 
