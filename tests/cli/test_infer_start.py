@@ -117,7 +117,6 @@ def test_what_headers_tell_is_told_without_pytorch_and_writes_nothing(place):
 def test_files_of_weights_are_looked_at_without_pytorch(place):
     words = ['-i', 'film.mp4', '-o', 'out.mp4']
     cases = [
-        (words, 'no weights are named'),
         ([*words, '-n', 'gsm-reds'], 'run basicsr weights get gsm-reds'),
         ([*words, '-n', 'gsm-red'], 'did you mean gsm-reds'),
         ([*words, '-w', 'none.pth'], 'none.pth does not exist'),
