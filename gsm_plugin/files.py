@@ -39,6 +39,25 @@ def check_place(out: Path) -> None:
     part.unlink()
 
 
+def check_writable(path: Path, flag: str) -> None:
+    """Refuses a place where no file or folder can be made; what lies above it may still be missing.
+
+    Args:
+        path: The place.
+        flag: What names it.
+
+    Raises:
+        UserError: What is above it is no folder, or is closed.
+    """
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f'{path} cannot be written, for {folder} is no folder; give another {flag}.')
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
+
+
 def part_of(out: Path) -> Path:
     """The sibling in which `out` is built: the same name with `.part` at its end."""
     return out.with_name(f'{out.name}.part')

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import check_writable
 from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
 from gsm_plugin.inference.video.byte_sizes import read_bytes
-from gsm_plugin.inference.video.checking import check_writable
 from gsm_plugin.inference.video.copying import KINDS
 from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes

@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import write_whole
+from gsm_plugin.files import check_writable, write_whole
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import evaluating
 from gsm_plugin.scoring.choices import Choice, build
@@ -37,8 +37,9 @@ def run_networks(
         The records, in order, and the pictures.
 
     Raises:
-        UserError: A network cannot be built, or a clip cannot be read.
+        UserError: A network cannot be built, a clip cannot be read, or the folder cannot be written.
     """
+    check_writable(out / 'table.md', '--out')
     for choice in choices:
         if choice.has_random_weights():
             say(f'{choice.label} has random weights: its option file names none (path:pretrain_network_g).')

@@ -271,6 +271,14 @@ def test_a_missing_package_ends_it_before_anything_is_run(tmp_path, capsys, monk
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_run(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    (tmp_path / 'file').write_text('precious')
+    found = refusal(capsys, place, tmp_path / 'file', '--networks', 'bicubic')
+    assert re.search(r'table\.md cannot be written, for \S+file is no folder; give another --out', found)
+    assert (tmp_path / 'file').read_text() == 'precious'
+
+
 def test_a_clip_with_a_label_is_told_to_go_without(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'film.mp4').write_bytes(b'no video')

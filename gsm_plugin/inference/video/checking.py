@@ -1,10 +1,10 @@
 """What headers tell of a request, before a network is loaded: whether it can be served, and what is written."""
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import check_writable
 from gsm_plugin.inference.video.cuts import list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
@@ -79,22 +79,3 @@ def _check_replaceable(folder: Path) -> None:
         raise UserError(
             f'{folder} would be replaced, but has {other.name} in it, which is no image; give another -o, or remove it.'
         )
-
-
-def check_writable(path: Path, flag: str) -> None:
-    """Refuses a place where no file or folder can be made; what lies above it may still be missing.
-
-    Args:
-        path: The place.
-        flag: What names it.
-
-    Raises:
-        UserError: What is above it is no folder, or is closed.
-    """
-    folder = path.resolve().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise UserError(f'{path} cannot be written, for {folder} is no folder; give another {flag}.')
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
