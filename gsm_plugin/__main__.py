@@ -1,21 +1,24 @@
 """The `basicsr` command, and `python -m gsm_plugin`, as processes of their own."""
 
+import atexit
 import os
 import signal
 import sys
+from typing import NoReturn
 
 # Processes that are spawned to read data run this file up to here, so that they have the patches too.
 from gsm_plugin import compat  # noqa: F401
 
-# What a shell says of a program whose reader has gone.
-_BROKEN_PIPE = 128 + 13
+# What a shell says of a program that Ctrl+C has ended, and of one whose reader has gone.
+_STOPPED, _BROKEN_PIPE = 128 + 2, 128 + 13
 
 
 def run() -> None:
     """Runs the command; Ctrl+C is answered by a sentence from the first import on, and undoes nothing at the end.
 
     Raises:
-        SystemExit: As `gsm_plugin.cli.main.main`; with 130 after Ctrl+C, 141 where nobody reads the output any more.
+        SystemExit: As `gsm_plugin.cli.main.main`, with 141 where nobody reads the output any more; with 130, after
+            Ctrl+C, the process ends here.
     """
     try:
         try:
@@ -29,11 +32,27 @@ def run() -> None:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print('basicsr: stopped.', file=sys.stderr)
-        raise SystemExit(130) from None
+        _end_stopped()
+    except SystemExit as end:
+        if end.code != _STOPPED:
+            raise
+        _end_stopped()
     except BrokenPipeError:
         # what is still to be flushed goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(_BROKEN_PIPE) from None
+
+
+def _end_stopped() -> NoReturn:
+    """Ends the process with 130.
+
+    Python itself would end it by the signal if Ctrl+C came while it ran code that is made of text, as data classes are
+    made, whatever caught that later.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_STOPPED)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ main.main(sys.argv[1:])
 
 # The process with another command in it.
 PROCESS = """
-import ctypes, signal, sys
+import atexit, ctypes, signal, sys
 import gsm_plugin.__main__ as process
 import gsm_plugin.cli.main as command
 
@@ -44,12 +44,16 @@ AT_THE_VERY_END = 'libc = ctypes.CDLL(None); libc.on_exit(libc.kill, signal.SIGI
         (f'{AT_THE_VERY_END}; print("done")', 0, ''),
         (f'{AT_THE_VERY_END}; raise SystemExit(0)', 0, ''),
         ('signal.raise_signal(signal.SIGINT)', 130, 'basicsr: stopped.\n'),
+        # in code that is made of text, after which Python ends by the signal
+        ('exec("signal.raise_signal(signal.SIGINT)")', 130, 'basicsr: stopped.\n'),
+        ('atexit.register(print, "tidied", file=sys.stderr); raise SystemExit(130)', 130, 'tidied\n'),
     ],
 )
-def test_ctrl_c_is_a_sentence_or_comes_too_late_to_undo_anything(body, status, said):
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+def test_ctrl_c_is_a_sentence_or_comes_too_late_to_undo_anything(body, status, said, tmp_path):
+    (tmp_path / 'stopped.py').write_text(PROCESS.format(body=body))
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *sys.path])}
     done = subprocess.run(
-        [sys.executable, '-c', PROCESS.format(body=body)], env=environment, capture_output=True, text=True, timeout=60,
+        [sys.executable, '-m', 'stopped'], env=environment, capture_output=True, text=True, timeout=60,
         start_new_session=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (status, said)
