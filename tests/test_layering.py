@@ -29,11 +29,11 @@ STOREYS = (
     ('weights', 'fast'),
     ('layers',),
     ('ops',),
-    ('wheels', 'host_memory'),
+    ('wheels', 'host_memory', 'switches'),
     ('compat', 'files'),
     ('errors',),
 )
-HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops')
+HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops', 'switches')
 
 
 def storey(room):

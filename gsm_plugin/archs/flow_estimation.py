@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
 from gsm_plugin.layers.spynet import SpyNet
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import fit_file
 

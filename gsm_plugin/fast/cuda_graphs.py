@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.layers.precision import autocast_as_it_is
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 # Steps before a capture, as PyTorch advises.
 _WARM_UPS = 3

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
 from gsm_plugin.layers.spynet import SpyNet
-from gsm_plugin.ops import grid, tf32
+from gsm_plugin.ops import grid
+from gsm_plugin.switches import tf32
 
 # Pairs are taken in groups of at most so many pixels, so that memory does not grow with the clip.
 _PIXELS_AT_ONCE = 2**21

@@ -7,7 +7,7 @@ import torch
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.choices import check_precision_name
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 HALF = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gsm_plugin.layers.sharing import given, results_now
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 def run(function: Callable[..., Tensor], *args: Tensor | None, recompute: bool) -> Tensor:

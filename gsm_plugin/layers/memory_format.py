@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.layers.precision import precision_of_products
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 def for_convolutions(x: Tensor) -> Tensor:

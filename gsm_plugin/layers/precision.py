@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 def precision_of_products(x: Tensor) -> torch.dtype:

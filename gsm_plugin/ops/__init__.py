@@ -1,6 +1,6 @@
 """Pure tensor functions. Each op has a naive version, the reference, and faster ones that are held to it."""
 
-from gsm_plugin.ops._common import grid, sinusoids, tf32
+from gsm_plugin.ops._common import grid, sinusoids
 from gsm_plugin.ops._common.padding import extend_by_reflection
 from gsm_plugin.ops.bidirectional_scan import ScanParameters, bidirectional_scan
 from gsm_plugin.ops.colour_convolution import colour_convolution
@@ -58,6 +58,5 @@ __all__ = [
     'sinusoids',
     'summarize_backends',
     'surrounding_pixels',
-    'tf32',
     'window_attention',
 ]

@@ -13,7 +13,7 @@ from basicsr.archs.spynet_arch import SpyNet as SpyNetOfBasicSR
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.fast import flow_estimation as fast
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import torch
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.fast import sweep
 from gsm_plugin.inference.precision import autocast
-from gsm_plugin.ops import Cells, tf32
+from gsm_plugin.ops import Cells
 from gsm_plugin.studies.precision.gradients import gradient_errors, smooth_derivatives, take_step
+from gsm_plugin.switches import tf32
 from tests.archs.tiny_gsm import clip, tiny
 
 # Modules and ops that they call.

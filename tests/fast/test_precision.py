@@ -3,7 +3,7 @@ import torch
 
 from gsm_plugin.fast.precision import autocast_as_kept, ends_in_inference, precision_of_sums
 from gsm_plugin.layers.precision import precision_of_products
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 AUTOCAST = None, torch.bfloat16, torch.float16
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsm_plugin.inference.precision import choose_precision, multiplies_by_tf32, running_in, why_not
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 CPU, GPU = torch.device('cpu'), torch.device('cuda')
 

@@ -3,7 +3,7 @@ import torch
 
 from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.sharing import shared, sharing
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 @pytest.mark.parametrize('on', [True, False])

@@ -4,7 +4,7 @@ import torch
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.upsample import Upsample
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 
 @pytest.fixture

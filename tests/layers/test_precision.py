@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gsm_plugin.layers.precision import ends_in_training, float32_by_tf32, precision_of_products
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 HALF = torch.bfloat16, torch.float16
 

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.ops import convolve_3x3, tf32
+from gsm_plugin.ops import convolve_3x3
 from gsm_plugin.ops.convolve_3x3 import torch_impl
 from gsm_plugin.ops.convolve_3x3.naive import convolve_3x3_naive
 from gsm_plugin.ops.convolve_3x3.torch_impl import Convolution
+from gsm_plugin.switches import tf32
 from tests.ops.triton_device import DEVICE
 
 SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]

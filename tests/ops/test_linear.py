@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gsm_plugin.ops import linear, tf32
+from gsm_plugin.ops import linear
 from gsm_plugin.ops.linear import torch_impl
 from gsm_plugin.ops.linear.naive import linear_naive
 from gsm_plugin.ops.linear.torch_impl import ByTf32, WithBias
+from gsm_plugin.switches import tf32
 from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gsm_plugin.ops import tf32, window_attention
+from gsm_plugin.ops import window_attention
 from gsm_plugin.ops.window_attention.naive import (
     pad_to_windows,
     window_attention_naive,
@@ -9,6 +9,7 @@ from gsm_plugin.ops.window_attention.naive import (
     window_reverse,
 )
 from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
+from gsm_plugin.switches import tf32
 from tests.ops.comparison import assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 

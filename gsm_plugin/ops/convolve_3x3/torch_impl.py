@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from gsm_plugin.ops._common import tf32
-from gsm_plugin.ops._common.switch import Switch
+from gsm_plugin.switches import tf32
+from gsm_plugin.switches.switch import Switch
 
 _gradients = torch.ops.aten.convolution_backward
 _search = Switch(torch.backends.cudnn, 'benchmark')

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from gsm_plugin.ops._common import tf32
+from gsm_plugin.switches import tf32
 
 # Parts of the rows that are summed at a time, if they can be divided so.
 _PARTS = 128

@@ -13,8 +13,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.ops._common import tf32
 from gsm_plugin.ops.window_attention.naive import MASKED
+from gsm_plugin.switches import tf32
 
 Size3d = tuple[int, int, int]
 

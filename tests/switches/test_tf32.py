@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gsm_plugin.ops import tf32
+from gsm_plugin.switches import tf32
 
 SWITCHES = {'products': tf32.products, 'convolutions': tf32.convolutions}
 OLDER = SimpleNamespace(allow_tf32=False)

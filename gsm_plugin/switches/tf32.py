@@ -2,7 +2,7 @@
 
 import torch
 
-from gsm_plugin.ops._common.switch import Switch
+from gsm_plugin.switches.switch import Switch
 
 
 def switch_of(older: object, newer: object | None) -> Switch:

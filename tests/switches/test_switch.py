@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gsm_plugin.ops._common.switch import Switch
+from gsm_plugin.switches.switch import Switch
 
 
 @pytest.mark.parametrize('on', [True, False])
