@@ -21,8 +21,8 @@ import torch
 
 import gsm_plugin
 from gsm_plugin.inference.choices import PRECISIONS
-from gsm_plugin.inference.precision import autocast, multiplying_float32, running_in
 from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.metrics.cost import time_calls
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.scoring.report.tables import markdown_table
@@ -132,7 +132,7 @@ def _inference(net: torch.nn.Module, shape: tuple[int, ...], precision: str, dev
     clip = torch.rand(shape, device=device)
 
     def call() -> None:
-        with torch.no_grad(), running_in(precision, device):
+        with torch.no_grad(), policy_for('inference', precision).running(device):
             net(clip)
 
     return call
@@ -149,12 +149,14 @@ def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, devi
     clip = torch.rand(shape, device=device)
     gt = torch.rand(*shape[:3], 4 * shape[3], 4 * shape[4], device=device)
 
+    policy = policy_for('training', precision)
+
     def call() -> None:
         net.zero_grad(set_to_none=True)
-        with multiplying_float32(precision, device):
-            with autocast(precision, device):
+        with policy.multiplying_float32(device):
+            with policy.autocasting(device):
                 output = net(clip)
-            torch.sqrt((output.float() - gt) ** 2 + 1e-12).mean().backward()
+            torch.sqrt((output.to(policy.output) - gt) ** 2 + 1e-12).mean().backward()
 
     return call
 

@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import gsm_plugin
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.scoring.report.tables import markdown_table
 
 RELEASED = {'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
@@ -30,8 +31,6 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("The profile is of a GPU's kernels, and PyTorch sees none here.", file=sys.stderr)
         return 1
-    # as PyTorch has it under autocast; float32 means float32 here
-    torch.backends.cudnn.allow_tf32 = args.precision != 'fp32'
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
     recompute = {'use_checkpoint_attn': args.train, 'use_checkpoint_ffn': args.train}
@@ -39,15 +38,15 @@ def main() -> int:
     shape = (16, 64, 64) if args.train else (8, 180, 320)
     clip = torch.rand(1, shape[0], 3, *shape[1:], device='cuda')
 
+    policy = policy_for('training' if args.train else 'inference', args.precision)
+
     def run() -> None:
-        with (
-            torch.set_grad_enabled(args.train),
-            torch.autocast('cuda', torch.bfloat16, enabled=args.precision == 'bf16'),
-        ):
-            output = network(clip)
-        if args.train:
-            network.zero_grad(set_to_none=True)
-            output.float().square().mean().backward()
+        with policy.multiplying_float32(clip.device):
+            with torch.set_grad_enabled(args.train), policy.autocasting(clip.device):
+                output = network(clip)
+            if args.train:
+                network.zero_grad(set_to_none=True)
+                output.to(policy.output).square().mean().backward()
 
     for _ in range(2):
         run()

@@ -78,6 +78,16 @@ def test_speed_tables_are_those_of_their_records(monkeypatch):
     sys.modules.pop('speed_table')
 
 
+def test_tables_of_precisions_are_those_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'scripts'))
+    import precision_table
+
+    text = precision_table.PAGE.read_text(encoding='utf-8')
+    assert 'bfloat16' in precision_table.BLOCK.search(text)[2]
+    assert precision_table.filled(text) == text
+    sys.modules.pop('precision_table')
+
+
 def test_every_script_has_a_line():
     text = (ROOT / 'scripts/README.md').read_text(encoding='utf-8')
     missing = [path.name for path in (ROOT / 'scripts').glob('*.py') if f'`{path.name}`' not in text]

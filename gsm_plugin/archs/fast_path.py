@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 import torch
 
+from gsm_plugin.layers.precision import is_plain
+
 
 def fast_without_gradients(method: Callable) -> Callable:
     """Makes a method of a network hand over to that of its `fast()`, where no gradients are wanted.
 
     This is all that tells training from inference: every command, script and user gets the fast one by
-    `torch.no_grad()`, and what stands in the method by turning gradients on, which need not be taken.
+    `torch.no_grad()`, and what stands in the method by turning gradients on, which need not be taken. A policy of plain
+    autocast gets what stands in the method, too, since the fast one has types of its own.
 
     Args:
         method: A method of a network that has a method `fast`, whose result has a method of the same name.
@@ -18,7 +21,7 @@ def fast_without_gradients(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def either(network, *args, **kwargs):
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or is_plain():
             return method(network, *args, **kwargs)
         return getattr(network.fast(), method.__name__)(*args, **kwargs)
 

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.layers.spynet import SpyNet
-from gsm_plugin.switches import tf32
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import fit_file
 
@@ -37,7 +36,7 @@ def estimate_flows(spynet: SpyNet, clip: Tensor) -> tuple[Tensor, Tensor]:
     """Estimates the flow between neighbouring frames, both ways.
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast, and without TF32.
+        spynet: The flow network. It runs as `Policy.flow_network` says, in the clip's type and without TF32.
         clip: (b, t, 3, h, w), in [0, 1]. Sides of 32 pixels and less are enlarged by reflection for the network.
 
     Returns:
@@ -52,7 +51,7 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
     """Estimates the flow between neighbouring frames at several resolutions, both ways (VRT, arXiv 2201.12288).
 
     Args:
-        spynet: The flow network. It runs in the clip's precision, even under autocast, and without TF32.
+        spynet: The flow network. It runs as `Policy.flow_network` says, in the clip's type and without TF32.
         clip: (b, t, 3, h, w), in [0, 1], with sides that can be halved levels - 1 times. Sides of 32 pixels and less
             are enlarged by reflection for the network.
         levels: Number of resolutions, up to 6.
@@ -61,9 +60,7 @@ def estimate_flow_pyramids(spynet: SpyNet, clip: Tensor, levels: int) -> tuple[l
         As of `estimate_flows`, for each level i from fine to coarse: (b, t - 1, 2, h / 2**i, w / 2**i), in pixels of
         that level.
     """
-    # Rounding by TF32 carries positions from one pixel to the next, where gradients jump. That is for the forward pass
-    # alone: in the backward pass it changes little.
-    with torch.autocast(clip.device.type, enabled=False), tf32.convolutions.turned(False):
+    with training_policy(clip).flow_network.on(clip):
         return flow_pyramids(spynet, clip, levels, _warp, _refine)
 
 

@@ -18,7 +18,7 @@ from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.linear import Linear
 from gsm_plugin.layers.memory_format import for_convolutions
-from gsm_plugin.layers.precision import ends_in_training
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.layers.propagation import PropagationLayer
 from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.layers.upsample import FrameConv, Upsample
@@ -153,6 +153,9 @@ class GSMamba(nn.Module):
         self.check_input(lq)
         if flows is not None:
             return self.enhance(lq, *flows)
+        if not torch.is_grad_enabled():
+            # by plain autocast; graphs and the observer are for training
+            return self.restore(lq)
         flows = self.estimate_flows(lq)
         if self.flow_observer is not None:
             self.flow_observer(lq, *flows)
@@ -210,14 +213,14 @@ class GSMamba(nn.Module):
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Features before the layers, (n, in_chans, h, w) -> (n, h, w, c)."""
-        with ends_in_training(frames):
+        with training_policy(frames).ends.on(frames):
             return self.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
 
     def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
         """Output frames from input frames (n, in_chans, h, w) and features after the layers (n, h, w, c)."""
         # computed again, since to keep features of all frames costs more than this convolution of three colours; here
         # and below, the first addend decides on the order of memory
-        with ends_in_training(frames):
+        with training_policy(frames).ends.on(frames):
             features = (self.conv_after_body(self.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=self.upscale, mode='bilinear', align_corners=False)
             return images + self.conv_last(self.upsample(self.conv_before_upsample(for_convolutions(features))))

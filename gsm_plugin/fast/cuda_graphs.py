@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gsm_plugin.layers.precision import autocast_as_it_is
-from gsm_plugin.switches import tf32
+from gsm_plugin.layers.precision import autocast_as_it_is, state_of_precision, without_autocast
 
 # Steps before a capture, as PyTorch advises.
 _WARM_UPS = 3
@@ -43,14 +42,12 @@ class _GraphedCall:
 
     def _describe(self, tensors: tuple[Tensor, ...]) -> tuple:
         """What must be the same for a graph to be valid; the addresses tell modules that were moved."""
-        kind = tensors[0].device.type
         state = tuple((parameter.requires_grad, parameter.data_ptr()) for parameter in self._parameters())
         return (
             tuple(tuple(tensor.shape) for tensor in tensors),
             tuple((tensor.dtype, tensor.requires_grad) for tensor in tensors),
-            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind),
+            state_of_precision(tensors[0]),
             torch.are_deterministic_algorithms_enabled(),
-            (tf32.products.is_on(), tf32.convolutions.is_on()),
             state,
         )
 
@@ -223,7 +220,7 @@ def _explained() -> Iterator[None]:
 
 def _differentiate(output: Tensor, wanted: Sequence[Tensor], cotangent: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients without autocast, as in a training step; it would round what was multiplied in float32."""
-    with torch.autocast(output.device.type, enabled=False):
+    with without_autocast(output):
         return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
 
 

@@ -11,6 +11,7 @@ from gsm_plugin.layers.gather_scatter import GatherScatterBlock, frames_of
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import sum_and_norm
 from gsm_plugin.layers.mlp import ConvMlp
+from gsm_plugin.layers.precision import Policy, without_autocast
 from gsm_plugin.ops import SumAndNorm, bidirectional_scan, depthwise_conv_gelu, residual_sum, scatter_norm
 
 
@@ -20,13 +21,15 @@ class FastGatherScatter:
     Args:
         block: The layer.
         warp: What gathers.
+        policy: How it is computed.
         dtype: Type of the windows.
     """
 
-    def __init__(self, block: GatherScatterBlock, warp: ImplicitWarp, dtype: torch.dtype) -> None:
-        self._block = block
-        self._mlp = FastConvMlp(block.mlp, dtype)
-        self._warp = FastImplicitWarp(warp, dtype)
+    def __init__(self, block: GatherScatterBlock, warp: ImplicitWarp, policy: Policy, dtype: torch.dtype) -> None:
+        self._block, self._policy = block, policy
+        self._mlp_dtype = policy.factors(policy.feed_forward, dtype)
+        self._mlp = FastConvMlp(block.mlp, self._mlp_dtype)
+        self._warp = FastImplicitWarp(warp, policy, dtype)
         self._scan = block.mamba.scan_parameters()
 
     def overwrite(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int, wanted: slice) -> None:
@@ -59,7 +62,7 @@ class FastGatherScatter:
             scatter_flow[:, near],
             parameters,
             block.norm2.eps,
-            window.dtype,
+            self._mlp_dtype,
             block.warp_backend,
         )
         wanted_of_near = slice(wanted.start - near.start, wanted.stop - near.start)
@@ -68,11 +71,12 @@ class FastGatherScatter:
     def _gather_and_mix(self, window: Tensor, flow: Tensor, anchor: int) -> Tensor:
         """What is scattered, (b, k, h, w, dim)."""
         frames, target = window.flatten(0, 1), window[:, anchor]
-        tokens = self._warp.normed(frames, target, flow.flatten(0, 1), self._block.norm1).flatten(1, 3)
-        projected = self._block.mamba.in_proj(tokens)
-        # their memory is for the scan, where most is in use
-        del tokens
-        return frames_of(self._mix(projected), window)
+        with self._policy.scan.on(window):
+            tokens = self._warp.normed(frames, target, flow.flatten(0, 1), self._block.norm1).flatten(1, 3)
+            projected = self._block.mamba.in_proj(tokens)
+            # their memory is for the scan, where most is in use
+            del tokens
+            return frames_of(self._mix(projected), window)
 
     def _mix(self, projected: Tensor) -> Tensor:
         """What `BiMamba` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model)."""
@@ -84,6 +88,7 @@ class FastGatherScatter:
         """With `scatter: anchor`, which has no fused ops, but the types of inference."""
         block = self._block
         scattered = self._gather_mix_scatter(window, gather_flow, scatter_flow, anchor)
+        # the feed-forward network follows autocast here
         x, normed = sum_and_norm(window, scattered, block.norm2, block.skip_scale.flatten())
         x = residual_sum(x, block.mlp(normed), block.skip_scale2.flatten())
         window[:, anchor] = x[:, anchor]
@@ -91,8 +96,9 @@ class FastGatherScatter:
     def _gather_mix_scatter(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> Tensor:
         block = self._block
         gathered = block.gather(window, gather_flow, anchor, self._warp)
-        tokens = block.norm1(gathered.permute(0, 2, 3, 1, 4))
-        mixed = frames_of(self._mix(block.mamba.in_proj(tokens.flatten(1, 3))), window)
+        with self._policy.scan.on(window):
+            tokens = block.norm1(gathered.permute(0, 2, 3, 1, 4))
+            mixed = frames_of(self._mix(block.mamba.in_proj(tokens.flatten(1, 3))), window)
         return block.scatter(mixed, scatter_flow, anchor)
 
 
@@ -118,7 +124,7 @@ class FastConvMlp:
             wanted: Frames of x.
             total: What is added to, as many frames; those of a clip are contiguous.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             hidden = F.linear(x, self._fc1, self._fc1_bias)
             hidden = depthwise_conv_gelu(hidden, self._taps, self._taps_bias)[:, wanted]
             for clip, addend in zip(total, hidden, strict=True):

@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from gsm_plugin.fast.flow_estimation import estimate_flows
 from gsm_plugin.fast.grouping import run_in_groups
-from gsm_plugin.fast.precision import ends_in_inference
 from gsm_plugin.fast.reconstruction import upsample_onto
 from gsm_plugin.fast.sweep import run_stage
 from gsm_plugin.layers.memory_format import for_convolutions
+from gsm_plugin.layers.precision import inference_policy
 from gsm_plugin.layers.spynet import SpyNet
 
 # Frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
@@ -59,14 +59,14 @@ class FastGSM:
         return features
 
     def _embed(self, frames: Tensor) -> Tensor:
-        with ends_in_inference(frames):
+        with inference_policy(frames).ends.on(frames):
             return self._network.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
 
     def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
         net = self._network
         # computed again, since to keep features of all frames costs more than this convolution of three colours; here
         # and below, the first addend decides on the order of memory
-        with ends_in_inference(frames):
+        with inference_policy(frames).ends.on(frames):
             features = (net.conv_after_body(net.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=net.upscale, mode='bilinear', align_corners=False)
             # without a name, so that it is gone once it is enlarged

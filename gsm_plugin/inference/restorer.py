@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.inference.clips import Clip, as_network_takes_it, join_frames
-from gsm_plugin.inference.devices import choose_device
+from gsm_plugin.inference.devices import choose_device, choose_precision
 from gsm_plugin.inference.handling import TILE_OVERLAP, Handling
-from gsm_plugin.inference.precision import choose_precision, running_in
 from gsm_plugin.inference.streaming import check_window, restore_in_windows
 from gsm_plugin.inference.tiling import check_tile, run_tiled
+from gsm_plugin.layers.precision import HALF, policy_for
 
 WINDOW, CONTEXT = 32, 8
 """Frames of a window of a stream, and how many of them it sees beyond those that are taken, on each side."""
@@ -32,6 +32,7 @@ class Restorer:
         precision: See `choose_precision`.
         name: What it is called; its class where nothing is given.
         facts: Sentences about it for `describe`.
+        plain_autocast: Whether GSM and VRT follow PyTorch's autocast alone, as other networks do, in bf16 or fp16.
 
     Attributes:
         network: The network.
@@ -39,10 +40,11 @@ class Restorer:
         handling: How it is shown clips.
         device: Where it is.
         precision: fp32, tf32, bf16 or fp16.
+        policy: What it stands for, see `gsm_plugin.layers.precision`.
         name: What it is called.
 
     Raises:
-        UserError: The device cannot compute in the precision, or tiles cannot cover a clip.
+        UserError: The device cannot compute in the precision, there is no autocast in it, or tiles cannot cover a clip.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Restorer:
         precision: str = 'fp32',
         name: str = '',
         facts: Sequence[str] = (),
+        plain_autocast: bool = False,
     ):
         self.network, self.scale = network, scale
         self.handling = Handling() if handling is None else handling
         self.device = torch.device('cpu') if device is None else device
         self.precision, self._why = choose_precision(precision, self.device)
+        self.policy = policy_for('inference', self.precision, plain_autocast)
         self.name = name or type(network).__name__
         self._facts = tuple(facts)
         if self.handling.tile is not None:
@@ -76,6 +80,7 @@ class Restorer:
         tile_rule: str = 'blended',
         self_ensemble: bool = False,
         folder: str | Path | None = None,
+        plain_autocast: bool = False,
     ) -> 'Restorer':
         """Makes a restorer from a file of weights, which tells network and sizes.
 
@@ -90,6 +95,7 @@ class Restorer:
             tile_rule: How tiles are joined: blended, or published (that of the testers of VRT and GSM).
             self_ensemble: Whether outputs for eight flips and rotations are averaged.
             folder: Where the files of names lie; None for experiments/pretrained_models.
+            plain_autocast: Whether GSM and VRT follow PyTorch's autocast alone, in bf16 or fp16; slower.
 
         Raises:
             UserError: There is no such file, name, device or precision, the weights are of no known network, or they do
@@ -100,14 +106,14 @@ class Restorer:
 
         place = choose_device(device)
         # refused before a file is read
-        choose_precision(precision, place)
+        policy_for('inference', choose_precision(precision, place)[0], plain_autocast)
         if tile is not None:
             check_tile(tile, tile_overlap, tile_rule)
         loaded = load_network(name_or_path, network or {}, place, folder)
         handling = replace(
             loaded.handling, self_ensemble=self_ensemble, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule
         )
-        made = cls(loaded.network, loaded.scale, handling, place, precision, loaded.name, loaded.facts)
+        made = cls(loaded.network, loaded.scale, handling, place, precision, loaded.name, loaded.facts, plain_autocast)
         _logger.info(f'{made.name} on {place}: precision {made.precision} ({made._why}).')
         return made
 
@@ -116,11 +122,11 @@ class Restorer:
     ) -> 'Restorer':
         """The same network, shown clips in other tiles, or whole."""
         handling = replace(self.handling, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule)
-        return Restorer(self.network, self.scale, handling, self.device, self.precision, self.name, self._facts)
+        return self._with(handling, self.precision)
 
     def with_precision(self, precision: str) -> 'Restorer':
-        """The same network in another precision."""
-        return Restorer(self.network, self.scale, self.handling, self.device, precision, self.name, self._facts)
+        """The same network in another precision; by plain autocast where it is so here and there is one."""
+        return self._with(self.handling, precision)
 
     def __call__(self, clip: Clip, on_tile: Callable[[int, int], None] | None = None) -> Clip:
         """Restores a clip.
@@ -182,6 +188,10 @@ class Restorer:
         lines += [f'clips: {sentence}' for sentence in self.handling.sentences()]
         return '\n'.join(lines)
 
+    def _with(self, handling: Handling, precision: str) -> 'Restorer':
+        plain = self.policy.is_plain and precision in HALF
+        return Restorer(self.network, self.scale, handling, self.device, precision, self.name, self._facts, plain)
+
     def _run(self, clip: Tensor) -> Tensor:
-        with running_in(self.precision, self.device):
-            return self.network(clip.to(self.device)).float()
+        with self.policy.running(self.device):
+            return self.network(clip.to(self.device)).to(self.policy.output)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from gsm_plugin.layers.precision import is_plain, plainly
 from gsm_plugin.layers.sharing import given, results_now
 from gsm_plugin.switches import tf32
 
@@ -27,12 +28,14 @@ class _Again:
     """As precise as where it was made, with what was shared there; may be entered more than once."""
 
     def __init__(self) -> None:
-        self._precision, self._results = tf32.products.turned(tf32.products.is_on()), results_now()
+        self._products, self._plain = tf32.products.turned(tf32.products.is_on()), is_plain()
+        self._results = results_now()
         self._entered: list[ExitStack] = []
 
     def __enter__(self) -> None:
         stack = ExitStack()
-        stack.enter_context(self._precision)
+        stack.enter_context(self._products)
+        stack.enter_context(plainly(self._plain))
         stack.enter_context(given(self._results))
         self._entered.append(stack)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.ops import flow_warp
 
 _TAPS = 9
@@ -62,9 +63,10 @@ class FlowGuidedDeform(nn.Module):
         warped = flow_warp(neighbours.flatten(0, 1), flows.flatten(0, 1), self.backend).view(neighbours.shape)
         seen = torch.cat((_channels_first(warped), frames.permute(0, 3, 1, 2), flows.flatten(1, 2)), 1)
         hidden = self.conv_offset(seen)
-        # Places and their weighted sums in half precision would be off by whole pixels.
-        with torch.autocast(frames.device.type, enabled=False):
-            offsets, mask = self._taps(hidden.to(torch.promote_types(hidden.dtype, torch.float32)), flows)
+        # the same in inference; in half precision, places would be off by whole pixels
+        work = training_policy(frames).taps
+        with work.on(frames):
+            offsets, mask = self._taps(hidden.to(work.at_least(hidden.dtype)), flows)
             x, weight, bias = (value.to(offsets.dtype) for value in (neighbours, self.weight, self.bias))
             # The weights are those of a group per neighbour.
             output = deform_conv2d(_channels_first(x), offsets, weight, bias, padding=1, mask=mask)

@@ -9,7 +9,7 @@ from gsm_plugin.layers import checkpointing
 from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.layer_norm import LayerNorm, sum_and_norm
 from gsm_plugin.layers.mlp import ConvMlp
-from gsm_plugin.layers.precision import float32_by_tf32
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.ops import flow_warp, residual_sum
 
 SSM_INITS = ('reference', 'mamba')
@@ -101,9 +101,10 @@ class GatherScatterBlock(nn.Module):
 
     def mix(self, gathered: Tensor) -> Tensor:
         """Scans the tokens pixel by pixel, the k frames of a pixel in a row: (b, k, h, w, dim) -> the same."""
-        with float32_by_tf32(gathered, torch.bfloat16) as kept:
+        policy = training_policy(gathered)
+        with policy.scan.on(gathered):
             tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))
-            return frames_of(self.mamba(tokens.flatten(1, 3), kept), gathered)
+            return frames_of(self.mamba(tokens.flatten(1, 3), policy.scan_steps), gathered)
 
     def scatter(self, mixed: Tensor, flow: Tensor, anchor: int) -> Tensor:
         """Warps every frame from the anchor's grid back to its own: (b, k, h, w, dim) -> the same.
@@ -117,8 +118,9 @@ class GatherScatterBlock(nn.Module):
 
     def _feed_forward(self, window: Tensor, scattered: Tensor) -> Tensor:
         """`x = skip_scale * window + scattered`, then `skip_scale2 * x + MLP(LN(x))`."""
-        x, normed = sum_and_norm(window, scattered, self.norm2, self.skip_scale.flatten())
-        return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
+        with training_policy(window).feed_forward.on(window):
+            x, normed = sum_and_norm(window, scattered, self.norm2, self.skip_scale.flatten())
+            return residual_sum(x, self.mlp(normed), self.skip_scale2.flatten())
 
     def _reset(self, ssm_init: str) -> None:
         for module in self.modules():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.layers.linear import Linear
-from gsm_plugin.layers.precision import ends_in_training, float32_by_tf32, precision_of_products
+from gsm_plugin.layers.precision import precision_of_products, training_policy
 from gsm_plugin.layers.sharing import shared
 from gsm_plugin.ops import fraction_encoding, implicit_warp, linear, sinusoids
 
@@ -51,8 +51,7 @@ class ImplicitWarp(nn.Module):
             (n, h, w, dim).
         """
         weight, bias, key_position, value_position = shared(self.key_and_value)
-        # the flow network's gradients show most of all what is rounded here
-        with float32_by_tf32(frames, torch.bfloat16, torch.float16):
+        with training_policy(frames).gather.on(frames):
             query = self.q(fraction_encoding(target, flow, precision_of_products(target), self.backend))
             key, value = linear(frames, weight, bias).chunk(2, -1)
             return implicit_warp(query, key, value, flow, key_position, value_position, self.num_heads, self.backend)
@@ -65,5 +64,5 @@ class ImplicitWarp(nn.Module):
         weight = torch.cat((self.k.weight, self.v.weight))
         bias = torch.cat((self.k.bias, self.v.bias))
         position = self.position_bias[0]
-        with ends_in_training(position):
+        with training_policy(position).ends.on(position):
             return weight, bias, position @ self.k.weight.t(), position @ self.v.weight.t()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
-from gsm_plugin.layers.precision import float32_by_tf32
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.layers.sharing import sharing
 from gsm_plugin.layers.window_attention import AttentionGroup
 
@@ -51,7 +51,7 @@ class PropagationStage(nn.Module):
         Returns:
             (b, t, h, w, c), its frames in reverse order.
         """
-        with float32_by_tf32(x, torch.bfloat16):
+        with training_policy(x).attention.on(x):
             attended = self.attn_blocks(x)
         frames, last, reach = list(attended.unbind(1)), x.shape[1] - 1, gather_flows.shape[2] // 2
         with sharing(implicit_warp.key_and_value, self.mamba_block.mamba.scan_parameters):

@@ -16,16 +16,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from gsm_plugin.inference.precision import autocast, multiplying_float32
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.watching import watching
 from gsm_plugin.layers.diagnostics import relative_distance
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.metrics.flow_health import FlowHealth
 from gsm_plugin.models import finite_scores, flow_validation, validation
 from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
 from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
-from gsm_plugin.models.loss_scaling import grad_scaler
 from gsm_plugin.models.model_options import check_device, flow_lr_mul, handling_of, read_train, read_val
 from gsm_plugin.models.validation import ScalarLogger, ValidationSet
 from gsm_plugin.options.declared.train_section import Train
@@ -93,7 +92,8 @@ class GSMModel(VideoRecurrentModel):
         """
         super().setup_optimizers()
         options, network = self._train, self.get_bare_model(self.net_g)
-        scaler = grad_scaler(options.precision, self.device)
+        self._policy = policy_for('training', options.precision, options.plain_autocast)
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self._policy.scales_loss)
         self._guard = GuardedStep(
             self.optimizer_g,
             scaler,
@@ -140,10 +140,10 @@ class GSMModel(VideoRecurrentModel):
         """
         every = self._train.accumulate_iter
         steps_now = current_iter % every == 0
-        with self._gradient_exchange(steps_now), multiplying_float32(self._train.precision, self.device):
-            with autocast(self._train.precision, self.device):
+        with self._gradient_exchange(steps_now), self._policy.multiplying_float32(self.device):
+            with self._policy.autocasting(self.device):
                 output = self.net_g(self.lq)
-            self.output = output.float()
+            self.output = output.to(self._policy.output)
             losses = self._losses()
             self._guard.backward(reduce(torch.add, losses.values()) / every)
         self._flows.hold(current_iter)
@@ -180,7 +180,14 @@ class GSMModel(VideoRecurrentModel):
             return network(part) if flows is None else network(part, flows(network, part))
 
         # without tiles and continued sides, no scale is needed
-        restorer = Restorer(run, self.opt.get('scale', 1), handling_of(val), self.device, val.precision)
+        restorer = Restorer(
+            run,
+            self.opt.get('scale', 1),
+            handling_of(val),
+            self.device,
+            val.precision,
+            plain_autocast=val.plain_autocast,
+        )
         with validation.evaluating(network):
             return restorer.restore(clip, on_tile).cpu()
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.devices import why_not
 from gsm_plugin.inference.handling import Handling
-from gsm_plugin.inference.precision import HALF, why_not
 from gsm_plugin.inference.tiling import check_tile
+from gsm_plugin.layers.precision import HALF, policy_for
 from gsm_plugin.options.declared.train_section import Train
 from gsm_plugin.options.declared.val_section import Val
 
@@ -19,7 +20,7 @@ def read_train(opt: dict) -> Train:
         UserError: A value is wrong, or this machine or launcher cannot do it.
     """
     train = Train.read(opt['train'], 'train:')
-    _check_precision('train', train.precision, opt)
+    _check_precision('train', train, opt)
     return train
 
 
@@ -42,7 +43,7 @@ def read_val(opt: dict) -> Val:
     """
     section = opt.get('val') or {}
     val = Val.read(section, 'val:')
-    _check_precision('val', val.precision, opt)
+    _check_precision('val', val, opt)
     if (val.smallest_side, val.multiple_of) != (1, 1) and 'scale' not in opt:
         raise UserError('val: smallest_side and multiple_of need scale; set scale at the top of the file.')
     if val.tile is not None:
@@ -77,7 +78,12 @@ def _check_tile(tile: Sequence[int], val: Val, opt: dict) -> None:
         raise UserError(f'val:{error}') from error
 
 
-def _check_precision(section: str, precision: str, opt: dict) -> None:
+def _check_precision(section: str, options: Train | Val, opt: dict) -> None:
+    precision = options.precision
+    try:
+        policy_for('training' if section == 'train' else 'inference', precision, options.plain_autocast)
+    except UserError as error:
+        raise UserError(f'{section}:{error}') from error
     if precision in ('fp16', 'tf32') and opt['num_gpu'] == 0:
         raise UserError(
             f'{section}:precision is {precision}, which needs a GPU; set bf16 or fp32 on the CPU (num_gpu: 0).'

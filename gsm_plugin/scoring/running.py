@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.errors import UserError
-from gsm_plugin.inference.precision import multiplies_by_tf32
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.metrics.cost import measured
 from gsm_plugin.metrics.multiply_adds import count_per_pixel
 from gsm_plugin.metrics.perceptual import Perceptual
@@ -128,7 +128,7 @@ def _begin(task: Task, choice: Choice, model: GSMModel, path: Path, bar: tqdm) -
 
 def _with_machine(record: Record, clip: Clip, model: GSMModel, choice: Choice) -> Record:
     """Notes the machine, and what is told once for all clips."""
-    by_tf32 = multiplies_by_tf32(choice.precision, model.device)
+    by_tf32 = policy_for('inference', choice.precision).multiplies_by_tf32(model.device)
     machine = {**provenance(Path(__file__).parent), 'tf32': by_tf32}
     counted = record.multiply_adds
     if counted is None:

@@ -1,5 +1,5 @@
 import copy
-import itertools
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from basicsr.archs.spynet_arch import SpyNet as SpyNetOfBasicSR
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.fast import flow_estimation as fast
+from gsm_plugin.layers.precision import HALF, inference_policy, policy_for
 from gsm_plugin.switches import tf32
 
 
@@ -46,12 +47,26 @@ def test_flows_are_those_of_basicsr_with_and_without_gradients(spynet, size):
                 torch.testing.assert_close(flow[0], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Lets the CPU go the way of a GPU that may convolve by TF32."""
+
+    @contextmanager
+    def going():
+        with monkeypatch.context() as patch, tf32.convolutions.turned(True):
+            patch.setattr(torch.Tensor, 'is_cuda', True)
+            yield
+
+    return going
+
+
 @torch.no_grad()
-def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, clip, monkeypatch):
+@pytest.mark.parametrize('precision', HALF)
+def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, clip, as_on_a_gpu, precision):
     clip = clip[:, :2]
     expected = torch.stack(fast.estimate_flows(spynet, clip))
-    monkeypatch.setattr(fast, 'in_float16', lambda clip: True)
-    actual = torch.stack(fast.estimate_flows(spynet, clip))
+    with as_on_a_gpu(), policy_for('inference', precision).autocasting(clip.device):
+        actual = torch.stack(fast.estimate_flows(spynet, clip))
     assert actual.dtype == torch.float32
     assert expected.abs().max() > 1
     error = (actual - expected).norm() / expected.norm()
@@ -59,13 +74,13 @@ def test_hidden_layers_in_float16_change_flows_by_its_rounding_alone(spynet, cli
 
 
 @torch.no_grad()
-def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet, clip, monkeypatch):
+def test_flows_stay_finite_where_hidden_layers_leave_the_range_of_float16(spynet, clip, as_on_a_gpu):
     clip = clip[:, :2]
     for module in spynet.basic_module:
         module.basic_module[2].weight.data *= 1e6
         module.basic_module[4].weight.data *= 1e-6
-    monkeypatch.setattr(fast, 'in_float16', lambda clip: True)
-    assert all(flow.isfinite().all() for flow in fast.estimate_flows(spynet, clip))
+    with as_on_a_gpu(), policy_for('inference', 'bf16').autocasting(clip.device):
+        assert all(flow.isfinite().all() for flow in fast.estimate_flows(spynet, clip))
 
 
 @pytest.mark.parametrize('module', [flow_estimation, fast])
@@ -92,18 +107,21 @@ def test_on_a_gpu_flows_in_training_are_as_exact_as_float32(spynet, clip):
     assert errors[flow_estimation] < 3e-6 < errors[fast]
 
 
+def _takes_half(clip):
+    return inference_policy(clip).flow_hidden.applies_to(clip)
+
+
 def test_the_cpu_keeps_float32(clip):
     with torch.autocast('cpu', torch.bfloat16):
-        assert not fast.in_float16(clip)
+        assert not _takes_half(clip)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_on_a_gpu_inference_under_autocast_takes_float16_where_tf32_is_allowed(clip):
-    clip = clip.cuda()
-    for autocast, on in itertools.product((False, True), repeat=2):
-        flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=on)
-        with torch.autocast('cuda', torch.bfloat16, enabled=autocast), flags:
-            assert fast.in_float16(clip) == (autocast and on)
+@pytest.mark.parametrize('autocast', [False, True])
+@pytest.mark.parametrize('on', [False, True])
+def test_a_gpu_takes_float16_in_inference_under_autocast_where_tf32_is_allowed(clip, monkeypatch, autocast, on):
+    monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast), tf32.convolutions.turned(on):
+        assert _takes_half(clip) == (autocast and on)
 
 
 def test_random_weights_are_those_of_basicsr():

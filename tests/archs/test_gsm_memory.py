@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
-from gsm_plugin.inference.precision import autocast
+from gsm_plugin.layers.precision import policy_for
 from tests.archs.tiny_gsm import clip, tiny
 from tests.memory import PeakMemory
 
@@ -26,8 +26,9 @@ def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, s
     monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
     monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * side * side)
     net = tiny(embed_dims=channels)
+    policy = policy_for('inference', precision)
     for frames in (8, 24):
-        with torch.no_grad(), autocast(precision, torch.device('cpu')), PeakMemory() as memory:
+        with torch.no_grad(), policy.autocasting(torch.device('cpu')), PeakMemory() as memory:
             net(clip(1, frames, 3, side, side))
         peaks[frames] = memory.peak
     of_a_pixel = (peaks[24] - peaks[8]) / (24 - 8) / side**2

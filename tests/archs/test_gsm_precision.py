@@ -1,32 +1,16 @@
-"""Which types a GSM computes in under autocast, and how exact that is."""
+"""How exact a GSM is under autocast."""
 
-import importlib
-from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.fast import sweep
-from gsm_plugin.inference.precision import autocast
+from gsm_plugin.layers.precision import AS_AROUND, policy_for
 from gsm_plugin.ops import Cells
 from gsm_plugin.studies.precision.gradients import gradient_errors, smooth_derivatives, take_step
-from gsm_plugin.switches import tf32
 from tests.archs.tiny_gsm import clip, tiny
-
-# Modules and ops that they call.
-IN_TRAINING = [
-    ('window_attention', 'window_attention'),
-    ('mlp', 'depthwise_conv_gelu'),
-    ('implicit_warp', 'implicit_warp'),
-    ('bimamba', 'bidirectional_scan'),
-]
-IN_INFERENCE = [
-    ('window_parts', 'window_attention'),
-    ('gather_scatter', 'depthwise_conv_gelu'),
-    ('gather_scatter', 'bidirectional_scan'),
-    ('implicit_warp', 'Cells'),
-]
 
 
 def test_bfloat16_changes_no_gradient_by_much():
@@ -35,7 +19,7 @@ def test_bfloat16_changes_no_gradient_by_much():
 
     def step(precision):
         def run():
-            with autocast(precision, x.device):
+            with policy_for('training', precision).autocasting(x.device):
                 return net(x)
 
         return take_step(net, run, weighting)
@@ -46,50 +30,6 @@ def test_bfloat16_changes_no_gradient_by_much():
     # with attention in bfloat16 it would be twice that
     assert errors.whole < 6e-4
     assert not errors.above(1e-2)
-
-
-@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
-def test_what_is_multiplied_by_tf32_in_training_under_autocast(precision, monkeypatch):
-    seen, kept = _types_of_ops('layers', IN_TRAINING, precision, monkeypatch)
-    in_half = {'bf16': torch.bfloat16, 'fp16': torch.float16}[precision], False
-    by_tf32 = torch.float32, True
-    in_bfloat16 = by_tf32 if precision == 'bf16' else in_half
-    assert seen['window_attention'] == seen['bidirectional_scan'] == {in_bfloat16}
-    assert seen['implicit_warp'] == {by_tf32}
-    assert kept == {torch.bfloat16 if precision == 'bf16' else None}
-    assert seen['depthwise_conv_gelu'] == {in_half}
-
-
-@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
-def test_nothing_is_multiplied_by_tf32_in_inference_under_autocast(precision, monkeypatch):
-    with torch.no_grad():
-        seen, _ = _types_of_ops('fast', IN_INFERENCE, precision, monkeypatch)
-    assert len(seen) == len(IN_INFERENCE)
-    half = {'bf16': torch.bfloat16, 'fp16': torch.float16}[precision]
-    assert seen['window_attention'] == seen['bidirectional_scan'] == {(half, False)}
-    assert seen['Cells'] == seen['depthwise_conv_gelu'] == {(torch.float16, False)}
-
-
-def _types_of_ops(room, ops, precision, monkeypatch):
-    """Types of what some ops get, and whether TF32 is on there; and in which the scan keeps its steps."""
-    net, x, seen, kept = tiny(), clip(1, 3, 3, 9, 8), {}, set()
-
-    def note(module, name):
-        original = getattr(importlib.import_module(f'gsm_plugin.{room}.{module}'), name)
-
-        def noted(first, *rest, **options):
-            seen.setdefault(name, set()).add((first.dtype, tf32.products.is_on()))
-            if name == 'bidirectional_scan':
-                kept.add(rest[-1])
-            return original(first, *rest, **options)
-
-        monkeypatch.setattr(f'gsm_plugin.{room}.{module}.{name}', noted)
-
-    for module, name in ops:
-        note(module, name)
-    with autocast(precision, x.device):
-        net(x)
-    return seen, kept
 
 
 @pytest.mark.parametrize('options', [{}, {'attn_depth': 0}, {'scatter': 'anchor'}])
@@ -119,15 +59,16 @@ def _in_half_precision(net, x, monkeypatch):
         products.add(query.dtype)
         return Cells(query, *others)
 
-    with monkeypatch.context() as patch, autocast('bf16', x.device):
+    with monkeypatch.context() as patch, policy_for('inference', 'bf16').autocasting(x.device):
         patch.setattr('gsm_plugin.fast.implicit_warp.Cells', noted)
         patch.setattr('gsm_plugin.fast.gsm.run_stage', stage)
         with torch.no_grad():
             inference = net(x)
         # what is kept in float16 is projected in it too
         assert sums == products == {torch.float16}
+        everything = replace(policy_for('training', 'bf16'), attention=AS_AROUND, gather=AS_AROUND, scan=AS_AROUND)
         for module in ('propagation', 'gather_scatter', 'implicit_warp'):
-            patch.setattr(f'gsm_plugin.layers.{module}.float32_by_tf32', lambda *_: nullcontext())
+            patch.setattr(f'gsm_plugin.layers.{module}.training_policy', lambda _: everything)
         in_bfloat16 = net(x).detach()
     with torch.no_grad():
         return (inference, in_bfloat16), net.double()(x.double())

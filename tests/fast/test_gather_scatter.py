@@ -7,6 +7,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin.fast.gather_scatter import FastGatherScatter
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.precision import policy_for
 
 
 def window(scatter='all'):
@@ -31,7 +32,8 @@ def test_wanted_frames_that_are_overwritten_become_what_they_would_have_been(cli
     longer = torch.randn(clips, 5, 5, 7, 8, dtype=torch.double)
     others = longer[:, 3:].clone()
     place = longer[:, :3].copy_(x)
-    FastGatherScatter(block, warp, torch.double).overwrite(place, flow, -flow, 1, wanted)
+    fast = FastGatherScatter(block, warp, policy_for('inference', 'fp32'), torch.double)
+    fast.overwrite(place, flow, -flow, 1, wanted)
     torch.testing.assert_close(place[:, wanted], expected[:, wanted], atol=1e-10, rtol=0)
     assert torch.equal(longer[:, 3:], others)
 
@@ -43,14 +45,16 @@ def test_under_autocast_a_window_of_float16_is_mixed_in_float16(scatter):
     expected = block(x, flow, -flow, 1, warp)
     with torch.autocast('cpu', torch.bfloat16):
         actual = x.half()
-        FastGatherScatter(block, warp, torch.half).overwrite(actual, flow, -flow, 1, slice(0, 3))
+        fast = FastGatherScatter(block, warp, policy_for('inference', 'bf16'), torch.half)
+        fast.overwrite(actual, flow, -flow, 1, slice(0, 3))
     assert (actual - expected).norm() < 1e-2 * (expected - x).norm()
 
 
 @torch.no_grad()
 def test_gathered_tokens_are_gone_while_they_are_scanned(monkeypatch):
     block, warp, x, flow = window()
-    fast, tokens, were_there = FastGatherScatter(block, warp, torch.double), [], []
+    fast = FastGatherScatter(block, warp, policy_for('inference', 'fp32'), torch.double)
+    tokens, were_there = [], []
     gather, scan = fast._warp.normed, fast._mix
 
     def noted(*args):

@@ -7,8 +7,8 @@ import torch
 
 from gsm_plugin.archs.gsm_arch import ANCHORS, GSMamba
 from gsm_plugin.archs.vrt_arch import VRT
-from gsm_plugin.inference.precision import autocast
 from gsm_plugin.layers.gather_scatter import SCATTERS
+from gsm_plugin.layers.precision import policy_for
 from tests.golden import with_golden_weights
 
 # Norm of the difference over that of what the network adds to the enlarged clip.
@@ -31,7 +31,7 @@ CLIPS = [(16, 1, 3, 1, 1), (2, 3, 3, 7, 9), (1, 4, 3, 9, 17)]
 def assert_fast_matches(net, shape, precision):
     net = net.float().eval()
     lq = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    with autocast(precision, lq.device):
+    with policy_for('inference', precision).autocasting(lq.device):
         textbook = net(lq).detach()
         with torch.no_grad():
             fast = net(lq)

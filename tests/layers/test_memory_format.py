@@ -10,7 +10,7 @@ from gsm_plugin.switches import tf32
 @pytest.fixture
 def tensor_cores(monkeypatch):
     """Lets the CPU go the way of a GPU's tensor cores."""
-    monkeypatch.setattr('gsm_plugin.layers.memory_format.runs_on_tensor_cores', lambda _: True)
+    monkeypatch.setattr('gsm_plugin.layers.memory_format.convolves_on_tensor_cores', lambda _: True)
 
 
 @pytest.mark.parametrize('scale', [1, 2, 3, 4])

@@ -9,6 +9,7 @@ import gsm_plugin.models
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.choices import PRECISIONS
 from gsm_plugin.inference.handling import TILE_OVERLAP
+from gsm_plugin.layers.precision import is_plain
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.declared.train_section import Precision, Train
@@ -25,6 +26,11 @@ WRONG = [
     ({'val': {'precision': 'half'}}, "val:precision is 'half'; it must be one of fp32, tf32, bf16, fp16"),
     ({'val': {'precision': ['bf16']}}, r"val:precision is \['bf16'\]; it must be one of"),
     ({'val': {'precision': 'fp16'}}, 'val:precision is fp16, which needs a GPU; set bf16 or fp32'),
+    ({'train': {'plain_autocast': True}}, 'train:plain_autocast is true, but precision is fp32, which has no autocast'),
+    (
+        {'val': {'plain_autocast': True}, 'train': {'precision': 'bf16'}},
+        'val:plain_autocast is true, but precision is fp32, .* set precision to bf16 or fp16',
+    ),
     ({'train': {'accumulate_iter': 0}}, f'accumulate_iter is 0; {WHOLE} 1 up'),
     ({'train': {'accumulate_iter': 1.5}}, f'accumulate_iter is 1.5; {WHOLE} 1 up'),
     ({'train': {'max_skipped_steps': 0}}, f'max_skipped_steps is 0; {WHOLE} 1 up'),
@@ -177,3 +183,25 @@ def test_validation_is_in_its_own_precision(tmp_path, precision, expected):
     output = model.restore(torch.rand(1, 2, 3, 6, 6))
     assert seen == [expected]
     assert output.dtype == torch.float32
+
+
+@pytest.mark.parametrize('plain', [False, True])
+def test_training_and_validation_are_by_autocast_alone_where_it_is_asked_for(tmp_path, plain):
+    section = {'precision': 'bf16', 'plain_autocast': plain}
+    model = GSMModel(make_options(tmp_path, train=section, val=section))
+    seen = []
+    for network in (model.net_g, model.net_g_ema):
+        network.register_forward_pre_hook(lambda *_: seen.append(is_plain()))
+    model.feed_data(make_batch())
+    model.optimize_parameters(1)
+    model.restore(torch.rand(1, 2, 3, 6, 6))
+    assert seen == [plain, plain]
+    assert model.output.dtype == torch.float32
+
+
+@pytest.mark.parametrize('precision', PRECISIONS)
+def test_the_loss_is_scaled_where_the_policy_says_so(tmp_path, monkeypatch, precision):
+    # a CPU does not compute in all of them
+    monkeypatch.setattr('gsm_plugin.models.model_options._check_precision', lambda *_: None)
+    model = GSMModel(make_options(tmp_path, train={'precision': precision}))
+    assert model._guard._scaler.is_enabled() == (precision == 'fp16')

@@ -38,6 +38,9 @@ class Train(Section, frozen=True):
     precision: Annotated[Precision, about('fp32, tf32 (faster, of 11 bits, on a GPU), bf16 or fp16 (autocast)')] = (
         'fp32'
     )
+    plain_autocast: Annotated[
+        bool, about("in bf16 or fp16, layers follow PyTorch's autocast alone, without types of their own")
+    ] = False
     accumulate_iter: Annotated[Positive, about('iterations whose gradients are added up for one step')] = 1
     grad_clip_norm: Annotated[
         AboveZero | None,

@@ -29,6 +29,9 @@ class Val(Section, frozen=True):
 
     use_ema: Annotated[bool, about('validate with the averaged weights')] = True
     precision: Annotated[Precision, about('fp32, tf32, bf16 or fp16, whatever the training is in')] = 'fp32'
+    plain_autocast: Annotated[
+        bool, about("in bf16 or fp16, layers follow PyTorch's autocast alone: slower, more memory, no CUDA graphs")
+    ] = False
     tile: Annotated[
         _Tile | None, about('frames, height and width of a tile in LQ pixels; left out, clips are taken whole')
     ] = None

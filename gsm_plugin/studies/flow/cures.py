@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.layers import implicit_warp
+from gsm_plugin.layers.precision import without_autocast
 from gsm_plugin.metrics.flow_health import photometric_error
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.ops import flow_warp
@@ -31,7 +32,7 @@ def take_bilinear_gradient() -> None:
         warped = warp(self, frames, target, flow)
         if not (torch.is_grad_enabled() and flow.requires_grad):
             return warped
-        with torch.autocast(frames.device.type, enabled=False):
+        with without_autocast(frames):
             values = torch.nn.functional.linear(frames.detach().float(), self.v.weight.detach())
             moved = flow_warp(values, flow)
         return warped + (moved - moved.detach()).to(warped.dtype)

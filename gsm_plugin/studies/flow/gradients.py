@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.archs import gsm_arch
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.inference.precision import autocast
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.ops.compose_window_flows import torch_impl as flow_composition
 from gsm_plugin.studies.clips import StudyClip, charbonnier
 from gsm_plugin.studies.flow.subject import Subject, unit_shift
@@ -103,7 +103,7 @@ def _gradients(net: GSMamba, lq: Tensor, gt: Tensor, precision: str, way: str) -
     flows = net.estimate_flows(lq)
     leaves = [flow.detach().requires_grad_() for flow in flows]
     # CUDA graphs take the enhancement, which is called as `forward` calls it
-    with _only(way), autocast(precision, lq.device):
+    with _only(way), policy_for('training', precision).autocasting(lq.device):
         output = net.enhance_by_graphs(lq, *leaves)
     to_flows = torch.autograd.grad(charbonnier(output.to(gt.dtype), gt), leaves)
     to_network = torch.autograd.grad(flows, list(net.spynet.parameters()), to_flows)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.inference.precision import autocast
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.ops import grid, sinusoids
 from gsm_plugin.studies.clips import charbonnier
 
@@ -37,7 +37,7 @@ def measure_noise(
         count += 1
         net.zero_grad()
         with waves.listening():
-            with autocast(precision, lq.device):
+            with policy_for('training', precision).autocasting(lq.device):
                 output = net(lq)
             # inside, since checkpointed layers are computed again
             charbonnier(output.float(), gt).backward()

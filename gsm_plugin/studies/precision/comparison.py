@@ -1,14 +1,14 @@
 """Compares the fast network with the naive one in float64, and beside it the naive network in the same precision."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
-from gsm_plugin.inference.precision import autocast
+from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.studies.clips import StudyClip, psnr
 from gsm_plugin.studies.networks import NAIVE
 from gsm_plugin.studies.precision.cases import Case
@@ -19,8 +19,6 @@ CLIP_COLUMNS = ('clip', 'PSNR in fp32', 'in bf16', 'bf16 against fp32, dB')
 LEAST_PSNR = 80.0
 LARGEST_OF_NAIVE = 0.1
 BOUNDS = {'fp32': 1e-4, 'tf32': 2e-2, 'bf16': 2e-2, 'fp16': 2e-2}
-# Without it, small gradients vanish in fp16, as they would without the scaler in training.
-_LOSS_SCALES = {'fp32': 1.0, 'tf32': 1.0, 'bf16': 1.0, 'fp16': 2.0**16}
 
 
 class Comparison(NamedTuple):
@@ -79,31 +77,27 @@ def is_deterministic(case: Case, step_done: Callable[[], object]) -> bool:
 def compare_quality(network: GSMamba, clip: StudyClip) -> list[str]:
     """A row of `CLIP_COLUMNS`: what bf16 costs in inference."""
     network.eval()
-    with _precision('fp32', clip.lq.device):
+    with policy_for('inference', 'fp32').running(clip.lq.device):
         full = network(clip.lq)
-    with _precision('bf16', clip.lq.device):
+    with policy_for('inference', 'bf16').running(clip.lq.device):
         half = network(clip.lq).float()
     scores = [psnr(output, clip.gt) for output in (full, half)]
     return [clip.name, *(f'{score:.4f}' for score in scores), f'{_psnr(half, full):.1f}']
 
 
 def _step(network: GSMamba, case: Case, precision: str, step_done: Callable[[], object]) -> Step:
+    policy, device = policy_for('training', precision), case.clip.device
+
     def run() -> Tensor:
-        with _precision(precision, case.clip.device):
+        with policy.autocasting(device):
             return network(case.clip.to(next(network.parameters()).dtype))
 
-    step = take_step(network, run, case.weighting, _LOSS_SCALES[precision])
+    # without it, small gradients vanish, as they would without the scaler in training
+    loss_scale = 2.0**16 if policy.scales_loss else 1.0
+    with policy.multiplying_float32(device):
+        step = take_step(network, run, case.weighting, loss_scale)
     step_done()
     return step
-
-
-@contextmanager
-def _precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Half precision, where PyTorch lets cuDNN compute by TF32 what is left in float32; TF32; or float32 alone."""
-    torch.backends.cudnn.allow_tf32 = precision != 'fp32'
-    torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
-    with autocast('fp32' if precision == 'tf32' else precision, device):
-        yield
 
 
 def _is_near(fast: GradientErrors, naive: GradientErrors, precision: str, kinks: bool) -> bool:
