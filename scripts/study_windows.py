@@ -20,7 +20,8 @@ from torch import Tensor
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.inference.choices import RULES
-from gsm_plugin.inference.restorer import CONTEXT, WINDOW, Restorer
+from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video.request import CONTEXT, WINDOW
 from gsm_plugin.inference.video.windows import Window, plan_windows
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.clips import StudyClip, read_clip

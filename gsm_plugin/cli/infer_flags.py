@@ -17,11 +17,13 @@ from gsm_plugin.inference.video.copying import KINDS
 from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.places import Naming, check_targets
-from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.request import WINDOW, Request
 from gsm_plugin.inference.video.timing import read_range
 from gsm_plugin.weights.finding import FOLDER, check_kind, find_file, read_metadata
 from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weights
 
+# Frames of a tile, which takes all that a window has.
+_MORE_THAN_A_WINDOW = 1000
 # In this order, where no weights are named.
 _OWN_CHOICE = ('gsm-reds', 'basicvsr-reds', 'gsm-small-x4')
 
@@ -42,8 +44,8 @@ def check_flags(arguments: argparse.Namespace) -> None:
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
     for flag, least in (('window', 1), ('context', 0)):
-        if getattr(arguments, flag) < least:
-            raise UserError(f'--{flag} is {getattr(arguments, flag)}; give a whole number from {least} up.')
+        if (given := getattr(arguments, flag)) is not None and given < least:
+            raise UserError(f'--{flag} is {given}; give a whole number from {least} up.')
     if not 0 < arguments.cut_threshold < math.inf:
         raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0, such as 3.')
     if arguments.suffix is not None and re.search(r'[/\\]', arguments.suffix):
@@ -66,7 +68,7 @@ def read_tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | Non
     if arguments.tile == 0:
         return None, (0, 0, 0)
     side, overlap = arguments.tile + 2 * arguments.tile_pad, 2 * arguments.tile_pad
-    return (arguments.window, side, side), (0, overlap, overlap)
+    return (arguments.window or _MORE_THAN_A_WINDOW, side, side), (0, overlap, overlap)
 
 
 def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: int | None) -> list[Request]:
@@ -116,7 +118,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         Cuts(arguments.cut_threshold, arguments.cuts, arguments.no_cuts),
         start,
         end,
-        arguments.window,
+        arguments.window or WINDOW,
         arguments.context,
         deinterlace=arguments.deinterlace,
         salvage=arguments.salvage,

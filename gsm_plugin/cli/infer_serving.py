@@ -13,7 +13,6 @@ from gsm_plugin.inference.loading import trained_on
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.outcomes import Outcome
-from gsm_plugin.inference.video.pipeline import Network
 from gsm_plugin.inference.video.progress import Bar, JsonLines
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.pipelines.arguments import end_program
@@ -21,7 +20,7 @@ from gsm_plugin.weights.download import sha256_of
 from gsm_plugin.weights.finding import read_metadata
 
 
-def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[Network]:
+def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[Restorer]:
     """The network on each device.
 
     Args:
@@ -45,7 +44,7 @@ def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[N
 
 
 def serve(
-    arguments: argparse.Namespace, weights: Path | None, requests: Sequence[Request], networks: Sequence[Network]
+    arguments: argparse.Namespace, weights: Path | None, requests: Sequence[Request], networks: Sequence[Restorer]
 ) -> list[Outcome]:
     """Serves requests in order.
 
@@ -61,7 +60,8 @@ def serve(
     used = read_tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
     identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
     training = '' if weights is None else trained_on(weights, read_metadata(weights))
-    known = [replace(request, network=identity, trained_on=training) for request in requests]
+    window = arguments.window or networks[0].frames_at_once
+    known = [replace(request, window=window, network=identity, trained_on=training) for request in requests]
     progress = JsonLines if arguments.json else Bar
     try:
         return run_requests(known, networks, progress, arguments.dry_run)

@@ -10,6 +10,9 @@ from gsm_plugin.inference.flipping import average_over_views, average_with_rever
 
 Run = Callable[[Tensor], Tensor]
 TILE_OVERLAP = (2, 50, 50)
+# Recurrent networks carry mistakes along, so on noisy films longer clips are worse. GSM sees a few frames around each,
+# so that longer clips only spare it the frames by which they overlap.
+_FRAMES_AT_ONCE, _FRAMES_AT_ONCE_OF_GSM = 32, 96
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Handling:
         tile: Frames, rows and columns of a tile in LQ pixels (`run_tiled`); None takes clips whole.
         tile_overlap: By how many of each tiles overlap.
         tile_rule: How they are joined; see `list_axes`.
+        frames_at_once: How many frames of a film are shown at once, where memory allows and nobody says otherwise.
     """
 
     smallest_side: int = 1
@@ -37,6 +41,7 @@ class Handling:
     tile: Sequence[int] | None = None
     tile_overlap: Sequence[int] = TILE_OVERLAP
     tile_rule: str = 'published'
+    frames_at_once: int = _FRAMES_AT_ONCE
 
     def around(self, network: Run, scale: int) -> Run:
         """A network of clips of any size and length, from one that enlarges by a factor; tiles are not made here."""
@@ -88,6 +93,8 @@ def handling_of(network_g: dict) -> Handling:
     if kind == 'EDVR':
         window = network_g.get('num_frame', 5)
         return Handling(multiple_of=16 if network_g.get('hr_in') else 4, window=window, least_frames=window)
+    if kind == 'GSMamba':
+        return Handling(frames_at_once=_FRAMES_AT_ONCE_OF_GSM)
     return Handling()
 
 

@@ -15,8 +15,8 @@ from gsm_plugin.inference.streaming import check_window, restore_in_windows
 from gsm_plugin.inference.tiling import check_tile, run_tiled
 from gsm_plugin.layers.precision import HALF, policy_for
 
-WINDOW, CONTEXT = 32, 8
-"""Frames of a window of a stream, and how many of them it sees beyond those that are taken, on each side."""
+CONTEXT = 8
+"""Frames that a window of a stream sees beyond those that are taken, on each side."""
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 
@@ -117,6 +117,11 @@ class Restorer:
         _logger.info(f'{made.name} on {place}: precision {made.precision} ({made._why}).')
         return made
 
+    @property
+    def frames_at_once(self) -> int:
+        """How many frames of a film it is best shown at once, where memory allows."""
+        return self.handling.frames_at_once
+
     def with_tile(
         self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = TILE_OVERLAP, tile_rule: str = 'blended'
     ) -> 'Restorer':
@@ -163,12 +168,12 @@ class Restorer:
             tiles = self.handling.tile, self.handling.tile_overlap
             return run_tiled(run, clip, *tiles, self.scale, on_tile, self.handling.tile_rule)
 
-    def stream(self, frames: Iterable[Clip], window: int = WINDOW, context: int = CONTEXT) -> Iterator[Clip]:
+    def stream(self, frames: Iterable[Clip], window: int | None = None, context: int = CONTEXT) -> Iterator[Clip]:
         """Restores frames as they come, in windows that overlap; memory does not grow with their number.
 
         Args:
             frames: Tensors (c, h, w) or arrays (h, w, c), of one size; as in `__call__`. They are taken for one scene.
-            window: Frames that the network sees at once.
+            window: Frames that the network sees at once; None for what suits it, 96 for GSM and 32 for others.
             context: Frames at each end of a window that are seen, but taken from the window before or after.
 
         Yields:
@@ -177,6 +182,7 @@ class Restorer:
         Raises:
             UserError: See `__call__`, and where a frame differs from those before it, or windows are too short.
         """
+        window = self.frames_at_once if window is None else window
         check_window(window, context)
         return restore_in_windows(lambda held: list(self(join_frames(held))), frames, window, context)
 

@@ -205,7 +205,7 @@ def test_a_report_has_what_an_issue_needs(films, weights, tmp_path, capsys):
     assert first['frames'] == 6
     assert first['back_projection_db']['0'] > 25
     assert first['probe']['codec'] == 'h264'
-    assert first['settings']['window'] == '32'
+    assert first['settings']['window'] == '40'
     assert 'no film that can be read' in broken['error']
     assert 'dB from the input' in capsys.readouterr().out
 

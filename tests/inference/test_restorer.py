@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from gsm_plugin import Restorer
 from gsm_plugin.archs.building import build
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.flipping import average_over_views
-from gsm_plugin.inference.handling import Handling
+from gsm_plugin.inference.handling import Handling, handling_of
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 from tests.models.tiny import SCALE, TinyRecurrentNet
 
@@ -311,3 +312,16 @@ def test_the_package_offers_it():
     assert gsm_plugin.Restorer is Restorer
     with pytest.raises(AttributeError, match='no attribute'):
         _ = gsm_plugin.Restorers
+
+
+@pytest.mark.parametrize('kind, frames', [('GSMamba', 96), ('BasicVSR', 32), ('VRT', 32)])
+def test_gsm_is_shown_longer_clips_than_networks_that_carry_mistakes_along(kind, frames):
+    seen = []
+
+    def network(clip):
+        seen.append(clip.shape[1])
+        return clip
+
+    restorer = Restorer(network, 1, replace(handling_of({'type': kind}), smallest_side=1))
+    list(restorer.stream(torch.zeros(3, 2, 2) for _ in range(100)))
+    assert max(seen) == frames

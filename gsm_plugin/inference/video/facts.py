@@ -1,5 +1,6 @@
 """What is known of a film or a folder of images before its frames are read."""
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +73,13 @@ class Facts:
     def is_film(self) -> bool:
         """Whether it is a film; otherwise a folder of images."""
         return not self.names
+
+    @property
+    def number_of_frames(self) -> float:
+        """How many frames there are, by the names of images or the header of the film; infinite where it is silent."""
+        if self.names:
+            return len(self.names)
+        return math.inf if self.duration is None else self.duration * float(self.rate)
 
     @property
     def is_hdr(self) -> bool:

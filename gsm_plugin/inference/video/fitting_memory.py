@@ -67,7 +67,7 @@ def fit_memory(
         shown = 'whole frames' if tile is None else f'tiles of {tile}x{tile}'
         say(f'memory: windows of {fitted.window} frames, {shown}, as in the run that was interrupted')
         return fitted, _tiled(networks, fitted)
-    if request.memory is None and is_measured_by(request.window, *size):
+    if request.memory is None and is_measured_by(min(request.window, facts.number_of_frames), *size):
         # To measure the network would take more than the windows do.
         return request, networks
     plan = plan_memory(_places(request, networks, facts), size, request.window, request.context)
@@ -143,7 +143,7 @@ class WatchedNetwork:
 def _places(request: Request, networks: Sequence[Network], facts: Facts) -> list[Place]:
     """Where memory is taken: by the network on its device, and by all on the host."""
     network = networks[0]
-    cost = learn_cost(measured_on(network), network.scale)
+    cost = learn_cost(measured_on(network), network.scale, network.device)
     pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale)
     # The peak at the end counts all that the process holds, so this does.
     held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
 
-_PROBE_SIDES, _PROBE_FRAMES = (64, 96), (3, 6)
+# A few frames and twice as many, a side and a longer one; on a GPU large enough for work to be more than overhead.
+_PROBES, _PROBES_OF_GPU = ((4, 8), (64, 96)), ((8, 16), (96, 192))
 _TILE_STEP, LEAST_TILE = 16, 64
 """Sides of tiles that memory demands are multiples of the first, from the second up."""
 
@@ -33,14 +34,21 @@ _PER_OUTPUT_PIXEL = 3 * 3 * 4
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network takes: `fixed + per_value * frames * rows * columns`, in bytes."""
+    """What a network takes, in bytes.
+
+    Attributes:
+        fixed: Whatever it sees.
+        per_pixel: For each pixel of a frame, however many frames there are: what it does with a few frames at a time.
+        per_value: For each pixel of each frame.
+    """
 
     fixed: float
+    per_pixel: float
     per_value: float
 
     def predict(self, frames: int, height: int, width: int) -> int:
         """Bytes for frames of a size."""
-        return round((self.fixed + self.per_value * frames * height * width) * _RESERVE)
+        return round((self.fixed + (self.per_pixel + self.per_value * frames) * height * width) * _RESERVE)
 
 
 @dataclass(frozen=True)
@@ -109,24 +117,28 @@ def free_on(device: object) -> tuple[int, str]:
     return int(free * _SHARE_OF_HOST), f'{_SHARE_OF_HOST:.0%} of {what}'
 
 
-def learn_cost(measure: Measure, scale: int) -> Cost:
+def learn_cost(measure: Measure, scale: int, device: object = 'cpu') -> Cost:
     """Measures a network on small clips.
 
     Args:
         measure: Runs it and tells its peak.
         scale: Its enlargement.
+        device: Where it runs, which decides how small clips may be.
     """
-    (short, small), (long, large) = zip(_PROBE_FRAMES, _PROBE_SIDES, strict=True)
+    (short, long), (small, large) = _PROBES_OF_GPU if torch.device(str(device)).type == 'cuda' else _PROBES
     measure(short, small, small)
-    first, second = measure(short, small, small), measure(long, large, large)
-    values = short * small**2, long * large**2
-    slope = max(0.0, (second - first) / (values[1] - values[0]))
-    return Cost(max(0.0, first - slope * values[0]), slope + scale**2 * _PER_OUTPUT_PIXEL)
+    first, longer = measure(short, small, small), measure(long, small, small)
+    larger = measure(short, large, large)
+    per_value = max(0.0, (longer - first) / ((long - short) * small**2))
+    per_pixel = max(0.0, (larger - first) / (large**2 - small**2) - short * per_value)
+    fixed = max(0.0, first - (per_pixel + short * per_value) * small**2)
+    return Cost(fixed, per_pixel, per_value + scale**2 * _PER_OUTPUT_PIXEL)
 
 
-def is_measured_by(frames: int, height: int, width: int) -> bool:
-    """Whether windows of whole frames are no larger than what a network is measured on."""
-    return frames * height * width <= _PROBE_FRAMES[1] * _PROBE_SIDES[1] ** 2
+def is_measured_by(frames: float, height: int, width: int) -> bool:
+    """Whether windows of whole frames are no larger than what a network is measured on, on a CPU."""
+    (_, long), (small, _) = _PROBES
+    return frames * height * width <= long * small**2
 
 
 def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, context: int) -> MemoryPlan:

@@ -16,7 +16,7 @@ class Nearest:
 
     def __init__(self, scale=1):
         self.scale, self.device, self.precision, self.name = scale, torch.device('cpu'), 'fp32', 'nearest'
-        self.seen = []
+        self.frames_at_once, self.seen = 40, []
 
     def restore(self, clip):
         self.seen.append(clip.shape[1])

@@ -57,10 +57,14 @@ def test_what_is_no_size_is_refused(text):
         read_bytes(text)
 
 
-def test_the_cost_of_a_network_is_learned_from_two_sizes():
-    cost = learn_cost(lambda frames, height, width: 1000 + 50 * frames * height * width, scale=1)
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_the_cost_of_a_network_is_learned_from_three_sizes(device):
+    cost = learn_cost(lambda frames, height, width: 1000 + (700 + 50 * frames) * height * width, 1, device)
     assert cost.fixed == pytest.approx(1000)
+    assert cost.per_pixel == pytest.approx(700)
     assert cost.per_value == pytest.approx(50 + 36)
+    # what a few frames take at once does not grow with their number
+    assert cost.predict(200, 30, 40) == pytest.approx(1.15 * (1000 + (700 + 86 * 200) * 30 * 40), abs=1)
 
 
 def places(cost, budget, on_host=lambda *seen: 0):
@@ -68,7 +72,7 @@ def places(cost, budget, on_host=lambda *seen: 0):
 
 
 def test_the_longest_window_that_fits_is_taken_and_tiles_only_where_none_does():
-    cost, size = Cost(0, 100), (180, 320)
+    cost, size = Cost(0, 0, 100), (180, 320)
     whole = cost.predict(32, *size)
     assert plan_memory(places(cost, whole), size, 32, 8).window == 32
     half = plan_memory(places(cost, whole // 2), size, 32, 4)
@@ -85,11 +89,11 @@ def test_the_longest_window_that_fits_is_taken_and_tiles_only_where_none_does():
 
 
 def test_what_the_host_has_free_limits_windows_too_and_both_are_told():
-    plan = plan_memory(places(Cost(0, 1), 2**40, lambda frames, *size: 50 * frames), (180, 320), 32, 4)
+    plan = plan_memory(places(Cost(0, 0, 1), 2**40, lambda frames, *size: 50 * frames), (180, 320), 32, 4)
     assert plan.window == 20
     assert plan.describe().endswith('host 0 MiB predicted of 0 MiB (80% of what is free)')
     with pytest.raises(UserError, match=r'host .*80% of what is free'):
-        plan_memory(places(Cost(0, 1), 2**40, lambda frames, *size: 500 * frames), (180, 320), 32, 4)
+        plan_memory(places(Cost(0, 0, 1), 2**40, lambda frames, *size: 500 * frames), (180, 320), 32, 4)
 
 
 def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
@@ -123,7 +127,7 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
     monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
     source = make_film(tmp_path / 'in.mkv', scene(20), codec='ffv1')
     request = Request(source, tmp_path / 'out.mkv', window=20, context=2, fit=True)
-    monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 10_000))
+    monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (11 * 48 * 64 * 11_500, 'a part'))
     fitted, _ = fitting_memory.fit_memory(request, [Tiled(1)], print)
     assert fitted.window < 20

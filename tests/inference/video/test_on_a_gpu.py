@@ -1,0 +1,31 @@
+"""Films through a GPU: tiles, whose outputs come back by the CPU, and predictions of memory."""
+
+import pytest
+import torch
+
+import gsm_plugin  # noqa: F401  (makes basicsr importable)
+from gsm_plugin import Restorer
+from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.memory import learn_cost, measured_on
+from gsm_plugin.inference.video.progress import Progress
+from gsm_plugin.inference.video.request import Request
+from tests.inference.video.films import make_film, read_film, scene
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='for a GPU')
+
+
+def test_a_film_in_tiles_with_all_that_looks_at_outputs(tmp_path):
+    source = make_film(tmp_path / 'in.mkv', scene(6, 64, 96), codec='ffv1')
+    network = Restorer.load('gsm-small-x4', 'cuda', tile=(6, 48, 48), tile_overlap=(0, 16, 16))
+    request = Request(source, tmp_path / 'out.mkv', beside=True, page=tmp_path / 'page.html')
+    (outcome,) = run_requests([request], [network], Progress)
+    assert outcome.state == 'done', outcome.text
+    assert len(read_film(tmp_path / 'out.mkv')) == 6
+
+
+@pytest.mark.parametrize('seen', [(64, 96, 160), (8, 240, 320)])
+def test_memory_is_predicted_neither_too_small_nor_several_times_too_large(seen):
+    network = Restorer.load('gsm-small-x4', 'cuda')
+    predicted = learn_cost(measured_on(network), network.scale, network.device).predict(*seen)
+    taken = measured_on(network)(*seen)
+    assert taken <= predicted <= 3 * taken
