@@ -5,7 +5,7 @@ import os
 from gsm_plugin import compat
 from gsm_plugin.compat.lazy import lazily
 
-__version__ = '0.2.0.dev0'
+__version__ = '0.2.0'
 
 compat.install()
 
