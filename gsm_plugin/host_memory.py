@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from gsm_plugin.control_groups import control_groups
+
 _STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
-_GROUPS, _ROOT = Path('/proc/self/cgroup'), Path('/sys/fs/cgroup')
 _SECONDS_BETWEEN_LOOKS = 0.002
 # The kernel's mark is set back by `forget_peak`; what it showed before that is kept here.
 _highest = 0
@@ -41,27 +42,13 @@ def free_of_host() -> tuple[int, str]:
 
 def _left_of_groups() -> Iterator[int]:
     """What the control groups of this process, and those above them, leave it."""
-    try:
-        lines = _GROUPS.read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, names, path = line.split(':', 2)
-        if number == '0':
-            yield from _left_below(_ROOT, path, 'memory.max', 'memory.current', 'inactive_file')
-        elif 'memory' in names.split(','):
-            files = 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'
-            yield from _left_below(_ROOT / 'memory', path, *files)
-
-
-def _left_below(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    folder = root / path.lstrip('/')
-    # In a container the group may be shown as the root, whatever it is called outside.
-    for group in (folder, *folder.parents) if folder.is_dir() else (root,):
+    for group, is_second in control_groups('memory'):
+        names = ('max', 'current') if is_second else ('limit_in_bytes', 'usage_in_bytes')
+        cache = 'inactive_file' if is_second else 'total_inactive_file'
         try:
-            most, used, facts = ((group / name).read_text(encoding='utf-8') for name in (limit, usage, 'memory.stat'))
-            reclaimable = dict(line.split() for line in facts.splitlines()).get(cache, 0)
-            left = int(most) - int(used) + int(reclaimable)
+            most, used = (int((group / f'memory.{name}').read_text(encoding='utf-8')) for name in names)
+            facts = (group / 'memory.stat').read_text(encoding='utf-8').splitlines()
+            left = most - used + int(dict(line.split() for line in facts).get(cache, 0))
         except (OSError, ValueError):
             # no such group, or no limit ("max")
             continue

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gsm_plugin import host_memory
+from gsm_plugin import control_groups, host_memory
 from gsm_plugin.host_memory import free_of_host, peak_growth, peak_of_process
 
 SIZE = 2**26
@@ -97,8 +97,8 @@ def test_where_clearing_is_forbidden_the_peak_counts_from_the_begin(monkeypatch,
 )
 def test_the_limit_of_a_control_group_counts(monkeypatch, tmp_path, groups, folder, limit, usage, cache):
     (tmp_path / 'groups').write_text(groups)
-    monkeypatch.setattr(host_memory, '_GROUPS', tmp_path / 'groups')
-    monkeypatch.setattr(host_memory, '_ROOT', tmp_path / 'root')
+    monkeypatch.setattr(control_groups, '_GROUPS', tmp_path / 'groups')
+    monkeypatch.setattr(control_groups, '_ROOT', tmp_path / 'root')
     (tmp_path / 'root' / 'job' / 'step').mkdir(parents=True)
     if 'container' in groups:
         (tmp_path / 'root' / 'job' / 'step').rmdir()

@@ -29,8 +29,8 @@ STOREYS = (
     ('weights', 'fast'),
     ('layers',),
     ('ops',),
-    ('wheels', 'host_memory', 'switches'),
-    ('compat', 'files'),
+    ('wheels', 'host_memory', 'processors', 'switches'),
+    ('compat', 'files', 'control_groups'),
     ('errors',),
 )
 HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops', 'switches')

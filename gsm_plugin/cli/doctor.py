@@ -7,6 +7,7 @@ from importlib import metadata
 
 import gsm_plugin
 from gsm_plugin.cli import ailments
+from gsm_plugin.processors import choose_threads
 from gsm_plugin.training.machine_faults import describe_shared_memory
 
 _PACKAGES = (
@@ -94,7 +95,8 @@ def _devices() -> Iterator[str]:
         major, minor = torch.cuda.get_device_capability(number)
         yield f'cuda:{number} {torch.cuda.get_device_name(number)}, sm_{major}{minor}, {memory:.1f} GiB'
     yield f'shared memory: {describe_shared_memory()}'
-    yield f'cpu with {torch.get_num_threads()} threads' + ('' if torch.cuda.is_available() else ', no GPU is usable')
+    threads, reason = choose_threads(torch.get_num_threads())
+    yield f'cpu with {threads} thread(s), {reason}' + ('' if torch.cuda.is_available() else '; no GPU is usable')
 
 
 def _backends() -> Iterator[str]:

@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _let_threads_sleep() -> None:
-    """Lets PyTorch's threads wait for each other for microseconds, not milliseconds, before they sleep.
+    """Lets PyTorch's threads sleep at once while they wait for each other.
 
     At the end of each of thousands of small operations, a thread whose mate is not running, because others use the
     processor too, would otherwise burn its own time and that of the mate: two threads were ten times slower than one.
     OpenMP reads it when PyTorch is loaded.
     """
-    if 'OMP_WAIT_POLICY' not in os.environ:
-        os.environ.setdefault('GOMP_SPINCOUNT', '1000')
+    if 'GOMP_SPINCOUNT' not in os.environ:
+        os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gsm_plugin.ops.dispatch import summarize_backends
+from gsm_plugin.processors import choose_threads
 from gsm_plugin.training.run_folders import make_folders, set_aside
 from gsm_plugin.training.run_log import waiting_log
 
@@ -36,6 +37,10 @@ def run_test(options: dict, arguments: argparse.Namespace, notes: Sequence[str] 
         logger.info(dict2str(options))
         for note in notes:
             logger.warning(note)
+        if options['num_gpu'] == 0 and not options['dist']:
+            threads, reason = choose_threads(torch.get_num_threads())
+            torch.set_num_threads(threads)
+            logger.info(f'{threads} thread(s), {reason}; OMP_NUM_THREADS sets another number.')
         sections = [options['datasets'][key] for key in sorted(options['datasets'])]
         loaders = [_open_set(options, section) for section in sections]
         model = build_model(options)

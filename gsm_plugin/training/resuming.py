@@ -85,6 +85,9 @@ def describe_changes(before: Mapping, now: Mapping) -> Iterator[str]:
         )
     if before['torch'] != now['torch']:
         yield f'The state is of PyTorch {before["torch"]}; now it is {now["torch"]}, so numbers may differ.'
+    old, new = before.get('threads'), now.get('threads')
+    if None not in (old, new) and old != new:
+        yield f'The state is of {old} thread(s); now there are {new}, so numbers may differ.'
     for key in dict.fromkeys([*before['options'], *now['options']]):
         was, new = before['options'].get(key), now['options'].get(key)
         if was != new:

@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.ops.dispatch import summarize_backends
+from gsm_plugin.processors import choose_threads, is_chosen_by_user
 from gsm_plugin.training.checkpoints.store import CheckpointStore, FoundState
 from gsm_plugin.training.data_order import Position, TrainingData
 from gsm_plugin.training.determinism import choose_algorithms
@@ -104,7 +105,7 @@ def _assemble(
     before = found.content.get('run', {}) if found else {}
     choose_algorithms(chosen.run.deterministic)
     options['manual_seed'] = _shared_seed(options, before)
-    run = {'seed': options['manual_seed'], 'options': flat_options(options)}
+    run = {'seed': options['manual_seed'], 'options': flat_options(options), **_set_threads(options, before)}
     data, val_loaders = _open_data(options)
     run |= _describe(options, data)
     model = _open_model(options, found, run)
@@ -156,6 +157,27 @@ def _shared_seed(options: dict, before: Mapping) -> int:
     if seed[0] != options['manual_seed']:
         get_root_logger().info(f'The seed of the run is {seed[0]}.')
     return seed[0]
+
+
+def _set_threads(options: dict, before: Mapping) -> dict[str, int]:
+    """Sets the number of threads of a run on a CPU, which the last bits of sums depend on, and describes it.
+
+    A run that is gone on with keeps its number, unless the user has set another one.
+    """
+    if options['num_gpu']:
+        return {}
+    threads = torch.get_num_threads()
+    # several processes would choose apart from each other
+    if not options['dist']:
+        threads, reason = choose_threads(threads)
+        sentence = f'{threads} thread(s), {reason}; OMP_NUM_THREADS sets another number.'
+        kept = before.get('threads', threads)
+        if kept != threads and not is_chosen_by_user():
+            sentence = f'{kept} thread(s) as before, so that numbers stay the same. A new run would have {sentence}'
+            threads = kept
+        get_root_logger().info(sentence)
+    torch.set_num_threads(threads)
+    return {'threads': threads}
 
 
 def _open_model(options: dict, found: FoundState | None, run: Mapping) -> BaseModel:

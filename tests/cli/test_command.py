@@ -238,7 +238,11 @@ def test_a_bug_in_an_import_keeps_its_traceback(monkeypatch):
 
 @pytest.mark.parametrize(
     'given, expected',
-    [({}, '1000'), ({'GOMP_SPINCOUNT': '5'}, '5'), ({'OMP_WAIT_POLICY': 'active'}, None)],
+    [
+        ({}, (None, 'passive')),
+        ({'GOMP_SPINCOUNT': '5'}, ('5', None)),
+        ({'OMP_WAIT_POLICY': 'active'}, (None, 'active')),
+    ],
 )
 def test_threads_sleep_while_they_wait_unless_the_user_wants_it_otherwise(given, expected, seen, monkeypatch):
     for name in ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY'):
@@ -247,7 +251,7 @@ def test_threads_sleep_while_they_wait_unless_the_user_wants_it_otherwise(given,
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     command.main(['test', '-opt', 'a.yml'])
-    assert os.environ.get('GOMP_SPINCOUNT') == expected
+    assert (os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY')) == expected
 
 
 def test_the_version_is_told(capsys):

@@ -5,12 +5,14 @@ import os
 from copy import deepcopy
 
 import pytest
+import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.registration import register_all
+from gsm_plugin.training import run
 from gsm_plugin.training.loop import TrainingLoop
 from tests import tiny_project
 from tests.models.tiny import TinyRecurrentNet
@@ -165,3 +167,47 @@ def test_steps_that_were_skipped_are_counted_on(project, options, monkeypatch):
         runs.train(project, options, auto_resume=True)
     # The newest good one stays beside those that were saved among skipped steps, and where the training ended.
     assert runs.checkpoints_of(project) == [5, 8, 10, 11]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Lets the user leave the number of threads open, and says what a new run would take."""
+    before = torch.get_num_threads()
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+
+    def leave(threads):
+        monkeypatch.setattr(run, 'choose_threads', lambda most: (threads, 'as this test says'))
+
+    yield leave
+    torch.set_num_threads(before)
+
+
+def threads_of(project, monkeypatch, options, **changes):
+    """The numbers of threads of the steps of a training."""
+    seen = []
+    train_on = TrainingLoop._train_on
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, '_train_on', lambda *args: (seen.append(torch.get_num_threads()), train_on(*args)))
+        runs.train(project, options, **changes)
+    return set(seen)
+
+
+def log_of(project):
+    return '\n'.join(path.read_text() for path in sorted((project / 'experiments/tiny').glob('train_*.log')))
+
+
+def test_a_training_keeps_its_number_of_threads_on_a_machine_that_is_busy_now(project, options, machine, monkeypatch):
+    machine(2)
+    assert threads_of(project, monkeypatch, options, train__total_iter=4) == {2}
+    machine(1)
+    assert threads_of(project, monkeypatch, options, auto_resume=True, train__total_iter=8) == {2}
+    assert '2 thread(s) as before, so that numbers stay the same. A new run would have 1 thread(s)' in log_of(project)
+
+
+def test_the_user_changes_the_number_of_threads(project, options, machine, monkeypatch):
+    machine(2)
+    threads_of(project, monkeypatch, options, train__total_iter=4)
+    machine(1)
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    assert threads_of(project, monkeypatch, options, auto_resume=True, train__total_iter=8) == {1}
+    assert 'The state is of 2 thread(s); now there are 1, so numbers may differ.' in log_of(project)

@@ -53,11 +53,12 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, taps, bias)
         u = x.new_empty(2, *x.shape)
         of_x, of_taps, of_bias, of_u = _arrays(x, taps, bias, u)
-        share(
+        calls = (
             partial(kernels.convolve, of_x[row], of_taps[i], of_bias[i], start, stop, bool(i), of_u[i, row])
             for row, start, stop in _token_pieces(x.shape)
             for i in range(2)
         )
+        share(calls, u.numel() * taps.shape[1])
         return u
 
     @staticmethod
@@ -69,6 +70,7 @@ class _Convolution(torch.autograd.Function):
         grad_c, grad_x = torch.empty_like(grad_u), torch.zeros_like(x)
         # a sum over tokens, of which every piece has its part
         grad_taps = taps.new_zeros(len(pieces), *taps.shape)
+        multiplications = grad_u.numel() * taps.shape[1]
         x, taps, bias, of_u, of_c, of_x, of_taps = _arrays(x, taps, bias, grad_u, grad_c, grad_x, grad_taps)
 
         def add(number: int, row: int, start: int, stop: int) -> None:
@@ -76,14 +78,15 @@ class _Convolution(torch.autograd.Function):
                 tokens = start, stop, bool(i)
                 kernels.convolve_bwd(x[row], taps[i], of_c[i, row], *tokens, of_x[row], of_taps[number, i])
 
-        share(
+        calls = (
             partial(
                 kernels.convolve_bwd_silu, x[row], taps[i], bias[i], of_u[i, row], start, stop, bool(i), of_c[i, row]
             )
             for row, start, stop in pieces
             for i in range(2)
         )
-        share(partial(add, number, *piece) for number, piece in enumerate(pieces))
+        share(calls, multiplications)
+        share((partial(add, number, *piece) for number, piece in enumerate(pieces)), 2 * multiplications)
         return grad_x, grad_taps.sum(0).mT, grad_c.sum((1, 2))
 
 
@@ -98,10 +101,12 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(*inputs, entries)
         ctx.limit = limit
         *inputs, of_s, entries = _arrays(*inputs, s, entries)
-        share(
+        calls = (
             partial(kernels.scan, *_own(inputs, i, row), limit, first, bool(i), of_s[i, row], entries[i, row])
             for i, row, first in _channel_pieces(u.shape)
         )
+        # a state decays, gains, and is read
+        share(calls, 3 * u.numel() * A.shape[2])
         return s
 
     @staticmethod
@@ -118,7 +123,7 @@ class _Scan(torch.autograd.Function):
         grad_s = grad_s if grad_s[0].is_contiguous() else grad_s.contiguous()
         *inputs, entries, of_s, of_u, of_raw = _arrays(*saved, grad_s, grad_u, grad_raw)
         of_A, of_D, of_BC = _arrays(*sums)
-        share(
+        calls = (
             partial(
                 kernels.scan_bwd,
                 *(*_own(inputs, i, row), ctx.limit, entries[i, row], of_s[i, row], first, bool(i)),
@@ -126,6 +131,8 @@ class _Scan(torch.autograd.Function):
             )
             for i, row, first in pieces
         )
+        # the states again, and their gradients
+        share(calls, 6 * u.numel() * A.shape[2])
         grad_A, grad_D, grad_BC = (part.sum(0) for part in sums)
         grad_dt = torch.bmm(grad_raw.flatten(1, 2), dt_proj).view(dt.shape)
         grad_dt_proj = torch.bmm(grad_raw.flatten(1, 2).mT, dt.flatten(1, 2))
@@ -141,10 +148,11 @@ class _Gate(torch.autograd.Function):
         ctx.save_for_backward(s, z)
         y = torch.empty_like(z)
         of_s, of_z, of_y = _arrays(s, z, y)
-        share(
+        calls = (
             partial(kernels.gate, of_s[0, row], of_s[1, row], of_z[row], start, stop, of_y[row])
             for row, start, stop in _token_pieces(z.shape)
         )
+        share(calls, y.numel())
         return y
 
     @staticmethod
@@ -153,10 +161,11 @@ class _Gate(torch.autograd.Function):
         s, z = ctx.saved_tensors
         grad_s, grad_z = torch.empty_like(z), torch.empty_like(z)
         s, z, of_y, of_s, of_z = _arrays(s, z, grad_y.contiguous(), grad_s, grad_z)
-        share(
+        calls = (
             partial(kernels.gate_bwd, s[0, row], s[1, row], z[row], of_y[row], start, stop, of_s[row], of_z[row])
             for row, start, stop in _token_pieces(z.shape)
         )
+        share(calls, grad_z.numel())
         return grad_s.expand(s.shape), grad_z
 
 

@@ -44,8 +44,9 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     output, (b, t, h, *_) = torch.empty_like(x), x.shape
     taps = weight.movedim(0, -1).contiguous()
     of_x, of_taps, of_bias, sums = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
-    share(
+    calls = (
         partial(convolve, of_x[i], of_taps, of_bias, frame, first, min(first + _ROWS, h), sums[i])
         for i, frame, first in product(range(b), range(t), range(0, h, _ROWS))
     )
+    share(calls, x.numel() * weight[0].numel())
     return output

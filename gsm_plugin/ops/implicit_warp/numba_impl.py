@@ -35,8 +35,10 @@ def _attend(
     rows = [x.contiguous().unflatten(-1, (num_heads, -1)) for x in (q, k, v, key_position, value_position, output)]
     q, k, v, key_position, value_position, of_output = (x.detach().numpy() for x in rows)
     inputs = q, k, v, index.contiguous().numpy(), key_position, value_position, np.float32(q.shape[2] ** -0.5)
-    share(
+    calls = (
         partial(kernels.attend, *inputs, first, min(first + _PIXELS, pixels), of_output, weights.numpy())
         for first in range(0, pixels, _PIXELS)
     )
+    # products of queries with the keys of four neighbours, and of their weights with the values
+    share(calls, 8 * output.numel())
     return output, weights
