@@ -47,7 +47,8 @@ def check_names(options: dict) -> None:
     for path, name, kind, known in _names(options):
         if not isinstance(name, str):
             what = 'is missing' if name is None else f'is {name!r}'
-            raise UserError(f'{path} {what}; it names a {kind}: {", ".join(sorted(known))}.')
+            article = 'an' if kind[0] in 'aeiou' else 'a'
+            raise UserError(f'{path} {what}; it names {article} {kind}: {", ".join(sorted(known))}.')
         if name not in known and name in CANNOT_SERVE:
             known_ones = ', '.join(sorted(known))
             raise UserError(f'{path} is {name}, which {CANNOT_SERVE[name]}; take one of {known_ones}.')

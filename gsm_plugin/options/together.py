@@ -4,13 +4,13 @@ import os
 import re
 
 from basicsr.models.sr_model import SRModel
-from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.declared.sections import read_key
 from gsm_plugin.options.declared.train_section import Iterations, Train
-from gsm_plugin.options.names import find, find_class
+from gsm_plugin.options.names import find, find_class, is_known
 from gsm_plugin.options.reading import look_up
 from gsm_plugin.options.signatures import parameters
 
@@ -39,6 +39,8 @@ def check_together(options: dict) -> None:
         _check_windows(options, network)
     _check_data(options)
     _check_set_names(options)
+    _check_metrics(options)
+    _check_losses(options.get('train') or {})
     _check_iterations(options.get('train') or {})
     _check_schedule(options.get('train') or {})
     _check_logger(options)
@@ -116,6 +118,34 @@ def _check_data(options: dict) -> None:
             require_multiple(section['gt_size'], scale, f'{path}:')
         if is_training and section.get('prefetch_mode') == 'cuda' and section.get('pin_memory') is not True:
             raise UserError(f'{path}:prefetch_mode cuda needs pin_memory: true; set it.')
+
+
+def _check_metrics(options: dict) -> None:
+    """Metrics of BasicSR, which takes some for tensors alone and raises when the first frame is scored."""
+    for name, section in ((options.get('val') or {}).get('metrics') or {}).items():
+        where, kind = f'val:metrics:{name}', section['type']
+        if not find(METRIC_REGISTRY, kind).__module__.startswith('basicsr.'):
+            continue
+        if kind.endswith('_pt'):
+            raise UserError(
+                f'{where}:type is {kind}, which takes tensors, but images are scored; set {kind.removesuffix("_pt")}.'
+            )
+        if section.get('input_order', 'HWC') != 'HWC':
+            raise UserError(
+                f'{where}:input_order is {section["input_order"]!r}, but frames are scored as HWC; leave it out.'
+            )
+
+
+def _check_losses(train: dict) -> None:
+    for key, section in train.items():
+        if not key.endswith('_opt') or not isinstance(section, dict) or not is_known(LOSS_REGISTRY, section['type']):
+            continue
+        reduction = section.get('reduction', 'mean')
+        is_host = find(LOSS_REGISTRY, section['type']).__module__.startswith('basicsr.')
+        if is_host and reduction not in ('mean', 'sum'):
+            raise UserError(
+                f'train:{key}:reduction is {reduction!r}; set mean or sum, since a training follows one number.'
+            )
 
 
 def _check_set_names(options: dict) -> None:

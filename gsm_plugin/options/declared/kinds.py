@@ -38,6 +38,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0, le=4294000000)]
 Odd = Annotated[Positive, called('an odd number of frames', lambda value: value % 2 == 1)]
 Steps = Annotated[list[Positive], Meta(min_length=1), called('a list of whole numbers from 1 up, such as [1]')]
+Decays = Annotated[
+    list[Share], Meta(min_length=2, max_length=2), called('a list of two numbers from 0 to 1, such as [0.9, 0.99]')
+]
 AsWritten = Annotated[str, Meta(extra={'as_written': True})]
 """A text whatever YAML takes it for: a run called yes, weights called 007."""
 Existing = Annotated[AsWritten, Meta(extra={'exists': True})]

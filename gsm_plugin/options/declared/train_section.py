@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gsm_plugin.options.declared.kinds import AboveZero, FromZero, NotNegative, Positive, Registered, about, called
+from gsm_plugin.options.declared.kinds import (
+    AboveZero,
+    Decays,
+    FromZero,
+    NotNegative,
+    Positive,
+    Registered,
+    about,
+    called,
+)
 from gsm_plugin.options.declared.sections import Section, field
 
 Precision = Literal['fp32', 'tf32', 'bf16', 'fp16']
@@ -78,9 +87,9 @@ class Optimizer(Section, frozen=True):
     """An optimiser: what is declared of its arguments; the others are those of its class."""
 
     type: Annotated[Registered, about("Adam, AdamW or another optimiser of PyTorch's")]
-    lr: Annotated[float, about('learning rate')]
+    lr: Annotated[NotNegative, about('learning rate')]
     weight_decay: Annotated[NotNegative | None, about('decay of the weights at each step')] = None
-    betas: Annotated[list[float] | None, about('decays of the running means of gradients and their squares')] = None
+    betas: Annotated[Decays | None, about('decays of the running means of gradients and their squares')] = None
 
 
 class Scheduler(Section, frozen=True):
@@ -98,7 +107,7 @@ class Loss(Section, frozen=True):
 
     type: Annotated[Registered, about('L1Loss, CharbonnierLoss or another loss')]
     loss_weight: Annotated[float, about('factor of the loss')] = 1.0
-    reduction: Annotated[str, about('mean, sum or none')] = 'mean'
+    reduction: Annotated[str, about('mean or sum')] = 'mean'
 
 
 class HostTrain(Section, frozen=True):
