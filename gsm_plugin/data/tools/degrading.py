@@ -67,6 +67,17 @@ def fit_to_scale(image: np.ndarray, name: str, scale: int, may_cut: bool) -> np.
     return fitting
 
 
+def check_out(source: Path, out: Path) -> None:
+    """Refuses a folder to make that is there, or that would lie among the clips, as one of them.
+
+    Raises:
+        UserError: It does.
+    """
+    refuse_existing(out)
+    if source.resolve() in out.resolve().parents:
+        raise UserError(f'{out} would lie in {source}, whose clips its own would be taken for; name a place outside.')
+
+
 def read_frames(source: Path) -> tuple[dict[str, Path], Iterator[Frame], int | None]:
     """What is to be degraded: the files, the frames in order, and their number where it is known."""
     if source.is_file():
@@ -103,10 +114,10 @@ def degrade_clips(
         Number of frames.
 
     Raises:
-        UserError: The folder exists, the degradation is not known, the source cannot be read, or a frame does not fit
-            the scale.
+        UserError: The folder exists or lies in the source, the degradation is not known, the source cannot be read, or
+            a frame does not fit the scale.
     """
-    refuse_existing(out)
+    check_out(source, out)
     check_degradation(kind, scale)
     files, frames, total = read_frames(source)
     if not source.is_file():

@@ -12,11 +12,11 @@ from gsm_plugin.compat.image_files import to_8_bit
 from gsm_plugin.data.degrading.real import RealDegradation
 from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.parallel import default_workers, map_in_order
-from gsm_plugin.data.tools.degrading import Frame, fit_to_scale, read_frames
+from gsm_plugin.data.tools.degrading import Frame, check_out, fit_to_scale, read_frames
 from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
+from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, write_whole
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ def degrade_real_clips(
         Number of frames.
 
     Raises:
-        UserError: The folder exists, an option is wrong, the source cannot be read, or frames do not fit.
+        UserError: The folder exists or lies in the source, an option is wrong, the source cannot be read, or frames
+            do not fit.
     """
-    refuse_existing(out)
+    check_out(source, out)
     degradation = RealDegradation(section, scale, 'data degrade')
     files, frames, total = read_frames(source)
     if not source.is_file():

@@ -100,3 +100,11 @@ def test_mistakes_are_named_and_leave_nothing_that_looks_finished(gt, tmp_path):
         with pytest.raises(UserError, match=message):
             degrade_clips(tmp_path / source, tmp_path / out, kind)
         assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('place', ['LQ', '000/LQ'])
+def test_a_place_among_the_clips_is_refused_since_its_frames_would_be_ground_truth(gt, place):
+    before = list(everything_below(gt))
+    with pytest.raises(UserError, match=f'{place} would lie in .*GT, whose clips .*; name a place outside'):
+        degrade_clips(gt, gt / place, 'bi')
+    assert list(everything_below(gt)) == before
