@@ -7,6 +7,8 @@ from pathlib import Path
 from gsm_plugin.compat.text_lists import read_list
 from gsm_plugin.errors import UserError
 
+# What network drives and archives of a Mac put beside clips.
+_OF_MACHINES = ('@eaDir', '#recycle', '__MACOSX')
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 
 
@@ -25,7 +27,12 @@ class ClipFacts:
 
 def is_image_name(name: str) -> bool:
     """Whether a file name is a visible image's."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith('.')
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over: what begins with a dot, and what machines put beside clips."""
+    return name.startswith('.') or name in _OF_MACHINES
 
 
 def natural_key(name: str) -> tuple:

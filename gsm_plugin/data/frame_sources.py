@@ -9,7 +9,7 @@ import numpy as np
 
 from gsm_plugin.compat.image_files import ImageHeader, decode_image, read_header, read_image, to_unit
 from gsm_plugin.compat.whole_lmdb import require_whole
-from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_image_name, natural_key
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, is_hidden, is_image_name, natural_key
 from gsm_plugin.data.lmdb_list import LIST_NAME, read_lmdb_list
 from gsm_plugin.errors import UserError
 
@@ -159,7 +159,7 @@ def _visible(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the images and of the folders in a folder, without hidden ones; a folder called x.png is no image."""
     try:
         with os.scandir(folder) as entries:
-            visible = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith('.')}
+            visible = {entry.name: entry.is_dir() for entry in entries if not is_hidden(entry.name)}
     except OSError as error:
         raise UserError(f'{folder} cannot be read ({error.strerror}); correct its permissions.') from error
     images = [name for name, is_folder in visible.items() if not is_folder and is_image_name(name)]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 
 from gsm_plugin.compat.image_files import no_file, read_header
-from gsm_plugin.data.clip_names import is_image_name
+from gsm_plugin.data.clip_names import is_hidden, is_image_name
 from gsm_plugin.errors import UserError
 
 Size = tuple[int, int]
@@ -18,7 +18,7 @@ def visible_names(folder: str) -> list[str]:
     """
     if not os.path.isdir(folder):
         raise UserError(f'the folder {folder} does not exist; add it, or take it out of the list of clips.')
-    return sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+    return sorted(name for name in os.listdir(folder) if not is_hidden(name))
 
 
 def frame_names(folder: str) -> list[str]:

@@ -181,6 +181,14 @@ def test_an_empty_clip_list_is_refused(tmp_path):
         VideoFoldersDataset(options(tmp_path, meta_info_file=str(tmp_path / 'meta.txt')))
 
 
+@pytest.mark.parametrize('name', ['@eaDir', '__MACOSX', '.ipynb_checkpoints'])
+def test_folders_that_machines_put_beside_clips_are_passed_over(tmp_path, name):
+    write_clip(tmp_path, 'a', frame_names(3))
+    for kind in ('GT', 'LQ'):
+        (tmp_path / kind / name).mkdir()
+    assert len(VideoFoldersDataset(options(tmp_path, 'val'))) == 1
+
+
 def test_a_clip_folder_without_images_is_named(tmp_path):
     write_clip(tmp_path, 'a', frame_names(3))
     (tmp_path / 'LQ' / 'empty').mkdir()

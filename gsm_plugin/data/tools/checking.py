@@ -11,7 +11,7 @@ from gsm_plugin.data.clip_names import ClipFacts
 from gsm_plugin.data.layouts import Layout
 from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools import clip_structure, frame_checks
-from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, read_wanted
+from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, find_empty, read_wanted
 from gsm_plugin.data.tools.frame_checks import Frames
 from gsm_plugin.data.tools.images import ImageFacts, inspect_file
 from gsm_plugin.errors import UserError
@@ -66,6 +66,9 @@ def check_dataset(
     gt_clips, lq_clips = find_clips(gt), {} if lq is None else find_clips(lq)
     expected = clip_structure.expected_clips(layout, gt_clips, listed, gt)
     findings = list(_compare_structure(layout, expected, gt_clips, gt, listed is not None))
+    if listed is None:
+        findings += find_empty(gt, gt_clips)
+        findings += () if lq is None else find_empty(lq, lq_clips)
     gt_frames = reader.read(gt, _chosen(gt_clips, expected))
     findings += frame_checks.find_odd_sizes(gt_frames, gt, expected)
     if lq is not None:

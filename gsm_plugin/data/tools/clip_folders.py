@@ -1,12 +1,13 @@
 """Clips below a folder, however deep: every folder that holds images is one."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, ClipFacts, is_image_name, natural_key, read_clip_facts
+from gsm_plugin.data.clip_names import IMAGE_SUFFIXES, ClipFacts, is_hidden, is_image_name, natural_key, read_clip_facts
 from gsm_plugin.errors import UserError
 
 
@@ -44,8 +45,8 @@ def find_clips(root: Path) -> dict[str, ClipFolder]:
     # Data sets of 90,000 folders take minutes on a network disk.
     walk = os.walk(root, onerror=_refuse, followlinks=True)
     for folder, folders, files in tqdm(walk, desc=f'looking into {root.name}', unit=' folder', delay=2):
-        folders[:] = [name for name in folders if not name.startswith('.')]
-        visible = [name for name in files if not name.startswith('.')]
+        folders[:] = [name for name in folders if not is_hidden(name) and not _leads_back(Path(folder, name))]
+        visible = [name for name in files if not is_hidden(name)]
         images = [name for name in visible if is_image_name(name)]
         if images:
             name = Path(folder).relative_to(root).as_posix()
@@ -53,6 +54,24 @@ def find_clips(root: Path) -> dict[str, ClipFolder]:
     if not found:
         raise UserError(f'{root} has no images ({" ".join(IMAGE_SUFFIXES)}) at any depth; correct its path.')
     return {name: found[name] for name in sorted(found, key=natural_key)}
+
+
+def find_empty(root: Path, clips: Iterable[str]) -> Iterator[str]:
+    """Sentences about folders directly below a folder that are no clips and hold none; data sets refuse them.
+
+    Args:
+        root: The folder.
+        clips: The clips below it, as `find_clips` has them.
+    """
+    used = {clip.split('/')[0] for clip in clips}
+    for name in sorted(os.listdir(root)):
+        if name not in used and not is_hidden(name) and (root / name).is_dir():
+            yield f'{root / name} has no images; remove it, or name the wanted folders in meta_info_file.'
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in, which would be walked through without end."""
+    return folder.is_symlink() and folder.resolve() in folder.parent.resolve().joinpath(folder.name).parents
 
 
 def _refuse(error: OSError) -> None:

@@ -6,6 +6,7 @@ import pytest
 from gsm_plugin.data.clip_names import ClipFacts
 from gsm_plugin.data.layouts import LAYOUTS, find_layout
 from gsm_plugin.data.tools.checking import check_dataset
+from gsm_plugin.data.tools.clip_folders import find_clips
 from gsm_plugin.errors import UserError
 from tests.data.tools.miniature import damage, reds_names, vimeo_names, write_frame, write_pair
 
@@ -177,9 +178,7 @@ def test_a_list_of_names_keeps_what_is_known_of_the_clips(tmp_path):
 def test_hidden_folders_are_passed_over(reds):
     for name in ('@eaDir', '.thumbnails'):
         write_frame(reds / 'GT' / name / '0.png', 700)
-    assert findings(reds, REDS) == [
-        f'{reds / "GT" / "@eaDir"} is no clip of this data set; remove it, or name yours by --list.'
-    ]
+    assert findings(reds, REDS) == []
 
 
 def test_vimeo_sequences_have_seven_frames(tmp_path):
@@ -237,3 +236,21 @@ def test_an_unknown_layout_and_a_folder_of_another_are_refused(reds):
         check_dataset(find_layout('vimeo90k'), reds / 'GT')
     with pytest.raises(UserError, match=r'list nowhere\.txt does not exist'):
         check_dataset(REDS, reds / 'GT', clip_list=reds.__class__('nowhere.txt'))
+
+
+@pytest.mark.parametrize('kind', ['GT', 'LQ'])
+def test_a_folder_that_data_sets_refuse_is_named(tmp_path, kind):
+    write_pair(tmp_path, {'a': reds_names(2), 'deep/b': reds_names(2)})
+    (tmp_path / kind / 'notes').mkdir()
+    (tmp_path / kind / '@eaDir').mkdir()
+    expected = [f'{tmp_path / kind / "notes"} has no images; remove it, or name the wanted folders in meta_info_file.']
+    assert findings(tmp_path, find_layout('clips')) == expected
+    (tmp_path / 'list.txt').write_text('a\ndeep/b\n')
+    assert findings(tmp_path, find_layout('clips'), clip_list=tmp_path / 'list.txt') == []
+
+
+def test_a_link_to_a_folder_above_it_is_not_walked_through_again(tmp_path):
+    write_pair(tmp_path, {'a': reds_names(2)})
+    (tmp_path / 'GT/a/back').symlink_to('..')
+    (tmp_path / 'GT/linked').symlink_to(tmp_path / 'LQ/a')
+    assert list(find_clips(tmp_path / 'GT')) == ['a', 'linked']
