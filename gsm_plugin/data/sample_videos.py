@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from gsm_plugin.data.videos import crop_to_multiple, decode_video
+from gsm_plugin.errors import UserError
 from gsm_plugin.wheels import download_wheel
 
 # BasicSR's REDS loader takes every training clip to have 100 frames.
@@ -92,10 +93,22 @@ def read_frames(path: str | Path, shrink: int, multiple: int) -> Iterator[np.nda
         (h, w, 3), uint8, BGR.
 
     Raises:
-        UserError: The file is missing or not a video that OpenCV can read.
+        UserError: The file is missing or not a video that OpenCV can read, or nothing would be left of its frames.
     """
     for frame in decode_video(Path(path)):
-        height, width = (side // shrink for side in frame.shape[:2])
-        yield crop_to_multiple(
-            frame if shrink == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), multiple
+        yield crop_to_multiple(shrink_by_area(frame, shrink, path), multiple)
+
+
+def shrink_by_area(frame: np.ndarray, factor: int, path: str | Path) -> np.ndarray:
+    """Makes a frame (h, w, 3) smaller by a whole factor.
+
+    Raises:
+        UserError: Nothing would be left; the text names the path.
+    """
+    height, width = (side // factor for side in frame.shape[:2])
+    if min(height, width) == 0:
+        raise UserError(
+            f'{path} has frames of {frame.shape[0]}x{frame.shape[1]} pixels, of which nothing is left when they are '
+            f'made {factor} times smaller; take a smaller factor.'
         )
+    return frame if factor == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)

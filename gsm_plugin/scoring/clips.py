@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
-import cv2
 import numpy as np
 import torch
 from basicsr.utils import img2tensor
 
 from gsm_plugin.compat.image_files import read_image, to_unit
-from gsm_plugin.data.clip_names import is_image_name
+from gsm_plugin.data.clip_names import is_hidden, is_image_name
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
-from gsm_plugin.data.sample_videos import read_frames
+from gsm_plugin.data.sample_videos import read_frames, shrink_by_area
 from gsm_plugin.data.tools.images import say_if_alpha
-from gsm_plugin.data.videos import VIDEO_SUFFIXES, announced_frames
+from gsm_plugin.data.videos import VIDEO_SUFFIXES, announced_frames, crop_to_multiple
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.validation import Clip
 
@@ -153,6 +152,8 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def _find_clips(place: Path) -> dict[str, Path]:
+    if place.is_file() and is_image_name(place.name):
+        raise UserError(f'{place} is one image; name the folder of the frames.')
     if place.is_file():
         return {place.stem: place}
     label, equals, file = str(place).partition('=')
@@ -160,7 +161,7 @@ def _find_clips(place: Path) -> dict[str, Path]:
         raise UserError(f'{place} does not exist, since clips have no labels such as {label}; write {file}.')
     if not place.is_dir():
         raise UserError(f'{place} does not exist; name a video, or a folder of images or videos.')
-    entries = sorted(entry for entry in place.iterdir() if not entry.name.startswith('.'))
+    entries = sorted(entry for entry in place.iterdir() if not is_hidden(entry.name))
     if _images_in(place):
         return {place.resolve().name: place}
     found = [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES]
@@ -178,11 +179,9 @@ def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarra
     source = FolderSource(folder.resolve().parent, [folder.resolve().name])
     clip = next(iter(source.frames))
     for number in range(len(source.frames[clip])):
-        image = read_image(source.where(clip, number))
-        height, width = (side // shrink for side in image.shape[:2])
-        if shrink > 1:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        yield image[: height - height % multiple, : width - width % multiple]
+        path = source.where(clip, number)
+        image = read_image(path)
+        yield crop_to_multiple(shrink_by_area(image, shrink, path), multiple)
 
 
 def _tensor(frame: np.ndarray) -> torch.Tensor:

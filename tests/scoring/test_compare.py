@@ -368,3 +368,22 @@ def test_frames_like_the_ground_truth_are_named_below_the_table(tmp_path, capsys
     ):
         assert note in text
         assert f'{np.mean(values["psnr"]):.2f}' in text
+
+
+@pytest.mark.parametrize('kind', ['images', 'video'])
+def test_ground_truth_of_which_nothing_would_be_left_is_refused(tmp_path, capsys, kind):
+    frames = moving_frames(3)
+    make = write_frames if kind == 'images' else write_video
+    place = make(tmp_path / ('clip' if kind == 'images' else 'clip.avi'), frames)
+    with pytest.raises(SystemExit) as ended:
+        run(place, tmp_path / 'out', '--networks', 'bicubic', '--shrink', '99')
+    assert ended.value.code == 2
+    expected = 'frames of 48x64 pixels, of which nothing is left when they are made 99 times smaller; take a smaller'
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_one_image_is_no_clip(tmp_path, capsys):
+    clip = write_frames(tmp_path / 'clip', moving_frames(3))
+    expected = '0.png is one image; name the folder of the frames.'
+    assert expected in refusal(capsys, clip / '0.png', tmp_path / 'out', '--networks', 'bicubic')

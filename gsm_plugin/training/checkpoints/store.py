@@ -159,6 +159,8 @@ def _read(path: Path) -> dict:
         state = read_sealed(path)
     except FileNotFoundError:
         raise
+    except IsADirectoryError as error:
+        raise UserError(f'The training state {path} is a folder; name a file in it, such as 5000.state.') from error
     except OSError as error:
         # A network disk that is away for a moment must not cost the newest checkpoint.
         raise UserError(f'The training state {path} cannot be read now ({error.strerror}); try again.') from error

@@ -137,3 +137,8 @@ def test_the_state_is_written_last(make, tmp_path, monkeypatch):
     )
     save(make(), 4)
     assert written == ['net_g_4.pth', '4.state']
+
+
+def test_a_folder_is_no_state(make, tmp_path):
+    with pytest.raises(UserError, match=r'states is a folder; name a file in it, such as 5000\.state'):
+        make().read_state(tmp_path / 'states')
