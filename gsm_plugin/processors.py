@@ -23,7 +23,7 @@ def choose_threads(most: int) -> tuple[int, str]:
         The number, from 1 to `most`, and the reason; `most` itself where the user has set OMP_NUM_THREADS.
     """
     if is_chosen_by_user():
-        return most, 'by OMP_NUM_THREADS'
+        return most, 'as OMP_NUM_THREADS says'
     own = _own_processors()
     shares = psutil.cpu_percent(_SECONDS, percpu=True)
     busy = sum(share / 100 for number, share in enumerate(shares) if number in own)
@@ -31,9 +31,10 @@ def choose_threads(most: int) -> tuple[int, str]:
     threads = max(1, min(most, round(min(len(own) - busy, allowed))))
     if threads == most:
         return most, 'all that there are'
+    why = f'other programs keep {busy:.1f} of {len(own)} processors busy'
     if allowed < len(own) - busy:
-        return threads, f'the control group allows the time of {allowed:.1f} of {len(own)} processors'
-    return threads, f'other programs keep {busy:.1f} of {len(own)} processors busy'
+        why = f'the control group allows the time of {allowed:.1f} of {len(own)} processors'
+    return threads, f'since {why} (OMP_NUM_THREADS sets another number)'
 
 
 def is_chosen_by_user() -> bool:

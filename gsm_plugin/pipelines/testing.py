@@ -40,7 +40,7 @@ def run_test(options: dict, arguments: argparse.Namespace, notes: Sequence[str] 
         if options['num_gpu'] == 0 and not options['dist']:
             threads, reason = choose_threads(torch.get_num_threads())
             torch.set_num_threads(threads)
-            logger.info(f'{threads} thread(s), {reason}; OMP_NUM_THREADS sets another number.')
+            logger.info(f'{threads} thread(s), {reason}.')
         sections = [options['datasets'][key] for key in sorted(options['datasets'])]
         loaders = [_open_set(options, section) for section in sections]
         model = build_model(options)

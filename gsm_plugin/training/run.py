@@ -170,7 +170,7 @@ def _set_threads(options: dict, before: Mapping) -> dict[str, int]:
     # several processes would choose apart from each other
     if not options['dist']:
         threads, reason = choose_threads(threads)
-        sentence = f'{threads} thread(s), {reason}; OMP_NUM_THREADS sets another number.'
+        sentence = f'{threads} thread(s), {reason}.'
         kept = before.get('threads', threads)
         if kept != threads and not is_chosen_by_user():
             sentence = f'{kept} thread(s) as before, so that numbers stay the same. A new run would have {sentence}'
