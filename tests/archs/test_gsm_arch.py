@@ -194,9 +194,8 @@ def test_torch_compile_leaves_the_network_as_it_is():
     net, x = tiny().eval(), clip(1, 2, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(torch.compile(net)(x), net(x))
-        torch.compiler.reset()
-        with pytest.raises(Exception, match='fused kernels'):
-            torch.compile(net, fullgraph=True)(x)
+    # fullgraph=True would raise it, and after that PyTorch takes more memory in all later calls of the process
+    assert 'fused kernels' in GSMamba.forward._torchdynamo_disable_msg
 
 
 @pytest.mark.parametrize('length', [1e3, 1e6, 1e24, math.inf, -math.inf, math.nan])
