@@ -32,10 +32,10 @@ def bidirectional_scan_numba(
         x_, z_ = (saturate(value.float(), dtype) for value in (x, z))
         p = ScanParameters(*(parameter.float() for parameter in parameters))
         u = saturate(_Convolution.apply(x_, p.conv_weight, p.conv_bias), dtype)
-        dt, BC = saturate(_by_direction(u, p.x_proj), dtype).split([p.dt_proj.shape[2], 2 * p.A.shape[2]], -1)
+        projected = saturate(_by_direction(u, p.x_proj), dtype)
         # as `saturate` clips
         limit = np.float32(torch.finfo(torch.float16).max if dtype.itemsize == 2 else np.inf)
-        s = _Scan.apply(u, dt, p.dt_proj, p.dt_bias, p.A, BC, p.D, limit, torch.is_grad_enabled())
+        s = _Scan.apply(u, projected, p.dt_proj, p.dt_bias, p.A, p.D, limit, torch.is_grad_enabled())
         return round_to(_Gate.apply(s, z_), dtype)
 
 
@@ -91,11 +91,11 @@ class _Convolution(torch.autograd.Function):
 
 
 class _Scan(torch.autograd.Function):
-    """u (2, b, l, d), dt (2, b, l, r), BC (2, b, l, 2 n), others as in `ScanParameters` -> (2, b, l, d)."""
+    """u (2, b, l, d), projected (2, b, l, r + 2 n), others as in `ScanParameters` -> (2, b, l, d)."""
 
     @staticmethod
-    def forward(ctx, u, dt, dt_proj, dt_bias, A, BC, D, limit: np.float32, has_gradients: bool) -> Tensor:
-        inputs = [tensor.contiguous() for tensor in (u, dt, dt_proj, dt_bias, A, BC, D)]
+    def forward(ctx, u, projected, dt_proj, dt_bias, A, D, limit: np.float32, has_gradients: bool) -> Tensor:
+        inputs = [tensor.contiguous() for tensor in (u, projected, dt_proj, dt_bias, A, D)]
         blocks = -(-u.shape[2] // kernels.STEPS) if has_gradients else 0
         s, entries = torch.empty_like(inputs[0]), u.new_empty(*u.shape[:2], blocks, A.shape[2], u.shape[3])
         ctx.save_for_backward(*inputs, entries)
@@ -114,11 +114,12 @@ class _Scan(torch.autograd.Function):
     def backward(ctx, grad_s: Tensor) -> tuple[Tensor | None, ...]:
         # under checkpointing they can be asked for once
         saved = ctx.saved_tensors
-        u, dt, dt_proj, _, A, BC, D, _ = saved
-        b, pieces = u.shape[1], _channel_pieces(u.shape)
+        u, projected, dt_proj, _, A, D, _ = saved
+        b, rank, pieces = u.shape[1], dt_proj.shape[2], _channel_pieces(u.shape)
         # sums over sequences or over channels, of which every piece has its part
         parts = b, b, -(-u.shape[3] // kernels.CHANNELS)
-        sums = [total.new_empty(count, *total.shape) for total, count in zip((A, D, BC), parts, strict=True)]
+        totals = A, D, projected[..., rank:]
+        sums = [total.new_empty(count, *total.shape) for total, count in zip(totals, parts, strict=True)]
         grad_u, grad_raw = torch.empty_like(u), torch.empty_like(u)
         grad_s = grad_s if grad_s[0].is_contiguous() else grad_s.contiguous()
         *inputs, entries, of_s, of_u, of_raw = _arrays(*saved, grad_s, grad_u, grad_raw)
@@ -134,9 +135,10 @@ class _Scan(torch.autograd.Function):
         # the states again, and their gradients
         share(calls, 6 * u.numel() * A.shape[2])
         grad_A, grad_D, grad_BC = (part.sum(0) for part in sums)
-        grad_dt = torch.bmm(grad_raw.flatten(1, 2), dt_proj).view(dt.shape)
-        grad_dt_proj = torch.bmm(grad_raw.flatten(1, 2).mT, dt.flatten(1, 2))
-        return grad_u, grad_dt, grad_dt_proj, grad_raw.sum((1, 2)), grad_A, grad_BC, grad_D, None, None
+        of_steps = grad_raw.flatten(1, 2)
+        grad_projected = torch.cat((torch.bmm(of_steps, dt_proj).view(*u.shape[:3], rank), grad_BC), -1)
+        grad_dt_proj = torch.bmm(of_steps.mT, projected[..., :rank].flatten(1, 2))
+        return grad_u, grad_projected, grad_dt_proj, of_steps.sum(1), grad_A, grad_D, None, None
 
 
 class _Gate(torch.autograd.Function):

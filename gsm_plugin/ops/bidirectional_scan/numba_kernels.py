@@ -3,23 +3,26 @@
 Everything is float32 and channels last. A direction is a first token and a sign: nothing is flipped. A kernel treats
 some channels of a sequence, or some of its tokens, so that several threads can share the work in the same pieces,
 however many they are.
+
+A scan takes a block of `STEPS` steps at a time, and of it a tile of `LANES` channels, whose numbers are in the nearest
+cache. Two of the states are in registers from the first step of the block to the last.
 """
 
 import numpy as np
 from numba import njit
 
-# `_power_of_two` rounds by adding and subtracting: these may not change the order of sums.
-_exact = njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
-# These may, so that a sum over channels becomes one of vectors.
-_reordering = njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz', 'reassoc'})
+from gsm_plugin.ops._common.vectors import LANES, at_least, load, raise_exponent, spread, store, total
 
-CHANNELS = 32
+# `_decay` rounds by adding and subtracting: nothing may change the order of sums.
+_exact = njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
+
+CHANNELS = 64
 STEPS = 32
 _LOG2_E = np.float32(1.4426950408889634)
 _LOG_2 = np.float32(0.6931471805599453)
 _ONE, _ZERO, _LOWEST = np.float32(1), np.float32(0), np.float32(-126)
 # 1.5 * 2**23: added to a number, it leaves the nearest integer in the lowest bits.
-_TO_INTEGER, _MANTISSA = np.float32(12582912), np.int32(23)
+_TO_INTEGER = np.float32(12582912)
 # (2**f - 1) / f for |f| <= 1/2, so that 2**f is off by 9.2e-8 at most, and exact at 0, where long sums decay.
 _E0, _E1, _E2, _E3, _E4 = (
     np.float32(c) for c in (0.6931470036506653, 0.24022242426872253, 0.05550733581185341, 0.009671512991189957,
@@ -34,20 +37,13 @@ _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = (
 
 
 @_exact
-def _power_of_two(x):
-    """2**x for x in [-126, 126]."""
+def _decay(x):
+    """2**x for x <= 0, of a vector or a number, and 2**-126 for less than -126; NaN stays NaN."""
+    x = at_least(x, _LOWEST)
     shifted = x + _TO_INTEGER
     f = x - (shifted - _TO_INTEGER)
     power = _ONE + f * (_E0 + f * (_E1 + f * (_E2 + f * (_E3 + f * _E4))))
-    # the integer goes into the exponent
-    exponent = np.float32(shifted).view(np.int32) << _MANTISSA
-    return np.int32(np.float32(power).view(np.int32) + exponent).view(np.float32)
-
-
-@_exact
-def _decay(x):
-    """2**x for x <= 0, and 2**-126 for less; NaN stays NaN."""
-    return _power_of_two(_LOWEST if x < _LOWEST else x)
+    return raise_exponent(power, shifted)
 
 
 @_exact
@@ -135,16 +131,15 @@ def gate_bwd(s, other, z, grad_y, start, stop, grad_s, grad_z):
 
 
 @_exact
-def scan(u, dt, dt_proj, dt_bias, A, BC, D, limit, first, reverse, s, entries):
+def scan(u, projected, dt_proj, dt_bias, A, D, limit, first, reverse, s, entries):
     """Scans some channels.
 
     Args:
         u: (l, d).
-        dt: (l, r).
+        projected: Steps before their projection, B and C side by side, (l, r + 2 n).
         dt_proj: (d, r).
         dt_bias: (d,).
         A: (d, n).
-        BC: B and C side by side, (l, 2 n).
         D: (d,).
         limit: The projected step is clipped to it.
         first: The first of `CHANNELS` channels, or of those that there are.
@@ -152,139 +147,233 @@ def scan(u, dt, dt_proj, dt_bias, A, BC, D, limit, first, reverse, s, entries):
         s: Result, (l, d).
         entries: States before every `STEPS` steps, (ceil(l / STEPS), n, d), or (0, n, d) where nobody needs them.
     """
-    length, d = u.shape
-    last = min(first + CHANNELS, d)
-    rates, h = _LOG2_E * _rows_of_channels(A, first, last), np.zeros((A.shape[1], CHANNELS), np.float32)
-    delta, x, y = _zeros(), _zeros(), _zeros()
-    taps, bias = _rows_of_channels(dt_proj, first, last), _zeros()
-    bias[: last - first] = dt_bias[first:last]
-    decay, skip = np.zeros_like(h), D[first:last]
-    for step in range(length):
-        t = length - 1 - step if reverse else step
-        if step % STEPS == 0 and len(entries) > 0:
-            entries[step // STEPS, :, first:last] = h[:, : last - first]
-        _raw_steps(dt, t, taps, bias, limit, delta)
-        u_t, s_t = u[t, first:last], s[t, first:last]
-        for j in range(len(u_t)):
-            delta[j] = _softplus(delta[j])
-            x[j] = delta[j] * u_t[j]
-            y[j] = skip[j] * u_t[j]
-        # in a loop of their own, for which there are enough registers
-        for i in range(len(h)):
-            for j in range(CHANNELS):
-                decay[i, j] = _decay(delta[j] * rates[i, j])
-        for i in range(len(h)):
-            b, c = BC[t, i], BC[t, len(h) + i]
-            for j in range(CHANNELS):
-                state = decay[i, j] * h[i, j] + x[j] * b
-                h[i, j] = state
-                y[j] += c * state
-        for j in range(len(s_t)):
-            s_t[j] = y[j]
+    last = min(first + CHANNELS, len(A))
+    rates, taps, bias, skip = _of_tiles(dt_proj, dt_bias, A, D, first, last)
+    h, B, C = np.zeros_like(rates), _zeros(rates.shape[1]), _zeros(rates.shape[1])
+    raw, delta, x, y = _zeros(LANES), _zeros(LANES), _zeros(LANES), _zeros(LANES)
+    for block in range(-(-len(u) // STEPS)):
+        token, sign, steps = _tokens(len(u), block, reverse)
+        _read_factors(projected, token, sign, steps, A.shape[1], B, C)
+        for tile in range(len(h)):
+            own, count = first + tile * LANES, min(LANES, last - first - tile * LANES)
+            if len(entries) > 0:
+                _write(h[tile], entries[block], 0, 1, A.shape[1], own, count)
+            _read(u, token, sign, steps, own, count, x)
+            _find_steps(projected, token, sign, steps, taps[tile], bias[tile], limit, raw, delta)
+            for k in range(0, steps * LANES, LANES):
+                u_k = load(x, k)
+                store(x, k, load(delta, k) * u_k)
+                store(y, k, load(skip, tile * LANES) * u_k)
+            _recur(delta, x, B, C, steps, rates[tile], h[tile], y)
+            _write(y, s, token, sign, steps, own, count)
 
 
 @_exact
-def _zeros():
-    return np.zeros(CHANNELS, np.float32)
+def _recur(delta, x, B, C, steps, rates, h, y):
+    """Takes states (n, LANES) over some steps, and adds what they give to y; delta, x, y: (STEPS, LANES)."""
+    for i in range(0, len(rates), 2):
+        rate_0, rate_1 = load(rates, i * LANES), load(rates, (i + 1) * LANES)
+        h_0, h_1 = load(h, i * LANES), load(h, (i + 1) * LANES)
+        for k in range(steps):
+            delta_k, x_k = load(delta, k * LANES), load(x, k * LANES)
+            h_0 = _decay(delta_k * rate_0) * h_0 + x_k * B[k, i]
+            h_1 = _decay(delta_k * rate_1) * h_1 + x_k * B[k, i + 1]
+            store(y, k * LANES, load(y, k * LANES) + (h_0 * C[k, i] + h_1 * C[k, i + 1]))
+        store(h, i * LANES, h_0)
+        store(h, (i + 1) * LANES, h_1)
 
 
 @_exact
-def _rows_of_channels(x, first, last):
-    """Some rows of (d, n) as columns, (n, CHANNELS), zero beyond the last."""
-    columns = np.zeros((x.shape[1], CHANNELS), np.float32)
-    for i in range(len(columns)):
-        for j in range(last - first):
-            columns[i, j] = x[first + j, i]
-    return columns
-
-
-@_exact
-def _raw_steps(dt, t, taps, bias, limit, raw):
-    """Steps of a token before the softplus, (CHANNELS,): dt (l, r), taps (r, CHANNELS)."""
-    # an assignment of slices would look for overlaps, which takes longer than the loop
-    for j in range(CHANNELS):
-        raw[j] = bias[j]
-    for i in range(len(taps)):
-        step = dt[t, i]
-        for j in range(CHANNELS):
-            raw[j] += step * taps[i, j]
-    for j in range(CHANNELS):
-        r = limit if raw[j] > limit else raw[j]
-        raw[j] = -limit if r < -limit else r
-
-
-@_exact
-def _states(u, dt, taps, bias, limit, BC, rates, entry, first, last, start, stop, reverse, raw, delta, decay, h):
-    """Decays, and states after an entry, of the steps of a block: (STEPS, n, CHANNELS) and (STEPS + 1, n, CHANNELS)."""
-    length, n = len(u), len(rates)
-    x = _zeros()
-    h[0, :, : last - first] = entry[:, first:last]
-    for step in range(start, stop):
-        t, k = length - 1 - step if reverse else step, step - start
-        _raw_steps(dt, t, taps, bias, limit, raw[k])
-        u_t, delta_k, raw_k, decay_k, before, after = u[t, first:last], delta[k], raw[k], decay[k], h[k], h[k + 1]
-        for j in range(len(u_t)):
-            delta_k[j] = _softplus(raw_k[j])
-            x[j] = delta_k[j] * u_t[j]
-        for i in range(n):
-            for j in range(CHANNELS):
-                decay_k[i, j] = _decay(delta_k[j] * rates[i, j])
-        for i in range(n):
-            b = BC[t, i]
-            for j in range(CHANNELS):
-                after[i, j] = decay_k[i, j] * before[i, j] + x[j] * b
-
-
-@_reordering
 def scan_bwd(
-    u, dt, dt_proj, dt_bias, A, BC, D, limit, entries, grad_s, first, reverse, grad_u, grad_raw, grad_A, grad_D, grad_BC
-):
+    u, projected, dt_proj, dt_bias, A, D, limit, entries, grad_s, first, reverse, grad_u, grad_raw, grad_A, grad_D,
+    grad_BC,
+):  # fmt: skip
     """Gradients of `scan` from that of s, (l, d), and the states that it kept.
 
     grad_raw is that of the projected steps, (l, d), grad_BC what these channels add to that of B and C, (l, 2 n).
     """
-    length, d = u.shape
-    last, n = min(first + CHANNELS, d), A.shape[1]
-    count = last - first
-    rates, of_A = _LOG2_E * _rows_of_channels(A, first, last), np.zeros((n, CHANNELS), np.float32)
-    decay, h = np.zeros((STEPS, n, CHANNELS), np.float32), np.zeros((STEPS + 1, n, CHANNELS), np.float32)
-    delta, carried = np.zeros((STEPS, CHANNELS), np.float32), np.zeros((n, CHANNELS), np.float32)
-    raw, taps, bias = np.zeros((STEPS, CHANNELS), np.float32), _rows_of_channels(dt_proj, first, last), _zeros()
-    bias[:count], skip = dt_bias[first:last], D[first:last]
-    x, dy, of_x, of_delta, of_D = _zeros(), _zeros(), _zeros(), _zeros(), _zeros()
+    last, n = min(first + CHANNELS, len(A)), A.shape[1]
+    rates, taps, bias, skip = _of_tiles(dt_proj, dt_bias, A, D, first, last)
+    even = rates.shape[1]
+    carried, of_A, of_D = np.zeros_like(rates), np.zeros_like(rates), np.zeros_like(skip)
+    h, B, C, of_B, of_C = np.zeros((even, LANES), np.float32), _zeros(even), _zeros(even), _zeros(even), _zeros(even)
+    raw, delta, of_u, x, dy = _zeros(LANES), _zeros(LANES), _zeros(LANES), _zeros(LANES), _zeros(LANES)
+    of_x, of_delta, decays, states = _zeros(LANES), _zeros(LANES), _zeros(2 * LANES), _zeros(2 * LANES)
     for block in range(len(entries) - 1, -1, -1):
-        start, stop = block * STEPS, min(block * STEPS + STEPS, length)
-        _states(
-            u, dt, taps, bias, limit, BC, rates, entries[block], first, last, start, stop, reverse, raw, delta, decay, h
-        )
-        for step in range(stop - 1, start - 1, -1):
-            t, k = length - 1 - step if reverse else step, step - start
-            u_t, dy_t, delta_k, raw_k, decay_k = u[t, first:last], grad_s[t, first:last], delta[k], raw[k], decay[k]
-            before, after = h[k], h[k + 1]
-            of_u, of_raw = grad_u[t, first:last], grad_raw[t, first:last]
-            for j in range(len(u_t)):
-                x[j] = delta_k[j] * u_t[j]
-                dy[j] = dy_t[j]
-                of_x[j] = of_delta[j] = _ZERO
+        token, sign, steps = _tokens(len(u), block, reverse)
+        _read_factors(projected, token, sign, steps, n, B, C)
+        of_B[:], of_C[:] = _ZERO, _ZERO
+        for tile in range(len(rates)):
+            own, count = first + tile * LANES, min(LANES, last - first - tile * LANES)
+            _read(entries[block], 0, 1, n, own, count, h)
+            _read(u, token, sign, steps, own, count, of_u)
+            _read(grad_s, token, sign, steps, own, count, dy)
+            _find_steps(projected, token, sign, steps, taps[tile], bias[tile], limit, raw, delta)
+            for k in range(0, steps * LANES, LANES):
+                store(x, k, load(delta, k) * load(of_u, k))
+                store(of_x, k, spread(_ZERO))
+                store(of_delta, k, spread(_ZERO))
+            for i in range(0, even, 2):
+                _find_states(delta, x, B, steps, i, rates[tile], h, decays, states)
+                _recur_bwd(
+                    delta, x, B, C, dy, decays, states, steps, i, rates[tile],
+                    carried[tile], of_A[tile], of_B, of_C, of_x, of_delta,
+                )  # fmt: skip
+            skip_tile, of_D_tile = load(skip, tile * LANES), load(of_D, tile * LANES)
+            for k in range(0, steps * LANES, LANES):
+                u_k, dy_k, of_x_k = load(of_u, k), load(dy, k), load(of_x, k)
+                of_D_tile = of_D_tile + dy_k * u_k
+                store(of_delta, k, load(of_delta, k) * _LOG_2 + of_x_k * u_k)
+                store(of_u, k, of_x_k * load(delta, k) + skip_tile * dy_k)
+            store(of_D, tile * LANES, of_D_tile)
+            _pass_through_softplus(raw, of_delta, steps, limit)
+            _write(of_u, grad_u, token, sign, steps, own, count)
+            _write(of_delta, grad_raw, token, sign, steps, own, count)
+        for k in range(steps):
             for i in range(n):
-                b, c, of_B, of_C = BC[t, i], BC[t, n + i], _ZERO, _ZERO
-                for j in range(CHANNELS):
-                    g = carried[i, j] + c * dy[j]
-                    of_C += after[i, j] * dy[j]
-                    of_B += g * x[j]
-                    of_x[j] += g * b
-                    # the gradient of the state before
-                    g *= decay_k[i, j]
-                    carried[i, j] = g
-                    # of the exponent, in units of the logarithm of two
-                    g *= before[i, j]
-                    of_delta[j] += g * rates[i, j]
-                    of_A[i, j] += g * delta_k[j]
-                grad_BC[t, i], grad_BC[t, n + i] = of_B, of_C
-            for j in range(len(u_t)):
-                of_step = of_delta[j] * _LOG_2 + of_x[j] * u_t[j]
-                of_raw[j] = _ZERO if abs(raw_k[j]) >= limit else of_step * _sigmoid(raw_k[j])
-                of_u[j] = of_x[j] * delta_k[j] + skip[j] * dy[j]
-                of_D[j] += dy[j] * u_t[j]
-    grad_A[first:last] = of_A[:, :count].T
-    grad_D[first:last] = of_D[:count]
+                grad_BC[token + sign * k, i], grad_BC[token + sign * k, n + i] = of_B[k, i], of_C[k, i]
+    for c in range(last - first):
+        grad_D[first + c] = of_D[c // LANES, c % LANES]
+        for i in range(n):
+            grad_A[first + c, i] = of_A[c // LANES, i, c % LANES]
+
+
+@_exact
+def _find_states(delta, x, B, steps, i, rates, h, decays, states):
+    """Decays and states before each step of two states from the i-th on, both (STEPS, 2 LANES)."""
+    rate_0, rate_1 = load(rates, i * LANES), load(rates, (i + 1) * LANES)
+    h_0, h_1 = load(h, i * LANES), load(h, (i + 1) * LANES)
+    for k in range(steps):
+        delta_k, x_k = load(delta, k * LANES), load(x, k * LANES)
+        decay_0, decay_1 = _decay(delta_k * rate_0), _decay(delta_k * rate_1)
+        store(decays, 2 * k * LANES, decay_0)
+        store(decays, (2 * k + 1) * LANES, decay_1)
+        store(states, 2 * k * LANES, h_0)
+        store(states, (2 * k + 1) * LANES, h_1)
+        h_0 = decay_0 * h_0 + x_k * B[k, i]
+        h_1 = decay_1 * h_1 + x_k * B[k, i + 1]
+
+
+@_exact
+def _recur_bwd(
+    delta, x, B, C, dy, decays, states, steps, i, rates, carried, of_A, of_B, of_C, of_x, of_delta
+):  # fmt: skip
+    """Takes the gradients of two states back over some steps, and adds what they give to those of all else.
+
+    Those of steps and rates are in units of the logarithm of two.
+    """
+    rate_0, rate_1 = load(rates, i * LANES), load(rates, (i + 1) * LANES)
+    g_0, g_1 = load(carried, i * LANES), load(carried, (i + 1) * LANES)
+    of_rate_0, of_rate_1 = load(of_A, i * LANES), load(of_A, (i + 1) * LANES)
+    for k in range(steps - 1, -1, -1):
+        delta_k, x_k, dy_k = load(delta, k * LANES), load(x, k * LANES), load(dy, k * LANES)
+        decay_0, decay_1 = load(decays, 2 * k * LANES), load(decays, (2 * k + 1) * LANES)
+        before_0, before_1 = load(states, 2 * k * LANES), load(states, (2 * k + 1) * LANES)
+        of_C[k, i] += total((decay_0 * before_0 + x_k * B[k, i]) * dy_k)
+        of_C[k, i + 1] += total((decay_1 * before_1 + x_k * B[k, i + 1]) * dy_k)
+        g_0, g_1 = g_0 + dy_k * C[k, i], g_1 + dy_k * C[k, i + 1]
+        of_B[k, i] += total(g_0 * x_k)
+        of_B[k, i + 1] += total(g_1 * x_k)
+        store(of_x, k * LANES, load(of_x, k * LANES) + (g_0 * B[k, i] + g_1 * B[k, i + 1]))
+        # of the states before, and then of the exponents
+        g_0, g_1 = g_0 * decay_0, g_1 * decay_1
+        of_0, of_1 = g_0 * before_0, g_1 * before_1
+        store(of_delta, k * LANES, load(of_delta, k * LANES) + (of_0 * rate_0 + of_1 * rate_1))
+        of_rate_0, of_rate_1 = of_rate_0 + of_0 * delta_k, of_rate_1 + of_1 * delta_k
+    store(carried, i * LANES, g_0)
+    store(carried, (i + 1) * LANES, g_1)
+    store(of_A, i * LANES, of_rate_0)
+    store(of_A, (i + 1) * LANES, of_rate_1)
+
+
+@_exact
+def _zeros(columns):
+    """For every step of a block some numbers."""
+    return np.zeros((STEPS, columns), np.float32)
+
+
+@_exact
+def _of_tiles(dt_proj, dt_bias, A, D, first, last):
+    """Parameters of some channels by tiles, zero beyond the last channel.
+
+    Returns:
+        Rates of decay in units of the logarithm of two, (tiles, n, LANES), n made even by a zero; `dt_proj`,
+        (tiles, r, LANES); `dt_bias` and `D`, (tiles, LANES).
+    """
+    tiles, n, rank = -(-(last - first) // LANES), A.shape[1], dt_proj.shape[1]
+    rates, taps = np.zeros((tiles, n + n % 2, LANES), np.float32), np.zeros((tiles, rank, LANES), np.float32)
+    bias, skip = np.zeros((tiles, LANES), np.float32), np.zeros((tiles, LANES), np.float32)
+    for c in range(last - first):
+        tile, j = c // LANES, c % LANES
+        bias[tile, j], skip[tile, j] = dt_bias[first + c], D[first + c]
+        for i in range(n):
+            rates[tile, i, j] = _LOG2_E * A[first + c, i]
+        for i in range(rank):
+            taps[tile, i, j] = dt_proj[first + c, i]
+    return rates, taps, bias, skip
+
+
+@_exact
+def _tokens(length, block, reverse):
+    """The first token of a block, the way to the next one, and how many there are."""
+    start = block * STEPS
+    steps = min(STEPS, length - start)
+    return (length - 1 - start, -1, steps) if reverse else (start, 1, steps)
+
+
+@_exact
+def _read(rows, row, sign, steps, own, count, tile):
+    """Copies some channels of some rows (l, d) to (steps, LANES), with zeros beyond them."""
+    for k in range(steps):
+        source = row + sign * k
+        if count == LANES:
+            store(tile, k * LANES, load(rows, source * rows.shape[1] + own))
+        else:
+            for j in range(LANES):
+                tile[k, j] = rows[source, own + j] if j < count else _ZERO
+
+
+@_exact
+def _write(tile, rows, row, sign, steps, own, count):
+    """Copies (steps, LANES) to where `_read` finds it."""
+    for k in range(steps):
+        target = row + sign * k
+        if count == LANES:
+            store(rows, target * rows.shape[1] + own, load(tile, k * LANES))
+        else:
+            for j in range(count):
+                rows[target, own + j] = tile[k, j]
+
+
+@_exact
+def _read_factors(projected, token, sign, steps, n, B, C):
+    """B and C of some tokens of (l, r + 2 n), each (STEPS, n)."""
+    first = projected.shape[1] - 2 * n
+    for k in range(steps):
+        t = token + sign * k
+        for i in range(n):
+            B[k, i], C[k, i] = projected[t, first + i], projected[t, first + n + i]
+
+
+@_exact
+def _find_steps(projected, token, sign, steps, taps, bias, limit, raw, delta):
+    """Steps of a block before and after the softplus, (STEPS, LANES); taps (r, LANES), bias (LANES,)."""
+    for k in range(steps):
+        step = load(bias, 0)
+        for i in range(len(taps)):
+            step = step + load(taps, i * LANES) * projected[token + sign * k, i]
+        store(raw, k * LANES, step)
+    # one long loop, of which the compiler makes vectors
+    all_raw, all_delta = raw.reshape(-1), delta.reshape(-1)
+    for m in range(steps * LANES):
+        r = limit if all_raw[m] > limit else all_raw[m]
+        all_raw[m] = -limit if r < -limit else r
+        all_delta[m] = _softplus(all_raw[m])
+
+
+@_exact
+def _pass_through_softplus(raw, grad, steps, limit):
+    """Turns gradients of steps into those of raw steps, both (STEPS, LANES); what was clipped has none."""
+    all_raw, all_grad = raw.reshape(-1), grad.reshape(-1)
+    for m in range(steps * LANES):
+        all_grad[m] = _ZERO if abs(all_raw[m]) >= limit else all_grad[m] * _sigmoid(all_raw[m])
