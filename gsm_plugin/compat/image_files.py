@@ -61,8 +61,9 @@ def read_file(path: str | Path) -> bytes:
     """Reads a file of an image.
 
     Raises:
-        UserError: It is missing, empty, forbidden, a folder, or a link that leads nowhere; the text has the cure.
+        UserError: It is missing, empty, forbidden, no file, or a link that leads nowhere; the text has the cure.
     """
+    _refuse_what_never_ends(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -78,6 +79,7 @@ def read_header(path: str | Path) -> ImageHeader:
     Raises:
         UserError: As `read_file`, or it is no image.
     """
+    _refuse_what_never_ends(path)
     try:
         with open(path, 'rb') as file:
             if not file.read(1):
@@ -148,6 +150,13 @@ def alpha_note(places: Sequence[str]) -> str:
 def unreadable(where: str) -> UserError:
     """What is said of a file that is no whole image."""
     return UserError(f'{where} is damaged, cut, or no image; copy or make it again.')
+
+
+def _refuse_what_never_ends(path: str | Path) -> None:
+    """Refuses pipes, sockets and devices, whose reader would wait for ever."""
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f'{path} is a pipe, a socket or a device, and no file; remove it.')
 
 
 def no_file(path: str | Path, error: OSError) -> UserError:

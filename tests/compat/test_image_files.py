@@ -156,3 +156,11 @@ def test_frames_of_several_sizes_are_named_where_basicsr_reads_a_test_clip(tmp_p
         cv2.imwrite(str(tmp_path / f'{number}.png'), np.zeros((4, side, 3), np.uint8))
     with pytest.raises(UserError, match=r'2\.png has 4x5 pixels but .*0\.png has 4x4; make all frames of a clip the'):
         read_img_seq(str(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no named pipes')
+@pytest.mark.parametrize('read', [read_file, read_header, read_image])
+def test_a_named_pipe_is_refused_where_reading_would_wait_for_ever(read, tmp_path):
+    os.mkfifo(tmp_path / '00000001.png')
+    with pytest.raises(UserError, match=r'00000001\.png is a pipe, a socket or a device, and no file; remove it'):
+        read(tmp_path / '00000001.png')
