@@ -78,7 +78,7 @@ def test_basicsr_itself_does_not_know_the_newer_spelling(monkeypatch, tmp_path):
         (['train', '-opt'], 'basicsr train: -opt has no value; write -opt FILE; see'),
         (
             ['infer', '-i', 'a', '--window', 'x'],
-            "basicsr infer: --window is 'x'; give a whole number, such as --window 32;",
+            "basicsr infer: --window is 'x'; give a whole number, such as --window 4;",
         ),
         (['infer', '-i', 'a', '-s', 'x'], "basicsr infer: -s is 'x'; give a number, such as -s 1.5;"),
         (['infer', '-i', 'a', '-t'], 'basicsr infer: -t has no value; write -t 4;'),
