@@ -27,8 +27,8 @@ class GatherScatterBlock(nn.Module):
             published; `mamba` keeps Mamba's own step sizes.
         recompute_attn: Compute the activations from gather to scatter again in the backward pass.
         recompute_ffn: The same for the feed-forward network.
-        scan_backend: Backend of the scan.
-        warp_backend: Backend of the flow warp that carries frames back.
+        scan_backend: Backend of the scan; see `gsm_plugin.ops.bidirectional_scan`.
+        warp_backend: Backend of the flow warp that carries frames back; see `gsm_plugin.ops.flow_warp`.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class GatherScatterBlock(nn.Module):
         anchor: int,
         implicit_warp: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Updates a window of k frames: `x = skip_scale * window + scatter(mix(gather(window)))`, then the MLP.
+        """Updates a window of k frames: `x = skip_scale * window + scatter(mix(gather(window)))`, then
+        `skip_scale2 * x + MLP(LN(x))`.
 
         Args:
             window: (b, k, h, w, dim).
             gather_flow: From the anchor's grid into each frame, (b, k, 2, h, w), pixels, x then y; zero for the anchor.
-            scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w); zero for the anchor.
+            scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w), likewise.
             anchor: Position of the anchor in the window.
             implicit_warp: What gathers, an `ImplicitWarp`; all blocks of a network share one.
 
@@ -94,7 +95,8 @@ class GatherScatterBlock(nn.Module):
     def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: Callable[..., Tensor]) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same.
 
-        Afterwards a place (y, x) shows the same part of the scene in all k frames.
+        Afterwards a place (y, x) shows the same part of the scene in all k frames, but where something covers it. The
+        anchor goes through the same warp, with a flow of zero, so that all frames are made alike.
         """
         frames, target = window.flatten(0, 1), window[:, anchor]
         return implicit_warp(frames, target, flow.flatten(0, 1)).view_as(window)
