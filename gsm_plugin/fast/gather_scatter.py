@@ -73,15 +73,22 @@ class FastGatherScatter:
         frames, target = window.flatten(0, 1), window[:, anchor]
         with self._policy.scan.on(window):
             tokens = self._warp.normed(frames, target, flow.flatten(0, 1), self._block.norm1).flatten(1, 3)
-            projected = self._block.mamba.in_proj(tokens)
+            projected = self._project(tokens)
             # their memory is for the scan, where most is in use
             del tokens
-            return frames_of(self._mix(projected), window)
+            return frames_of(self._mix(*projected), window)
 
-    def _mix(self, projected: Tensor) -> Tensor:
-        """What `BiMamba` does after `in_proj`: (b, l, 2 d_inner) -> (b, l, d_model)."""
+    def _project(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """What the scan takes, and its gate, both (b, l, d_inner): `in_proj` of (b, l, d_model)."""
+        in_proj = self._block.mamba.in_proj
+        if tokens.is_cpu:
+            # each by itself is contiguous, as the scan needs it there
+            return tuple(F.linear(tokens, weight) for weight in in_proj.weight.chunk(2))
+        return in_proj(tokens).chunk(2, -1)
+
+    def _mix(self, inner: Tensor, z: Tensor) -> Tensor:
+        """What `BiMamba` does after `in_proj`: (b, l, d_inner) twice -> (b, l, d_model)."""
         mamba = self._block.mamba
-        inner, z = projected.chunk(2, -1)
         return mamba.out_proj(bidirectional_scan(inner, z, self._scan, mamba.backend))
 
     def _overwrite_anchor(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> None:
@@ -98,7 +105,7 @@ class FastGatherScatter:
         gathered = block.gather(window, gather_flow, anchor, self._warp)
         with self._policy.scan.on(window):
             tokens = block.norm1(gathered.permute(0, 2, 3, 1, 4))
-            mixed = frames_of(self._mix(block.mamba.in_proj(tokens.flatten(1, 3))), window)
+            mixed = frames_of(self._mix(*self._project(tokens.flatten(1, 3))), window)
         return block.scatter(mixed, scatter_flow, anchor)
 
 

@@ -13,8 +13,9 @@ from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import inference_policy
 from gsm_plugin.layers.spynet import SpyNet
 
-# Frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory.
-_PIXELS_AT_ONCE = 2**21
+# Frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory. On a CPU, smaller
+# pieces of memory are used again, and larger ones are asked of the system and filled with zeros each time.
+_PIXELS_AT_ONCE, _PIXELS_ON_CPU = 2**21, 2**16
 
 
 class FastGSM:
@@ -43,7 +44,8 @@ class FastGSM:
         # contiguous, as everything up to the reconstruction reads and writes
         deep = self._propagate(self._embed(frames).contiguous().unflatten(0, shape), flows_backward, flows_forward)
         pixels = lq.shape[3] * lq.shape[4] * self._network.upscale**2
-        output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=_PIXELS_AT_ONCE)
+        at_once = _PIXELS_ON_CPU if lq.is_cpu else _PIXELS_AT_ONCE
+        output = run_in_groups(self._reconstruct, deep.flatten(0, 1), frames, pixels=pixels, at_once=at_once)
         return output.unflatten(0, shape)
 
     def estimate_flows(self, lq: Tensor, flow_network: SpyNet | None = None) -> tuple[Tensor, Tensor]:

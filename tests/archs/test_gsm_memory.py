@@ -11,7 +11,7 @@ from tests.memory import PeakMemory
 
 def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny(), clip(1, 5, 3, 33, 34)
-    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_AT_ONCE', 2 * 33 * 34 * 4)
+    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_ON_CPU', 2 * 33 * 34 * 4)
     monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
     monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * 33 * 34)
     with torch.no_grad():
@@ -22,7 +22,7 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
 @pytest.mark.parametrize('precision, size', [('fp32', 4), ('bf16', 2)])
 def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, size, monkeypatch):
     channels, side, peaks = 32, 32, {}
-    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_AT_ONCE', 2 * side * side * 4)
+    monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_ON_CPU', 2 * side * side * 4)
     monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
     monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * side * side)
     net = tiny(embed_dims=channels)

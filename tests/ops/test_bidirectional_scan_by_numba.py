@@ -77,15 +77,16 @@ def test_any_number_of_threads_gives_the_same(monkeypatch):
         assert all(torch.equal(*pair) for pair in zip(results[0], other, strict=True))
 
 
-def test_without_gradients_it_is_the_same_and_keeps_no_states(monkeypatch):
+def test_without_gradients_it_is_the_same_keeps_no_states_and_overwrites_no_input(monkeypatch):
     leaves = [x.float().requires_grad_() for x in inputs(70)]
-    expected = with_backend('numba')(*leaves)
+    expected, before = with_backend('numba')(*leaves), [leaf.detach().clone() for leaf in leaves]
     shapes = []
     kernel = numba_impl.kernels.scan
     monkeypatch.setattr(numba_impl.kernels, 'scan', lambda *a: shapes.append(a[-1].shape) or kernel(*a))
     with torch.no_grad():
         assert torch.equal(with_backend('numba')(*leaves), expected)
     assert {shape[0] for shape in shapes} == {0}
+    assert all(map(torch.equal, leaves, before))
 
 
 def test_keeps_nothing_of_the_size_of_states_per_token():

@@ -36,7 +36,7 @@ def bidirectional_scan_numba(
         # as `saturate` clips
         limit = np.float32(torch.finfo(torch.float16).max if dtype.itemsize == 2 else np.inf)
         s = _Scan.apply(u, projected, p.dt_proj, p.dt_bias, p.A, p.D, limit, torch.is_grad_enabled())
-        return round_to(_Gate.apply(s, z_), dtype)
+        return round_to(_Gate.apply(s, z_, torch.is_grad_enabled()), dtype)
 
 
 def _by_direction(x: Tensor, weights: Tensor) -> Tensor:
@@ -97,8 +97,11 @@ class _Scan(torch.autograd.Function):
     def forward(ctx, u, projected, dt_proj, dt_bias, A, D, limit: np.float32, has_gradients: bool) -> Tensor:
         inputs = [tensor.contiguous() for tensor in (u, projected, dt_proj, dt_bias, A, D)]
         blocks = -(-u.shape[2] // kernels.STEPS) if has_gradients else 0
-        s, entries = torch.empty_like(inputs[0]), u.new_empty(*u.shape[:2], blocks, A.shape[2], u.shape[3])
-        ctx.save_for_backward(*inputs, entries)
+        # nobody else has u, whose memory is warm
+        s = torch.empty_like(inputs[0]) if has_gradients else inputs[0]
+        entries = u.new_empty(*u.shape[:2], blocks, A.shape[2], u.shape[3])
+        if has_gradients:
+            ctx.save_for_backward(*inputs, entries)
         ctx.limit = limit
         *inputs, of_s, entries = _arrays(*inputs, s, entries)
         calls = (
@@ -145,10 +148,10 @@ class _Gate(torch.autograd.Function):
     """(s[0] + s[1]) silu(z): s (2, b, l, d), z (b, l, d) -> (b, l, d)."""
 
     @staticmethod
-    def forward(ctx, s: Tensor, z: Tensor) -> Tensor:
+    def forward(ctx, s: Tensor, z: Tensor, has_gradients: bool) -> Tensor:
         z = z.contiguous()
         ctx.save_for_backward(s, z)
-        y = torch.empty_like(z)
+        y = torch.empty_like(z) if has_gradients else s[0]
         of_s, of_z, of_y = _arrays(s, z, y)
         calls = (
             partial(kernels.gate, of_s[0, row], of_s[1, row], of_z[row], start, stop, of_y[row])
@@ -159,7 +162,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_y: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, grad_y: Tensor) -> tuple[Tensor | None, ...]:
         s, z = ctx.saved_tensors
         grad_s, grad_z = torch.empty_like(z), torch.empty_like(z)
         s, z, of_y, of_s, of_z = _arrays(s, z, grad_y.contiguous(), grad_s, grad_z)
@@ -168,7 +171,7 @@ class _Gate(torch.autograd.Function):
             for row, start, stop in _token_pieces(z.shape)
         )
         share(calls, grad_z.numel())
-        return grad_s.expand(s.shape), grad_z
+        return grad_s.expand(s.shape), grad_z, None
 
 
 def _own(inputs: list[np.ndarray], direction: int, row: int) -> list[np.ndarray]:

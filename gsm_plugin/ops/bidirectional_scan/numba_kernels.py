@@ -114,7 +114,7 @@ def _convolve_token(x, weight, bias, t, reverse, c):
 
 @_exact
 def gate(s, other, z, start, stop, y):
-    """(s + other) silu(z) of some tokens, all (l, d)."""
+    """(s + other) silu(z) of some tokens, all (l, d); y may be s."""
     for t in range(start, stop):
         for j in range(s.shape[1]):
             y[t, j] = (s[t, j] + other[t, j]) * z[t, j] * _sigmoid(z[t, j])
@@ -144,7 +144,7 @@ def scan(u, projected, dt_proj, dt_bias, A, D, limit, first, reverse, s, entries
         limit: The projected step is clipped to it.
         first: The first of `CHANNELS` channels, or of those that there are.
         reverse: Whether the sequence runs from its end to its start.
-        s: Result, (l, d).
+        s: Result, (l, d); it may be u.
         entries: States before every `STEPS` steps, (ceil(l / STEPS), n, d), or (0, n, d) where nobody needs them.
     """
     last = min(first + CHANNELS, len(A))
