@@ -58,6 +58,32 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
 
 
+HTML_PAGE, JSON_REPORT = b'<!doctype html', b'"machine"'
+"""What is found at the beginning of pages and of reports that commands write."""
+
+
+def check_replaceable(path: Path, flag: str, mark: bytes) -> None:
+    """Refuses to replace what is no earlier file of the same kind.
+
+    Args:
+        path: The place; what is there may be replaced where it begins as files of that kind do.
+        flag: What names it.
+        mark: `HTML_PAGE` or `JSON_REPORT`.
+
+    Raises:
+        UserError: There is something else.
+    """
+    if path.is_dir():
+        raise UserError(f'{path} is a folder; give the name of a file by {flag}.')
+    if path.exists() and not (path.is_file() and mark in _beginning(path)):
+        raise UserError(f'{path} is there, and nothing that {flag} has written; give another {flag}.')
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open('rb') as file:
+        return file.read(64).lower()
+
+
 def part_of(out: Path) -> Path:
     """The sibling in which `out` is built: the same name with `.part` at its end."""
     return out.with_name(f'{out.name}.part')

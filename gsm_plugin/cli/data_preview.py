@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import HTML_PAGE, check_replaceable
 
 
 def add_preview(subparsers: argparse._SubParsersAction) -> None:
@@ -31,6 +32,7 @@ def preview(arguments: argparse.Namespace) -> None:
     """
     if not arguments.out.parent.is_dir():
         raise UserError(f'The folder {arguments.out.parent} does not exist; make it, or correct --out.')
+    check_replaceable(arguments.out, '--out', HTML_PAGE)
     if arguments.seed < 0:
         raise UserError(f'--seed is {arguments.seed}; it needs a whole number from 0 up.')
     import gsm_plugin

@@ -29,7 +29,9 @@ def infer(arguments: argparse.Namespace) -> int:
         raise UserError(f'--page {arguments.page} shows one film, but there are {len(sources)} inputs; leave it out.')
     weights = choose_weights(arguments)
     scale = expected_scale(arguments, weights)
-    outcomes = _refusals(requests_of(arguments, sources, scale), scale)
+    requests = requests_of(arguments, sources, scale)
+    _refuse_one_file_for_two(arguments.report, requests)
+    outcomes = _refusals(requests, scale)
     left = [source for source in sources if source not in outcomes]
     if left:
         # PyTorch, BasicSR and the network: seconds
@@ -45,6 +47,13 @@ def infer(arguments: argparse.Namespace) -> int:
 
         write_report(arguments.report, [outcome.report for outcome in ordered])
     return _conclude(ordered, arguments.json)
+
+
+def _refuse_one_file_for_two(report: Path | None, requests: Sequence[Request]) -> None:
+    taken = {'-o': [one.target for one in requests], '--page': [one.page for one in requests if one.page is not None]}
+    for flag, places in taken.items():
+        if report is not None and report.resolve() in [place.resolve() for place in places]:
+            raise UserError(f'{report} is both {flag} and --report; give another --report.')
 
 
 def _refusals(requests: Sequence[Request], scale: int | None) -> dict[Path, Outcome]:

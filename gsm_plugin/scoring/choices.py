@@ -179,7 +179,7 @@ def build(choice: Choice, scale: int, metrics: dict) -> GSMModel:
         return GSMModel(opt)
     except UserError as error:
         raise UserError(_in_words_of_the_command(choice, str(error))) from error
-    except (TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(f'{choice.label}: {str(error).rstrip(".")}; correct network_g.') from error
     finally:
         logger.setLevel(level)

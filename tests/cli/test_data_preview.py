@@ -55,6 +55,18 @@ def test_the_page_has_moving_pairs_of_the_training_set_and_needs_no_other_file(o
     assert re.findall(r'<figcaption>([ab])/\d{8}: LQ 8x8, GT 32x32, 3 frames', page.read_text())
 
 
+def test_a_page_replaces_a_page_and_nothing_else(option_file, tmp_path, capsys):
+    text = option_file.read_text()
+    with pytest.raises(SystemExit):
+        main(['data', 'preview', '-opt', str(option_file), '--out', str(option_file), '--items', '1'])
+    assert 'o.yml is there, and nothing that --out has written; give another --out' in capsys.readouterr().err
+    assert option_file.read_text() == text
+    page = tmp_path / 'page.html'
+    for _ in range(2):
+        main(['data', 'preview', '-opt', str(option_file), '--out', str(page), '--items', '1'])
+    assert len(pictures(page)) == 1
+
+
 def test_a_missing_folder_is_named_before_anything_is_read(option_file, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(['data', 'preview', '-opt', 'nowhere.yml', '--out', str(tmp_path / 'no' / 'page.html')])

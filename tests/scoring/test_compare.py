@@ -279,6 +279,18 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_run(tmp_path, c
     assert (tmp_path / 'file').read_text() == 'precious'
 
 
+@pytest.mark.parametrize('out', ['clip', 'full'])
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, capsys, out):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'table.md').write_text('precious')
+    before = sorted(tmp_path.rglob('*'))
+    found = refusal(capsys, place, tmp_path / out, '--networks', 'bicubic')
+    assert 'in it and no results of a comparison; give another folder by --out' in found
+    assert sorted(tmp_path.rglob('*')) == before
+    assert (tmp_path / 'full' / 'table.md').read_text() == 'precious'
+
+
 def test_a_clip_with_a_label_is_told_to_go_without(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'film.mp4').write_bytes(b'no video')
@@ -322,6 +334,13 @@ def test_a_clip_that_is_too_short_for_a_network_is_one_sentence(tmp_path, capsys
         run(place, tmp_path / 'out', '--networks', f'tiny={file}')
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.endswith('basicsr: tiny needs 3 frames, but clip clip has 2; leave it out.')
+
+
+def test_a_flow_network_that_is_missing_is_one_sentence(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(1))
+    (tmp_path / 'o.yml').write_text('scale: 4\nnetwork_g: {type: GSMamba, spynet_path: none.pth}\npath: {}\n')
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'mine={tmp_path / "o.yml"}')
+    assert 'none.pth does not exist' in found
 
 
 def test_weights_that_do_not_fit_end_it_before_anything_is_run(tmp_path, capsys):

@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import check_writable
+from gsm_plugin.files import HTML_PAGE, check_replaceable, check_writable
 from gsm_plugin.inference.video.cuts import list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
@@ -70,6 +70,9 @@ def _check_places(request: Request) -> None:
     check_writable(target, '-o')
     if request.page is not None:
         check_writable(request.page, '--page')
+        check_replaceable(request.page, '--page', HTML_PAGE)
+        if request.page.resolve() == target.resolve():
+            raise UserError(f'{target} is both -o and --page; give another --page.')
 
 
 def _check_replaceable(folder: Path) -> None:
