@@ -1,48 +1,19 @@
+"""What `basicsr compare` computes, keeps and shows."""
+
 import json
 import re
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from gsm_plugin.cli import main as command
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.metrics.perceptual import Perceptual
 from tests import backbones
+from tests.scoring.comparing import refusal, run, write_frames, write_gsm, write_video
 from tests.scoring.tiny_vsr import moving_frames, restore, scores, write_network
-
-
-def write_frames(folder, frames):
-    folder.mkdir(parents=True)
-    for number, frame in enumerate(frames):
-        cv2.imwrite(str(folder / f'{number}.png'), frame)
-    return folder
-
-
-def write_video(path, frames):
-    height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (width, height))
-    for frame in frames:
-        writer.write(frame)
-    writer.release()
-    return path
-
-
-def run(place, out, *arguments):
-    command.main(['compare', str(place), '--out', str(out), *arguments])
-
-
-def refusal(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run(*arguments)
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert error.count('\n') == 1
-    return error
 
 
 @pytest.mark.parametrize('kind', ['bi', 'bd', 'bd-duf'])
@@ -195,13 +166,6 @@ def test_results_of_another_comparison_are_never_overwritten(tmp_path, capsys):
     assert {path: path.read_bytes() for path in out.rglob('*') if path.is_file()} == before
 
 
-def write_gsm(folder, name, **changes):
-    sizes = {'prop_depth': 2, 'attn_depth': 1, 'pa_frame': 1, 'embed_dims': 8, 'num_heads': 2, 'upscale': 2}
-    options = {'scale': 2, 'network_g': {'type': 'GSMamba', **sizes}, **changes}
-    (folder / f'{name}.yml').write_text(yaml.safe_dump(options))
-    return f'{name}={folder / name}.yml'
-
-
 def test_the_scale_is_that_of_the_option_file_and_bicubic_follows(tmp_path, capsys):
     place = write_frames(tmp_path / 'clip', moving_frames(2))
     run(place, tmp_path / 'out', '--networks', 'bicubic', write_gsm(tmp_path, 'half'))
@@ -222,16 +186,6 @@ def test_bicubic_alone_takes_any_scale(tmp_path, scale):
     assert (record['protocol']['scale'], record['lq_size']) == (scale, [48 // scale, 64 // scale])
 
 
-def test_networks_of_two_scales_are_refused_before_anything_is_run(tmp_path, capsys):
-    place, half = write_frames(tmp_path / 'clip', moving_frames(2)), write_gsm(tmp_path, 'half')
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', 'bicubic', half, '--scale', '4')
-    assert 'half enlarges by 2, but --scale is 4; compare networks of one scale' in found
-    _, file = write_network(tmp_path)
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,{half},tiny={file}')
-    assert 'tiny makes 256 pixels of 64, but the scale is 2; take its own scale' in found
-    assert not (tmp_path / 'out').exists()
-
-
 def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
     frames = moving_frames(3)
     place = write_frames(tmp_path / 'clip', frames)
@@ -242,137 +196,6 @@ def test_pictures_are_the_middle_frame_and_its_middle_row_in_time(tmp_path):
     }
     np.testing.assert_array_equal(cv2.imread(str(pictures / 'GT.png')), frames[1])
     np.testing.assert_array_equal(cv2.imread(str(pictures / 'GT.time.png')), [frame[24] for frame in frames])
-
-
-@pytest.mark.parametrize(
-    'arguments, sentence',
-    [
-        (['--networks', 'bicubic', '--degradation', 'blur'], "No degradation is called 'blur'"),
-        (['--networks', 'bicubic', '--frames', '0'], '--frames is 0; give a whole number from 1 up'),
-        (['--networks', 'bicubic', '--clips', 'other'], '--clips has other, which is not there; take some of clip'),
-        (['--networks', ','], '--networks names none'),
-        (['--networks', 'bicubc'], 'did you mean bicubic'),
-        (['--networks', 'bicubic', '--metrics', 'psnr,tof'], "names 'psnr'; take some of lpips, dists, tof, tlp, PSNR"),
-        (['--networks', 'bicubic', '--metrics', ','], '--metrics names none; take some of lpips'),
-        (['--networks', 'bicubic', '--metrics', 'tof'], 'tof is of consecutive frames, but of clip clip one is scored'),
-    ],
-)
-def test_what_is_wrong_is_one_sentence(tmp_path, capsys, arguments, sentence):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    assert sentence in refusal(capsys, place, tmp_path / 'out', *arguments)
-    assert not (tmp_path / 'out').exists()
-
-
-def test_a_missing_package_ends_it_before_anything_is_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'lpips', None)
-    place = write_frames(tmp_path / 'clip', moving_frames(2))
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', 'bicubic', '--metrics', 'tlp')
-    assert '--metrics tlp needs the package lpips' in found
-    assert not (tmp_path / 'out').exists()
-
-
-def test_a_folder_that_cannot_be_made_is_told_before_anything_is_run(tmp_path, capsys):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    (tmp_path / 'file').write_text('precious')
-    found = refusal(capsys, place, tmp_path / 'file', '--networks', 'bicubic')
-    assert re.search(r'table\.md cannot be written, for \S+file is no folder; give another --out', found)
-    assert (tmp_path / 'file').read_text() == 'precious'
-
-
-@pytest.mark.parametrize('out', ['clip', 'full'])
-def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, capsys, out):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    (tmp_path / 'full').mkdir()
-    (tmp_path / 'full' / 'table.md').write_text('precious')
-    before = sorted(tmp_path.rglob('*'))
-    found = refusal(capsys, place, tmp_path / out, '--networks', 'bicubic')
-    assert 'in it and no results of a comparison; give another folder by --out' in found
-    assert sorted(tmp_path.rglob('*')) == before
-    assert (tmp_path / 'full' / 'table.md').read_text() == 'precious'
-
-
-def test_a_clip_with_a_label_is_told_to_go_without(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'film.mp4').write_bytes(b'no video')
-    found = refusal(capsys, 'mine=film.mp4', tmp_path / 'out', '--networks', 'bicubic')
-    assert 'clips have no labels such as mine; write film.mp4.' in found
-
-
-def test_a_film_that_cannot_be_opened_is_our_sentence_alone(tmp_path, capfd):
-    place = tmp_path / 'broken.mp4'
-    # what FFmpeg takes for an MP4 without its index
-    place.write_bytes(
-        bytes.fromhex('00000018') + b'ftypmp42' + bytes(12) + bytes.fromhex('00000010') + b'mdat' + bytes(8)
-    )
-    with pytest.raises(SystemExit):
-        run(place, tmp_path / 'out', '--networks', 'bicubic')
-    assert capfd.readouterr().err.count('\n') == 1
-
-
-def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
-    assert 'does not exist; name a video' in refusal(capsys, tmp_path / 'x', tmp_path / 'out', '--networks', 'bicubic')
-    (tmp_path / 'empty').mkdir()
-    found = refusal(capsys, tmp_path / 'empty', tmp_path / 'out', '--networks', 'bicubic')
-    assert 'has neither images nor videos nor folders of images' in found
-    (tmp_path / 'broken.mp4').write_bytes(b'no video')
-    found = refusal(capsys, tmp_path / 'broken.mp4', tmp_path / 'out', '--networks', 'bicubic')
-    assert re.search(r'broken\.mp4 is missing or not a video that OpenCV can read', found)
-
-
-def test_a_network_of_another_scale_is_one_sentence(tmp_path, capsys):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    _, file = write_network(tmp_path)
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,tiny={file}', '--scale', '2')
-    assert 'tiny makes 256 pixels of 64, but the scale is 2; take its own scale' in found
-    assert not (tmp_path / 'out').exists()
-
-
-def test_a_clip_that_is_too_short_for_a_network_is_one_sentence(tmp_path, capsys):
-    place = write_frames(tmp_path / 'clip', moving_frames(2))
-    _, file = write_network(tmp_path, window=3)
-    with pytest.raises(SystemExit):
-        run(place, tmp_path / 'out', '--networks', f'tiny={file}')
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith('basicsr: tiny needs 3 frames, but clip clip has 2; leave it out.')
-
-
-def test_a_flow_network_that_is_missing_is_one_sentence(tmp_path, capsys):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    (tmp_path / 'o.yml').write_text('scale: 4\nnetwork_g: {type: GSMamba, spynet_path: none.pth}\npath: {}\n')
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'mine={tmp_path / "o.yml"}')
-    assert 'none.pth does not exist' in found
-
-
-def test_weights_that_do_not_fit_end_it_before_anything_is_run(tmp_path, capsys):
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    write_network(tmp_path)
-    found = refusal(capsys, place, tmp_path / 'out', '--networks', f'bicubic,basicvsr={tmp_path / "tiny.pth"}')
-    assert 'do not fit BasicVSR' in found
-    assert 'or the option file of yours by LABEL=OPTIONS.yml.' in found
-    assert 'network_g' not in found
-    assert 'path:' not in found.replace(str(tmp_path), '')
-    assert not (tmp_path / 'out').exists()
-
-
-def test_default_weights_are_those_of_the_degradation(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    place = write_frames(tmp_path / 'clip', moving_frames(1))
-    for kind, name in (('bi', 'basicvsr-reds'), ('bd', 'basicvsr-vimeo90k-bd')):
-        found = refusal(capsys, place, tmp_path / 'out', '--networks', 'basicvsr', '--degradation', kind)
-        assert f'run basicsr weights get {name}, or name a file by basicvsr=WEIGHTS.pth.' in found
-
-
-def test_an_output_of_no_numbers_ends_it_in_one_sentence(tmp_path, capsys):
-    network, file = write_network(tmp_path)
-    network.body[0].bias.data.fill_(3e38)
-    torch.save({'params': network.state_dict()}, tmp_path / 'tiny.pth')
-    place = write_frames(tmp_path / 'clip', moving_frames(2))
-    with pytest.raises(SystemExit) as ended:
-        run(place, tmp_path / 'out', '--networks', f'tiny={file}')
-    assert ended.value.code == 2
-    sentence = capsys.readouterr().err.splitlines()[-1]
-    assert sentence.startswith('basicsr: tiny, clip clip: the output of the network holds values that are no numbers')
-    assert not (tmp_path / 'out' / 'table.md').exists()
 
 
 def test_frames_like_the_ground_truth_are_named_below_the_table(tmp_path, capsys):
@@ -387,22 +210,3 @@ def test_frames_like_the_ground_truth_are_named_below_the_table(tmp_path, capsys
     ):
         assert note in text
         assert f'{np.mean(values["psnr"]):.2f}' in text
-
-
-@pytest.mark.parametrize('kind', ['images', 'video'])
-def test_ground_truth_of_which_nothing_would_be_left_is_refused(tmp_path, capsys, kind):
-    frames = moving_frames(3)
-    make = write_frames if kind == 'images' else write_video
-    place = make(tmp_path / ('clip' if kind == 'images' else 'clip.avi'), frames)
-    with pytest.raises(SystemExit) as ended:
-        run(place, tmp_path / 'out', '--networks', 'bicubic', '--shrink', '99')
-    assert ended.value.code == 2
-    expected = 'frames of 48x64 pixels, of which nothing is left when they are made 99 times smaller; take a smaller'
-    assert expected in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()
-
-
-def test_one_image_is_no_clip(tmp_path, capsys):
-    clip = write_frames(tmp_path / 'clip', moving_frames(3))
-    expected = '0.png is one image; name the folder of the frames.'
-    assert expected in refusal(capsys, clip / '0.png', tmp_path / 'out', '--networks', 'bicubic')
