@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -90,9 +91,23 @@ def test_images_go_on_too(source, tmp_path):
     assert all((tmp_path / 'whole' / name).read_bytes() == (tmp_path / 'parts' / name).read_bytes() for name in names)
 
 
+class Meets(Nearest):
+    """Waits at its first window until every other network has one too, so that none takes them all."""
+
+    def __init__(self, scale, together):
+        super().__init__(scale)
+        self.together = together
+
+    def restore(self, clip):
+        if not self.seen:
+            self.together.wait(timeout=60)
+        return super().restore(clip)
+
+
 def test_two_devices_give_the_film_of_one(source, tmp_path):
     enlarge(source, tmp_path / 'one.mp4', Nearest(2), **SMALL)
-    networks, watcher = [Nearest(2), Nearest(2)], Quiet()
+    together = threading.Barrier(2)
+    networks, watcher = [Meets(2, together), Meets(2, together)], Quiet()
     job = plan_job(Request(source, tmp_path / 'two.mp4', **SMALL), networks[0], watcher)
     run_job(job, networks, watcher)
     assert all(network.seen for network in networks)
