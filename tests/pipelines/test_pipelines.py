@@ -227,7 +227,8 @@ def test_a_process_that_fails_ends_the_run_with_its_traceback_in_seconds(project
     tiny_project.write_options(project / 'options.yml', options)
     done = torchrun(project, FAILING)
     failed_at = float(re.search(r'fails at (\S+)', done.stdout)[1])
-    assert time.time() - failed_at < 20
+    # where nothing ended it, the other process would wait for half an hour
+    assert time.time() - failed_at < 60
     assert done.returncode != 0
     summary = done.stderr[done.stderr.index('Root Cause') :]
     assert re.search(r'rank +: 1 ', summary)
