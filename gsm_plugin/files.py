@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.locks import locked
 
 _RECORD = 'made_from.txt'
 
@@ -96,41 +97,52 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
     What a killed process left there is removed at the beginning.
 
     Raises:
-        UserError: `out` exists.
+        UserError: `out` exists, or another process builds it.
     """
-    refuse_existing(out)
-    part = part_of(out)
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-    except BaseException:
+    with _own(out) as part:
         shutil.rmtree(part, ignore_errors=True)
-        raise
-    publish(part, out)
+        part.mkdir()
+        try:
+            yield part
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        publish(part, out)
 
 
-def part_to_resume(out: Path, record: bytes) -> Path:
-    """The folder in which `out` is built step by step, as an interrupted run left it or empty.
+@contextmanager
+def resumed_folder(out: Path, record: bytes) -> Iterator[Path]:
+    """A folder to build in step by step, which becomes `out` at the end and stays on any error or interruption.
+
+    It is as an interrupted run left it, or empty.
 
     Args:
-        out: The final folder; `publish_resumed` makes the part that.
+        out: The final folder.
         record: Tells what the work is; what was left by work with another record is removed.
+
+    Raises:
+        UserError: `out` exists, or another process builds it.
     """
-    part = part_of(out)
-    path = part / _RECORD
-    if not path.is_file() or path.read_bytes() != record:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        write_whole(path, record)
-    return part
+    with _own(out) as part:
+        path = part / _RECORD
+        if not path.is_file() or path.read_bytes() != record:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            write_whole(path, record)
+        yield part
+        path.unlink()
+        publish(part, out)
 
 
-def publish_resumed(out: Path) -> None:
-    """Ends what `part_to_resume` began."""
-    part = part_of(out)
-    (part / _RECORD).unlink()
-    publish(part, out)
+@contextmanager
+def _own(out: Path) -> Iterator[Path]:
+    """Where `out` is built, by no other process meanwhile."""
+    refuse_existing(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        # one that held the lock until now may have made it
+        refuse_existing(out)
+        yield part_of(out)
 
 
 def fingerprint(title: str, files: dict[str, Path]) -> bytes:

@@ -31,6 +31,7 @@ STOREYS = (
     ('ops',),
     ('wheels', 'host_memory', 'processors', 'switches'),
     ('compat', 'files', 'control_groups'),
+    ('locks',),
     ('errors',),
 )
 HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops', 'switches')

@@ -11,6 +11,7 @@ from gsm_plugin.inference.video.checking import check_request
 from gsm_plugin.inference.video.outcomes import Outcome, refused, table
 from gsm_plugin.inference.video.places import list_inputs
 from gsm_plugin.inference.video.request import Request
+from gsm_plugin.locks import refuse_locked
 
 
 def infer(arguments: argparse.Namespace) -> int:
@@ -61,6 +62,7 @@ def _refusals(requests: Sequence[Request], scale: int | None) -> dict[Path, Outc
     outcomes = {}
     for request in requests:
         try:
+            refuse_locked(request.target)
             check_request(request, scale)
         except UserError as error:
             outcomes[request.source] = refused(request, str(error))

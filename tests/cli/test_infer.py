@@ -10,6 +10,7 @@ import pytest
 from gsm_plugin.cli.main import main
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.opening import learn
+from gsm_plugin.locks import locked
 from tests.inference.video.films import Nearest, make_film, read_film, scene
 
 QUICK = ['--preset', 'ultrafast']
@@ -110,6 +111,41 @@ def test_lines_of_json_tell_progress(films, weights, tmp_path, capsys):
     last = [line for line in lines if line['event'] == 'progress'][-1]
     assert last['frames'] == last['total'] == 6
     assert last['host_mib'] > 0
+
+
+def test_an_output_that_another_run_has_begun_meanwhile_is_left_to_it(films, weights, tmp_path, monkeypatch, capsys):
+    def load(cls, *arguments, **how):
+        # while this run loads its network
+        other.__enter__()
+        return Nearest(2)
+
+    other = locked(tmp_path / 'out' / 'a_x2.mp4')
+    (tmp_path / 'out').mkdir()
+    monkeypatch.setattr(Restorer, 'load', classmethod(load))
+    assert run('-i', films, '-o', tmp_path / 'out', *weights, *QUICK) == 1
+    rows = capsys.readouterr().out.splitlines()[-2:]
+    assert 'a_x2.mp4 is being written by process' in rows[0]
+    other.__exit__(None, None, None)
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['b_x2.mp4']
+
+
+def test_an_output_that_came_while_the_network_was_loaded_is_not_replaced(
+    films, weights, tmp_path, monkeypatch, capsys
+):
+    def load(cls, *arguments, **how):
+        (tmp_path / 'out.mp4').write_text('of another run')
+        return Nearest(2)
+
+    monkeypatch.setattr(Restorer, 'load', classmethod(load))
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, *QUICK) == 2
+    assert 'out.mp4 exists' in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['films', 'out.mp4', 'weights.pth']
+
+
+def test_a_refused_request_leaves_no_folder_behind(films, weights, tmp_path, capsys):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'new' / 'a.mp4', '--memory', '1KiB', *weights, *QUICK) == 2
+    assert 'Memory is too little' in capsys.readouterr().err
+    assert not (tmp_path / 'new').exists()
 
 
 def test_a_preview_takes_a_part(films, weights, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gsm_plugin.locks import locked
 from tests.inference.video.films import make_film, scene
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +139,16 @@ def test_several_inputs_of_which_none_can_be_served_load_no_network(place):
     words = ['-i', 'text.mp4', 'film.mp4', '-o', 'results', *BICUBIC]
     ((status, _, loaded),) = ends(place, [words])
     assert (status, loaded) == (1, False)
+
+
+@pytest.mark.parametrize('target, how', [('out.mp4', []), ('frames', ['--ext', 'png'])])
+def test_an_output_that_another_process_writes_is_refused_before_anything_is_loaded_or_written(place, target, how):
+    (place / f'{target}.segments').mkdir()
+    with locked(place / target):
+        before = sorted(place.rglob('*'))
+        words = ['-i', 'film.mp4', '-o', target, '--restart', *how, *BICUBIC]
+        ((status, said, loaded),) = ends(place, [words])
+        assert sorted(place.rglob('*')) == before
+    assert (status, loaded) == (2, False)
+    assert f'{target} is being written by process {os.getpid()} on ' in said
+    assert said.count('\n') == 1

@@ -18,7 +18,7 @@ from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.data.videos import announced_frames, crop_to_multiple, decode_video
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, refuse_existing, write_whole
+from gsm_plugin.files import fingerprint, refuse_existing, resumed_folder, write_whole
 
 # Name of a frame's file below the folder to make, and what reads it: (h, w, 3), uint8 or uint16, BGR.
 Frame = tuple[str, Callable[[], np.ndarray]]
@@ -122,10 +122,9 @@ def degrade_clips(
     files, frames, total = read_frames(source)
     if not source.is_file():
         say_if_alpha(files.values())
-    part = part_to_resume(out, fingerprint(f'{kind} {scale} {with_gt}', files))
-    done = map_in_order(_Job(kind, scale, with_gt, part).run, frames, workers or default_workers())
-    cuts = list(tqdm(done, out.name, total, unit='frame'))
-    publish_resumed(out)
+    with resumed_folder(out, fingerprint(f'{kind} {scale} {with_gt}', files)) as part:
+        done = map_in_order(_Job(kind, scale, with_gt, part).run, frames, workers or default_workers())
+        cuts = list(tqdm(done, out.name, total, unit='frame'))
     for (before, after), count in Counter(filter(None, cuts)).items():
         sizes = f'from {size_text(before)} to {size_text(after)} pixels'
         say(f'{count} of {len(cuts)} frames were cut {sizes}, for the scale.')

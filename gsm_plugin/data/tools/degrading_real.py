@@ -16,7 +16,7 @@ from gsm_plugin.data.tools.degrading import Frame, check_out, fit_to_scale, read
 from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import encode_png
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, write_whole
+from gsm_plugin.files import fingerprint, resumed_folder, write_whole
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,13 @@ def degrade_real_clips(
     files, frames, total = read_frames(source)
     if not source.is_file():
         say_if_alpha(files.values())
-    part = part_to_resume(out, fingerprint(f'real {scale} {with_gt} {seed} {section}', files))
-    job = _Job(degradation, scale, with_gt, seed, part)
     # The frames of a video are read one by one, as they are needed.
     clips = iter([(source.stem, frames, total or 1)]) if source.is_file() else _by_clip(frames)
-    progress = tqdm(map_in_order(job.run, clips, workers or default_workers()), out.name, unit='clip', disable=None)
-    count = sum(progress)
-    _remove_marks(part / '.done')
-    publish_resumed(out)
+    with resumed_folder(out, fingerprint(f'real {scale} {with_gt} {seed} {section}', files)) as part:
+        job = _Job(degradation, scale, with_gt, seed, part)
+        progress = tqdm(map_in_order(job.run, clips, workers or default_workers()), out.name, unit='clip', disable=None)
+        count = sum(progress)
+        _remove_marks(part / '.done')
     return count
 
 

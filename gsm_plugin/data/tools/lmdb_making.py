@@ -11,7 +11,7 @@ from gsm_plugin.data.tools.clip_folders import find_clips, select_clips
 from gsm_plugin.data.tools.images import inspect_pixels, say_if_alpha
 from gsm_plugin.data.tools.lmdb_writer import PNG_LEVEL, LmdbWriter, encode_png
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import fingerprint, part_to_resume, publish_resumed, refuse_existing
+from gsm_plugin.files import fingerprint, refuse_existing, resumed_folder
 
 _LONGEST_KEY = 511
 
@@ -51,7 +51,8 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
     refuse_existing(out)
     images = _list_images(folder, clip_list)
     say_if_alpha(images.values())
-    with LmdbWriter(part_to_resume(out, fingerprint(f'pixels as read, PNG level {PNG_LEVEL}', images))) as writer:
+    work = fingerprint(f'pixels as read, PNG level {PNG_LEVEL}', images)
+    with resumed_folder(out, work) as part, LmdbWriter(part) as writer:
         reused = writer.count
         left = list(images.items())[reused:]
         contents = map_in_order(_encode_file, [path for _, path in left], workers or default_workers())
@@ -59,7 +60,6 @@ def make_lmdb(folder: Path, out: Path, clip_list: Path | None = None, workers: i
         for (key, _), content in zip(left, bar, strict=True):
             writer.put(key, content)
         writer.finish(list(images))
-    publish_resumed(out)
     return MadeLmdb(len(images), reused)
 
 

@@ -1,10 +1,12 @@
 """Several inputs one after the other; a broken one does not stop the others."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import folder_for
 from gsm_plugin.inference.video.fidelity import BackProjection, in_words
 from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
 from gsm_plugin.inference.video.job import Job, plan_job, run_job
@@ -16,6 +18,7 @@ from gsm_plugin.inference.video.report import report_of
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_page
 from gsm_plugin.inference.video.timing import show_time
+from gsm_plugin.locks import lock_of, locked
 
 
 def run_requests(
@@ -36,15 +39,16 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
     job = checked = None
     given = networks
     try:
-        request, networks = fit_memory(request, networks, watcher.say)
-        job = plan_job(request, networks[0], watcher)
-        watcher.end()
-        for line in describe(job, networks):
-            watcher.say(line)
-        state, text = 'planned', f'{len(job.survey.stamps)} frames'
-        if not dry:
-            checked = BackProjection()
-            state, text = 'done', _carry_out(job, networks, watcher, checked)
+        with _kept_for_itself(request.target, dry):
+            request, networks = fit_memory(request, networks, watcher.say)
+            job = plan_job(request, networks[0], watcher)
+            watcher.end()
+            for line in describe(job, networks):
+                watcher.say(line)
+            state, text = 'planned', f'{len(job.survey.stamps)} frames'
+            if not dry:
+                checked = BackProjection()
+                state, text = 'done', _carry_out(job, networks, watcher, checked)
         return Outcome(request, state, text, report_of(request, job, watcher, checked, None))
     except MemoryEndedError as error:
         smaller = shrunk(request, job.facts) if request.retry_smaller and job is not None else None
@@ -56,6 +60,16 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
         return Outcome(request, 'failed', str(error), report_of(request, job, watcher, checked, str(error)))
     finally:
         watcher.end()
+
+
+@contextmanager
+def _kept_for_itself(target: Path, dry: bool) -> Iterator[None]:
+    """Locks an output and its segments, if they are to be written."""
+    if dry:
+        yield
+        return
+    with folder_for(lock_of(target)), locked(target):
+        yield
 
 
 def _how_small(request: Request) -> str:
