@@ -46,10 +46,19 @@ def check_flags(arguments: argparse.Namespace) -> None:
     for flag, least in (('window', 1), ('context', 0)):
         if (given := getattr(arguments, flag)) is not None and given < least:
             raise UserError(f'--{flag} is {given}; give a whole number from {least} up.')
+    if arguments.window is not None and arguments.window <= 2 * arguments.context:
+        raise UserError(
+            f'--window is {arguments.window}, but --context is {arguments.context} on each side; make --window more '
+            f'than {2 * arguments.context}, or --context smaller.'
+        )
     if not 0 < arguments.cut_threshold < math.inf:
         raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0, such as 3.')
     if arguments.suffix is not None and re.search(r'[/\\]', arguments.suffix):
         raise UserError(f'--suffix is {arguments.suffix!r}, which names a folder; give letters, such as large.')
+    if arguments.no_cuts and arguments.cuts is not None:
+        raise UserError(f'--cuts {arguments.cuts} and --no-cuts contradict each other; leave out one of them.')
+    if arguments.devices and arguments.device != 'auto':
+        raise UserError(f'--device {arguments.device} and --devices {arguments.devices} are both given; leave out one.')
     for word in arguments.leave_out:
         if word not in KINDS and not word.isdecimal():
             raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')

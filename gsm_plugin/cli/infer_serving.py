@@ -9,6 +9,7 @@ from typing import Any
 import gsm_plugin
 from gsm_plugin.cli.infer_flags import devices_of, read_tile
 from gsm_plugin.cli.network_options import network_options
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.loading import trained_on
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.batch import run_requests
@@ -55,12 +56,18 @@ def serve(
         networks: One a device.
 
     Raises:
+        UserError: Windows leave no frame beside their context.
         SystemExit: With 130 after Ctrl+C.
     """
     used = read_tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
     identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
     training = '' if weights is None else trained_on(weights, read_metadata(weights))
     window = arguments.window or networks[0].frames_at_once
+    if window <= 2 * arguments.context:
+        raise UserError(
+            f'--context is {arguments.context} on each side, but windows have {window} frames by default; give '
+            f'--window, or a smaller --context.'
+        )
     known = [replace(request, window=window, network=identity, trained_on=training) for request in requests]
     progress = JsonLines if arguments.json else Bar
     try:

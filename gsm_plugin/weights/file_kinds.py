@@ -66,6 +66,13 @@ def is_torchscript(path: Path) -> bool:
     return any(name.endswith('/constants.pkl') for name in _members(path))
 
 
+def is_saved_by_torch(path: Path) -> bool:
+    """Whether a ZIP file is whole and of `torch.save`; neither a program of TorchScript nor one of torch.export."""
+    names = _members(path)
+    others = ('/constants.pkl', 'archive_format')
+    return any(name.endswith('data.pkl') for name in names) and not any(name.endswith(others) for name in names)
+
+
 def damaged_part(path: Path) -> str | None:
     """The first part of a ZIP file that is not what its checksum says, which PyTorch does not look at; None if whole.
 
@@ -102,11 +109,11 @@ def _archive(path: Path, head: bytes, size: int) -> str | None:
             'a program of TorchScript; take its weights out, if you trust it, by '
             "torch.save(torch.jit.load(FILE, 'cpu').state_dict(), NEW_FILE)"
         )
-    if not names or any(name.endswith('data.pkl') for name in names):
-        return f'damaged; {_AGAIN}'
     for ending, what, cure in _INSIDE_ARCHIVES:
         if any(name.endswith(ending) for name in names):
             return f'{what}; {cure}'
+    if not names or any(name.endswith('data.pkl') for name in names):
+        return f'damaged; {_AGAIN}'
     return f'a ZIP archive of other files ({names[0]}{" and others" if len(names) > 1 else ""}); {_UNPACK}'
 
 

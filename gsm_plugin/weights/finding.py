@@ -5,14 +5,14 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.weights.file_kinds import describe_file, is_safetensors
+from gsm_plugin.weights.file_kinds import describe_file, is_safetensors, is_saved_by_torch
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, find_weights
 
 FOLDER = Path('experiments', 'pretrained_models')
 """Where the files of names lie."""
 
 # What torch.save writes: a ZIP file since 1.6, a pickle or a tar archive before.
-_BEGINNINGS = (b'PK\x03\x04', b'\x80')
+_ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
 _TAR, _TAR_PLACE = b'ustar', 257
 
 
@@ -40,12 +40,12 @@ def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
 
 
 def check_kind(path: Path) -> None:
-    """Refuses a file that does not begin as files of weights do, before PyTorch is there to read it.
+    """Refuses a file that is none of weights by its beginning and its list of members, before PyTorch is there.
 
     Raises:
         UserError: It is another kind of file, or a folder.
     """
-    if not (path.is_file() and _begins_as_weights(path)):
+    if not (path.is_file() and _is_of_weights(path)):
         raise UserError(f'{path} is {describe_file(path)}.')
 
 
@@ -61,7 +61,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {}
 
 
-def _begins_as_weights(path: Path) -> bool:
+def _is_of_weights(path: Path) -> bool:
     with path.open('rb') as file:
         head = file.read(_TAR_PLACE + len(_TAR))
-    return head.startswith(_BEGINNINGS) or head[_TAR_PLACE:] == _TAR or is_safetensors(path)
+    if head.startswith(_ZIP):
+        return is_saved_by_torch(path)
+    return head.startswith(_PICKLE) or head[_TAR_PLACE:] == _TAR or is_safetensors(path)

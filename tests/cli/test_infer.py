@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import zipfile
 from fractions import Fraction
 
 import av
@@ -21,7 +22,8 @@ def weights(tmp_path, monkeypatch):
     """A file that stands for weights of a network that repeats pixels."""
     monkeypatch.setattr(Restorer, 'load', classmethod(lambda cls, *arguments, **how: Nearest(2)))
     path = tmp_path / 'weights.pth'
-    path.write_bytes(b'PK\x03\x04')
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('weights/data.pkl', '')
     return ['-w', str(path)]
 
 
@@ -146,6 +148,21 @@ def test_a_refused_request_leaves_no_folder_behind(films, weights, tmp_path, cap
     assert run('-i', films / 'a.mp4', '-o', tmp_path / 'new' / 'a.mp4', '--memory', '1KiB', *weights, *QUICK) == 2
     assert 'Memory is too little' in capsys.readouterr().err
     assert not (tmp_path / 'new').exists()
+
+
+def test_a_context_that_fills_the_networks_own_windows_is_refused_before_the_film_is_read(
+    films, weights, tmp_path, capsys
+):
+    assert run('-i', films, '-o', tmp_path / 'out', '--context', '20', *weights) == 2
+    assert '--context is 20 on each side, but windows have 40 frames by default' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_end_behind_that_of_the_film_is_noted(films, weights, tmp_path, capsys):
+    words = ['-i', films / 'a.mp4', '--dry-run', *weights, '-o', tmp_path / 'out.mp4']
+    for end, noted in (('0.3', True), ('0.24', False), ('0.2', False)):
+        assert run(*words, '--end', end) == 0
+        assert (f'note: the film ends at 0.24 s, before {end}0 s' in capsys.readouterr().out) == noted
 
 
 def test_a_preview_takes_a_part(films, weights, tmp_path):

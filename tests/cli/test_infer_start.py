@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def place(tmp_path):
     (tmp_path / 'there.mp4').write_text('precious')
     (tmp_path / 'text.mp4').write_text('no film')
     (tmp_path / 'cuts.txt').write_text('five\n')
+    (tmp_path / 'late.txt').write_text('3\n6  # the film has frames 0 to 5\n')
+    (tmp_path / 'later.txt').write_text('0.5s\n')
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'notes.txt').write_text('precious')
     (tmp_path / 'results').mkdir()
@@ -92,7 +95,12 @@ WRONG = [
     (['--encoder-option', 'speed'], 'write NAME=VALUE'),
     (['--pix-fmt', 'nv21'], 'pixel format nv21'),
     (['--cuts', 'missing.txt'], 'list of cuts missing.txt'),
+    (['--cuts', 'late.txt'], 'line 2 of late.txt has frame 6, but the film has 6; correct it'),
+    (['--cuts', 'later.txt'], 'line 1 of later.txt has 0.50 s, but the film ends at 0.24 s; correct it'),
+    (['--cuts', 'late.txt', '--no-cuts'], '--cuts late.txt and --no-cuts contradict each other'),
     (['--window', '0'], '--window is 0'),
+    (['--window', '4'], '--window is 4, but --context is 8 on each side; make --window more than 16, or --context'),
+    (['--device', 'cpu', '--devices', 'cpu,cpu'], '--device cpu and --devices cpu,cpu are both given'),
     (['-t', '-1'], '-t -1'),
     (['--precision', 'fp8'], "precision is 'fp8'"),
     (['--device', 'gpu'], "device is 'gpu'"),
@@ -102,6 +110,7 @@ WRONG = [
     (['--cut-threshold', 'nan'], '--cut-threshold is nan'),
     (['--suffix', '../x'], "--suffix is '../x'"),
     (['--memory', 'much'], "--memory is 'much'"),
+    (['--memory', '8'], "--memory is '8'; write a number with its unit, for example 8GiB"),
     (['--fps', 'fast'], "--fps is 'fast'"),
     (['--network', 'upscale'], "--network 'upscale' is no KEY=VALUE"),
 ]
@@ -129,7 +138,17 @@ def test_files_of_weights_are_looked_at_without_pytorch(place):
         ([*words, '-w', 'none.pth'], 'none.pth does not exist'),
         ([*words, '-w', 'film.mp4'], 'film.mp4 is '),
         ([*words, '-w', 'full'], 'full is a folder'),
+        ([*words, '-w', 'gsm.pt2'], 'gsm.pt2 is a program that torch.export saved; give the file of weights that it'),
+        ([*words, '-w', 'gsm.pt'], 'gsm.pt is a program of TorchScript'),
+        ([*words, '-w', 'cut.pth'], 'cut.pth is cut off'),
+        ([*words, '-w', 'gsm.onnx'], 'gsm.onnx is a network in ONNX'),
     ]
+    for name, members in (('gsm.pt2', ('archive_format', 'data.pkl')), ('gsm.pt', ('data.pkl', 'gsm/constants.pkl'))):
+        with zipfile.ZipFile(place / name, 'w') as archive:
+            for member in members:
+                archive.writestr(member, 'pt2')
+    (place / 'cut.pth').write_bytes((place / 'gsm.pt').read_bytes()[:50])
+    (place / 'gsm.onnx').write_bytes(b'\x08\x08\x12\x07pytorch')
     for (status, said, loaded), (_, sentence) in zip(ends(place, [case for case, _ in cases]), cases, strict=True):
         assert (status, loaded) == (2, False), said
         assert sentence in said

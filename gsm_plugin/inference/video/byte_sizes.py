@@ -4,18 +4,18 @@ import re
 
 from gsm_plugin.errors import UserError
 
-_UNITS = {'': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
+_UNITS = {'b': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
 
 
 def read_bytes(text: str) -> int:
-    """Bytes of `8GiB`, `8G`, `500MiB`.
+    """Bytes of `8GiB`, `8G`, `500MiB`, `1000B`.
 
     Raises:
-        UserError: It is no size.
+        UserError: It is no size, or has no unit.
     """
-    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?', text.strip().lower())
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(b|[kmgt](?=i?b?$))(?:i?b)?', text.strip().lower())
     if match is None or float(match[1]) == 0:
-        raise UserError(f'--memory is {text!r}; write, for example, 8GiB or 500MiB.')
+        raise UserError(f'--memory is {text!r}; write a number with its unit, for example 8GiB or 500MiB.')
     return round(float(match[1]) * _UNITS[match[2]])
 
 

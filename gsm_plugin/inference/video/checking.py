@@ -1,11 +1,12 @@
 """What headers tell of a request, before a network is loaded: whether it can be served, and what is written."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import HTML_PAGE, check_replaceable, check_writable
-from gsm_plugin.inference.video.cuts import list_cuts
+from gsm_plugin.inference.video.cuts import check_cuts, list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
 from gsm_plugin.inference.video.opening import learn
@@ -40,7 +41,7 @@ def check_request(request: Request, scale: int | None) -> tuple[Facts, Treatment
             f'let it begin earlier (--start, or what follows the @ of --preview).'
         )
     if request.cuts.listed is not None:
-        list_cuts(request.cuts.listed)
+        check_cuts(list_cuts(request.cuts.listed), facts.number_of_frames, facts.duration or math.inf)
     treatment = _treatment(request, facts, scale)
     plan = plan_film if request.makes_film else plan_folder
     plan(request, facts, treatment, None)

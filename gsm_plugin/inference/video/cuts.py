@@ -1,12 +1,13 @@
 """How the scenes of a film are found: by a detector, or from a list of cuts that is read here."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.inference.video.timing import read_seconds
+from gsm_plugin.inference.video.timing import read_seconds, show_time
 
 DETECTOR = 'AdaptiveDetector of PySceneDetect'
 """What finds cuts."""
@@ -64,26 +65,40 @@ def list_cuts(path: Path) -> list[tuple[str, int | float]]:
     return cuts
 
 
-def read_cuts(path: Path, stamps: Sequence[float], offset: int = 0) -> list[int]:
+def read_cuts(path: Path, stamps: Sequence[float], offset: int = 0, to_the_end: bool = True) -> list[int]:
     """Where the cuts of a file lie in a film; see `list_cuts`.
 
     Args:
         path: The file.
         stamps: Seconds of the frames from the film's beginning, in order.
         offset: Number of the first of these frames in the film.
+        to_the_end: Whether the last of these frames is the film's last; otherwise later cuts are passed over.
 
     Returns:
-        Indices of frames that begin a scene.
+        Indices of frames that begin a scene; less than 0 before the first of these frames.
 
     Raises:
-        UserError: As `list_cuts`, or a line has a frame that the film does not have.
+        UserError: As `list_cuts`, or a cut lies behind the film's last frame.
     """
-    cuts = []
-    for where, place in list_cuts(path):
-        if isinstance(place, float):
-            cuts.append(bisect_left(stamps, place - 1e-6))
-        elif place < offset + len(stamps):
-            cuts.append(place - offset)
-        else:
-            raise UserError(f'{where} has frame {place}, but the film has {offset + len(stamps)}; correct it.')
-    return cuts
+    listed = list_cuts(path)
+    if to_the_end:
+        check_cuts(listed, offset + len(stamps), stamps[-1])
+    return [bisect_left(stamps, place - 1e-6) if isinstance(place, float) else place - offset for _, place in listed]
+
+
+def check_cuts(cuts: Sequence[tuple[str, int | float]], frames: float, seconds: float) -> None:
+    """Refuses cuts that lie behind a film's end.
+
+    Args:
+        cuts: See `list_cuts`.
+        frames: How many frames the film has; infinite where that is not known.
+        seconds: When its last frame is shown, or when it ends; infinite where that is not known.
+
+    Raises:
+        UserError: There is one.
+    """
+    for where, place in cuts:
+        if isinstance(place, float) and place > seconds + 1e-6:
+            raise UserError(f'{where} has {show_time(place)}, but the film ends at {show_time(seconds)}; correct it.')
+        if isinstance(place, int) and place >= frames:
+            raise UserError(f'{where} has frame {place}, but the film has {math.floor(frames)}; correct it.')

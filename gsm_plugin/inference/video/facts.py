@@ -48,6 +48,7 @@ class Facts:
         names: Names of the images; empty for films.
         transparent: Whether there is a plane of opacity, which is not read.
         bit_rate: Bits a second, as far as the file tells.
+        frames: Number of frames, as far as the file tells; 0 where it does not.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class Facts:
     names: tuple[str, ...] = field(default=(), repr=False)
     transparent: bool = False
     bit_rate: int | None = None
+    frames: int = 0
 
     @property
     def is_film(self) -> bool:
@@ -79,7 +81,9 @@ class Facts:
         """How many frames there are, by the names of images or the header of the film; infinite where it is silent."""
         if self.names:
             return len(self.names)
-        return math.inf if self.duration is None else self.duration * float(self.rate)
+        if self.frames:
+            return self.frames
+        return math.inf if self.duration is None else math.ceil(self.duration * float(self.rate))
 
     @property
     def is_hdr(self) -> bool:

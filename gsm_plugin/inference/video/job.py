@@ -1,6 +1,6 @@
 """One input and one output: checked, planned, run, joined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from gsm_plugin.inference.video.pipeline import Network, Work, run_on_devices
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.survey import Survey, survey
+from gsm_plugin.inference.video.timing import show_time
 from gsm_plugin.inference.video.treatment import Treatment
 from gsm_plugin.inference.video.windows import Segment, plan_segments
 
@@ -90,7 +91,7 @@ def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
     treatment, output, notes = plan(request, facts, treatment, found)
     if facts.transparent:
         notes = (*notes, 'opacity is not enlarged; it stays behind')
-    notes = (*found.faults, *notes)
+    notes = (*found.faults, *_early_end(request, facts, found), *notes)
     warning = compression_warning(facts.codec, facts.bits_per_pixel, request.trained_on)
     notes = (*notes, *filter(None, [warning]))
     settings = _settings(request, facts, found, network, output)
@@ -124,6 +125,13 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     job.output.finish(workplace, [workplace.segment(segment.number) for segment in job.segments], watcher.say)
     workplace.remove()
     return done
+
+
+def _early_end(request: Request, facts: Facts, found: Survey) -> Iterator[str]:
+    """What is said where a film ends before the wanted part does."""
+    end = float((found.stamps[-1] + found.last_duration) * facts.time_base) - facts.start
+    if request.end is not None and end < request.end - 1e-3:
+        yield f'the film ends at {show_time(end)}, before {show_time(request.end)}'
 
 
 def _reading(request: Request, facts: Facts) -> Reading | FolderReading:

@@ -119,6 +119,7 @@ def learn(path: Path, deinterlace: bool = False) -> Facts:
             float(container.duration / av.time_base) if container.duration else None,
             transparent=frame.format.name.startswith(_TRANSPARENT),
             bit_rate=context.bit_rate or container.bit_rate or None,
+            frames=stream.frames,
         )
 
 

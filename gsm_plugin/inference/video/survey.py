@@ -101,7 +101,7 @@ def _listed(reading: Reading | FolderReading, cuts: Cuts, stamps: list[int]) -> 
     seconds = [float(stamp * facts.time_base) - facts.start for stamp in stamps]
     # Numbers count from the film's beginning, so where a part is wanted, what lies before it has to be known.
     offset = round(seconds[0] * float(facts.rate)) if reading.start else 0
-    return read_cuts(cuts.listed, seconds, offset)
+    return read_cuts(cuts.listed, seconds, offset, reading.end is None)
 
 
 def _small(picture: Picture, layout: Layout) -> np.ndarray:

@@ -119,6 +119,15 @@ def test_a_list_of_cuts_takes_the_place_of_the_search(tmp_path):
     (tmp_path / 'cuts.txt').write_text('five\n')
     with pytest.raises(UserError, match=r"line 1 of .*'five'"):
         enlarge(source, tmp_path / 'other.mkv', cuts=Cuts(listed=tmp_path / 'cuts.txt'))
+    # of a part of a film, a list of the whole film is good
+    (tmp_path / 'cuts.txt').write_text('5\n10\n0:00.72\n')
+    part = {'start': 0.3, 'end': 0.6}
+    job = enlarge(source, tmp_path / 'part.mkv', cuts=Cuts(listed=tmp_path / 'cuts.txt'), **part)
+    assert job.survey.scenes == ((0, 2), (2, 7))
+    for late in ('20', '0.79s'):
+        (tmp_path / 'cuts.txt').write_text(late)
+        with pytest.raises(UserError, match=r'line 1 of .* has .* but the film (has 20|ends at 0.76 s); correct it'):
+            enlarge(source, tmp_path / 'other.mkv', cuts=Cuts(listed=tmp_path / 'cuts.txt'))
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ class Tiled(Nearest):
 
 
 @pytest.mark.parametrize(
-    'text, number', [('8GiB', 8 * 2**30), ('1.5g', 1.5 * 2**30), ('500 MiB', 500 * 2**20), ('7', 7)]
+    'text, number', [('8GiB', 8 * 2**30), ('1.5g', 1.5 * 2**30), ('500 MiB', 500 * 2**20), ('2kb', 2**11), ('7b', 7)]
 )
 def test_sizes_are_read_as_people_write_them(text, number):
     assert read_bytes(text) == number
 
 
-@pytest.mark.parametrize('text', ['much', '-1GiB', '0', '8XiB'])
+@pytest.mark.parametrize('text', ['much', '-1GiB', '0GiB', '8', '8i', '8XiB'])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UserError, match='--memory is'):
         read_bytes(text)
