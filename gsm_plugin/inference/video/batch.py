@@ -8,8 +8,8 @@ from pathlib import Path
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import folder_for
 from gsm_plugin.inference.video.fidelity import BackProjection, in_words
-from gsm_plugin.inference.video.fitting_memory import fit_memory, shrunk
-from gsm_plugin.inference.video.job import Job, plan_job, run_job
+from gsm_plugin.inference.video.fitting_memory import Memory, shrunk
+from gsm_plugin.inference.video.job import Job, inspect, plan_job, run_job
 from gsm_plugin.inference.video.outcomes import Outcome
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.precision_cost import PrecisionCost
@@ -40,9 +40,11 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
     given = networks
     try:
         with _kept_for_itself(request.target, dry):
-            request, networks = fit_memory(request, networks, watcher.say)
-            job = plan_job(request, networks[0], watcher)
+            memory = Memory(request, networks)
+            inspected = inspect(request, networks[0].scale, watcher, memory.measure)
             watcher.end()
+            request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest, watcher.say)
+            job = plan_job(request, networks[0], inspected)
             for line in describe(job, networks):
                 watcher.say(line)
             state, text = 'planned', f'{len(job.survey.stamps)} frames'
@@ -131,14 +133,14 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
     seconds = float((found.stamps[-1] + found.last_duration - found.stamps[0]) * facts.time_base)
     kind = 'frames' if facts.is_film else 'images'
     network, devices = networks[0], ', '.join(str(network.device) for network in networks)
-    windows = sum(len(segment.windows) for segment in job.segments)
+    windows = [window for segment in job.segments for window in segment.windows]
+    longest = max(window.stop - window.start for window in windows)
     lines = [
         f'{facts.path}: {len(found.stamps)} {kind} of {facts.width}x{facts.height}, {facts.codec}, '
         f'{facts.layout.describe()}, {float(facts.rate):.4g} fps, {show_time(seconds)}',
         f'network: {network.name}, x{network.scale}, {network.precision}, on {devices}',
         f'scenes: {len(found.scenes)}, cuts {request.cuts.describe()}',
-        f'windows: {windows} of at most {request.window} frames, context {request.context}; '
-        f'{len(job.segments)} segments',
+        f'windows: {len(windows)} of at most {longest} frames, context {request.context}; {len(job.segments)} segments',
         f'output: {request.target}, {job.output.describe()}',
     ]
     if request.beside:

@@ -1,17 +1,16 @@
 """Fits a request and its networks into memory, and says how."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import held_by_process
 from gsm_plugin.inference.video.byte_sizes import show_bytes
 from gsm_plugin.inference.video.facts import Facts
-from gsm_plugin.inference.video.images import learn_folder
 from gsm_plugin.inference.video.manifest import left_settings
 from gsm_plugin.inference.video.memory import (
     LEAST_TILE,
@@ -24,7 +23,6 @@ from gsm_plugin.inference.video.memory import (
     peak_of,
     plan_memory,
 )
-from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.request import Request
@@ -34,47 +32,91 @@ _OVERLAP = 50
 _LEAST_WINDOW = 2
 
 
-def fit_memory(
-    request: Request, networks: Sequence[Network], say: Callable[[str], None]
-) -> tuple[Request, Sequence[Network]]:
-    """Makes windows, and where that is not enough tiles, so small that budgets are kept.
-
-    An interrupted run goes on with the windows and tiles that it had, whatever is free now.
+class Memory:
+    """Fits a request and its networks into memory.
 
     Args:
         request: What is wanted, with its budget; without one, and without `fit`, nothing is changed.
         networks: One a device, alike.
-        say: Takes the plan and what was measured.
-
-    Returns:
-        The request with its windows and tiles, and the networks with theirs.
-
-    Raises:
-        UserError: Memory is too little.
     """
-    if request.tile is not None or not (request.fit or request.memory):
-        return request, _tiled(networks, request)
-    if not request.source.exists():
-        raise UserError(f'{request.source} is missing; correct its path.')
-    facts = learn_folder(request.source) if request.source.is_dir() else learn(request.source, request.deinterlace)
-    size = facts.height, facts.width
-    left = {} if request.restart or request.memory else left_settings(request.target)
-    wanted = f'{request.window} {request.context}'
-    if left.get('wanted') == wanted:
+
+    def __init__(self, request: Request, networks: Sequence[Network]):
+        self._request, self._networks = request, networks
+        self._places: tuple[Place, ...] = ()
+
+    def measure(self, facts: Facts) -> None:
+        """Measures what the network takes; before the input is read, for what fits nowhere is refused here.
+
+        Args:
+            facts: The input.
+
+        Raises:
+            UserError: Memory is too little, even for the smallest windows and tiles.
+        """
+        self._measure(facts, min(facts.number_of_frames, self._request.seconds * float(facts.rate)))
+
+    def fit(self, facts: Facts, longest: int, say: Callable[[str], None]) -> tuple[Request, Sequence[Network]]:
+        """Makes windows, and where that is not enough tiles, so small that budgets are kept.
+
+        No window is planned longer than the longest scene. An interrupted run goes on with the windows and tiles that
+        it had, whatever is free now.
+
+        Args:
+            facts: The input.
+            longest: Frames of the longest scene.
+            say: Takes the plan and what was measured.
+
+        Returns:
+            The request with its windows and tiles, and the networks with theirs.
+
+        Raises:
+            UserError: Memory is too little.
+        """
+        request = self._request
+        if left := _left(request):
+            return self._as_before(left, say)
+        if not self._places:
+            self._measure(facts, longest)
+        if not self._places:
+            return request, _tiled(self._networks, request)
+        window = min(request.window, longest)
+        plan = plan_memory(self._places, (facts.height, facts.width), window, request.context)
+        say(plan.describe())
+        fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=plan.tile)
+        strict = request.memory is not None
+        return fitted, [WatchedNetwork(network, plan, say, strict) for network in _tiled(self._networks, fitted)]
+
+    def _measure(self, facts: Facts, frames: float) -> None:
+        request = self._request
+        window, size = max(1, math.ceil(min(request.window, frames))), (facts.height, facts.width)
+        if request.tile is not None or not (request.fit or request.memory) or _left(request):
+            return
+        if request.memory is None and is_measured_by(window, *size):
+            # To measure the network would take more than the windows do.
+            return
+        self._places = tuple(_places(request, self._networks, facts))
+        # which refuses
+        plan_memory(self._places, size, window, request.context)
+
+    def _as_before(self, left: Mapping[str, str], say: Callable[[str], None]) -> tuple[Request, Sequence[Network]]:
         tile = None if left['tile'] == 'None' else int(left['tile'])
         window, context = int(left['window']), int(left['context'])
-        fitted = replace(request, window=window, context=context, wanted=wanted, tile=tile)
+        fitted = replace(self._request, window=window, context=context, wanted=_wanted(self._request), tile=tile)
         shown = 'whole frames' if tile is None else f'tiles of {tile}x{tile}'
-        say(f'memory: windows of {fitted.window} frames, {shown}, as in the run that was interrupted')
-        return fitted, _tiled(networks, fitted)
-    if request.memory is None and is_measured_by(min(request.window, facts.number_of_frames), *size):
-        # To measure the network would take more than the windows do.
-        return request, networks
-    plan = plan_memory(_places(request, networks, facts), size, request.window, request.context)
-    say(plan.describe())
-    fitted = replace(request, window=plan.window, wanted=wanted, tile=plan.tile)
-    watched = [WatchedNetwork(network, plan, say, request.memory is not None) for network in _tiled(networks, fitted)]
-    return fitted, watched
+        say(f'memory: windows of {window} frames, {shown}, as in the run that was interrupted')
+        return fitted, _tiled(self._networks, fitted)
+
+
+def _wanted(request: Request) -> str:
+    return f'{request.window} {request.context}'
+
+
+def _left(request: Request) -> dict[str, str]:
+    """The settings of an interrupted run of the request that was planned and can go on; empty where there is none."""
+    if request.tile is not None or not request.fit or request.restart or request.memory:
+        return {}
+    left = left_settings(request.target)
+    return left if left.get('wanted') == _wanted(request) else {}
 
 
 def shrunk(request: Request, facts: Facts) -> Request | None:
@@ -87,7 +129,7 @@ def shrunk(request: Request, facts: Facts) -> Request | None:
     Returns:
         None where nothing can be made smaller.
     """
-    wanted = request.wanted or f'{request.window} {request.context}'
+    wanted = request.wanted or _wanted(request)
     again = replace(request, restart=True, fit=False, memory=None, wanted=wanted)
     window = request.window // 2
     if window >= _LEAST_WINDOW:

@@ -1,6 +1,6 @@
 """One input and one output: checked, planned, run, joined."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -74,18 +74,59 @@ class Job:
         return self.reading.facts
 
 
-def plan_job(request: Request, network: Network, watcher: Watcher) -> Job:
-    """Checks a request and plans it; nothing is written.
+@dataclass(frozen=True)
+class Inspected:
+    """A request whose input has been read once.
+
+    Attributes:
+        reading: The input.
+        survey: What its first reading found.
+        treatment: What happens between network and output.
+    """
+
+    reading: Reading | FolderReading
+    survey: Survey
+    treatment: Treatment
+
+
+def inspect(
+    request: Request, scale: int, watcher: Watcher, on_header: Callable[[Facts], None] | None = None
+) -> Inspected:
+    """Checks a request and reads its input once; nothing is written.
+
+    Args:
+        request: What is wanted.
+        scale: Enlargement of the network.
+        watcher: Who hears what goes on.
+        on_header: Called with the input, before it is read.
 
     Raises:
         UserError: Something is wrong with the input, the output, or what is wanted.
     """
-    facts, treatment = check_request(request, network.scale)
+    facts, treatment = check_request(request, scale)
+    if on_header is not None:
+        on_header(facts)
     reading = _reading(request, facts)
     found = survey(reading, request.cuts, watcher.reading)
     if isinstance(reading, Reading):
         # What is damaged has to be decoded as it was the first time.
         reading = replace(reading, carefully=bool(found.faults))
+    return Inspected(reading, found, treatment)
+
+
+def plan_job(request: Request, network: Network, inspected: Inspected) -> Job:
+    """Plans a request; nothing is written.
+
+    Args:
+        request: What is wanted, with its windows and tiles.
+        network: The network.
+        inspected: The input.
+
+    Raises:
+        UserError: The output cannot hold what is wanted.
+    """
+    reading, found, treatment = inspected.reading, inspected.survey, inspected.treatment
+    facts = reading.facts
     segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames))
     plan = plan_film if request.makes_film else plan_folder
     treatment, output, notes = plan(request, facts, treatment, found)

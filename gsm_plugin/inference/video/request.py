@@ -1,5 +1,6 @@
 """What is wanted of one input."""
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -73,6 +74,11 @@ class Request:
     retry_smaller: bool = False
     page: Path | None = None
     images: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long the wanted part is at most; infinite where it goes to the end."""
+        return math.inf if self.end is None else self.end - self.start
 
     @property
     def makes_film(self) -> bool:

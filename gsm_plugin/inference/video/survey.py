@@ -38,6 +38,11 @@ class Survey:
     scenes: tuple[tuple[int, int], ...]
     faults: tuple[str, ...] = ()
 
+    @property
+    def longest(self) -> int:
+        """Frames of the longest scene."""
+        return max(stop - start for start, stop in self.scenes)
+
     def durations(self) -> dict[int, int]:
         """Duration of each frame by its time stamp: until the next one."""
         ends = [*self.stamps[1:], self.stamps[-1] + self.last_duration]

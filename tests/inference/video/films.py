@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 
+from gsm_plugin.inference.video.job import inspect, plan_job
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.reading import Reading
 
@@ -53,6 +54,11 @@ class Quiet:
 
     def window(self, segment, number, seen, output):
         pass
+
+
+def planned(request, network, watcher):
+    """The job of a request."""
+    return plan_job(request, network, inspect(request, network.scale, watcher))
 
 
 def scene(frames, height=48, width=64, seed=0, depth=8, level=0):

@@ -7,7 +7,7 @@ import pytest
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.encoding import Wishes
-from gsm_plugin.inference.video.job import plan_job, run_job
+from gsm_plugin.inference.video.job import run_job
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.request import Request
 from tests.inference.video.films import (
@@ -16,6 +16,7 @@ from tests.inference.video.films import (
     Quiet,
     largest_difference,
     make_film,
+    planned,
     read_film,
     scene,
 )
@@ -26,7 +27,7 @@ LOSSLESS = Wishes('ffv1')
 def enlarge(source, target, network=None, **wanted):
     network = network or Nearest()
     watcher = Quiet()
-    job = plan_job(Request(source, target, **{'wishes': LOSSLESS, **wanted}), network, watcher)
+    job = planned(Request(source, target, **{'wishes': LOSSLESS, **wanted}), network, watcher)
     run_job(job, [network], watcher)
     return job
 

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from gsm_plugin.inference.video.memory import (
     peak_of,
     plan_memory,
 )
+from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
@@ -113,6 +115,32 @@ def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
     assert 'all of a small machine' in outcome.text
 
 
+def test_the_plan_is_for_the_frames_of_the_longest_scene(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
+    # enough for the 26 frames of the longest scene, and for less than the 40 that there are
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (29 * 48 * 64 * 11_500, 'a part'))
+    codes = np.concatenate([scene(26, level=20), scene(14, seed=1, level=180)])
+    source = make_film(tmp_path / 'in.mkv', codes, codec='ffv1')
+    network, progress = Tiled(1), Progress()
+    request = Request(source, tmp_path / 'out.mkv', window=96, context=8, fit=True)
+    (outcome,) = run_requests([request], [network], lambda: progress)
+    assert outcome.state == 'done'
+    plan = 'memory: windows of 26 frames, whole frames: network on cpu 876 MiB predicted of 977 MiB'
+    assert any(line.startswith(plan) for line in progress.lines)
+    assert [shape[2] for shape in network.shapes] == [None, None]
+    assert network.seen == [26, 14]
+
+
+def test_what_fits_nowhere_is_refused_before_the_film_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    source, progress = make_film(tmp_path / 'in.mkv', scene(20), codec='ffv1'), Progress()
+    monkeypatch.setattr(Progress, 'reading', lambda self, frames: pytest.fail('it is read'))
+    (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', memory=1)], [Tiled(1)], lambda: progress)
+    assert outcome.state == 'failed'
+    assert 'Memory is too little, even for windows of 20 frames' in outcome.text
+
+
 def test_small_inputs_are_not_planned_for(tmp_path):
     source, network = make_film(tmp_path / 'in.mkv', scene(4, 8, 16), codec='ffv1'), Nearest()
     (outcome,) = run_requests([Request(source, tmp_path / 'out.mkv', fit=True)], [network], Progress)
@@ -121,7 +149,7 @@ def test_small_inputs_are_not_planned_for(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_path, monkeypatch):
-    from gsm_plugin.inference.video.job import opened_workplace, plan_job
+    from gsm_plugin.inference.video.job import inspect, opened_workplace, plan_job
     from tests.inference.video.films import Quiet
 
     monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
@@ -129,9 +157,9 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
     request = Request(source, tmp_path / 'out.mkv', window=20, context=2, fit=True)
     monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (11 * 48 * 64 * 11_500, 'a part'))
-    fitted, _ = fitting_memory.fit_memory(request, [Tiled(1)], print)
+    fitted, _ = fitting_memory.Memory(request, [Tiled(1)]).fit(learn(source), 20, print)
     assert fitted.window < 20
-    job = plan_job(fitted, Tiled(1), Quiet())
+    job = plan_job(fitted, Tiled(1), inspect(fitted, 1, Quiet()))
     opened_workplace(request.target, job.settings, restart=False)
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**60, 'all'))
     progress, network = Progress(), Tiled(1)
@@ -174,7 +202,9 @@ def test_a_budget_makes_windows_shorter_and_is_told(tmp_path):
     request = Request(source, tmp_path / 'out.mkv', window=32, context=2, memory=2**34)
     (outcome,) = run_requests([request], [network], lambda: progress)
     assert outcome.state == 'done'
-    assert any('memory: windows of 32 frames, whole frames' in line for line in progress.lines)
+    # as many as there are
+    assert any('memory: windows of 20 frames, whole frames' in line for line in progress.lines)
+    assert any('windows: 1 of at most 20 frames' in line for line in progress.lines)
     assert any('the first window, of 20 frames, took' in line for line in progress.lines)
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', memory=1)], [network], Progress)
     assert outcome.state == 'failed'

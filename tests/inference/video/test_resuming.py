@@ -12,9 +12,9 @@ import pytest
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.encoding import Wishes
-from gsm_plugin.inference.video.job import plan_job, run_job
+from gsm_plugin.inference.video.job import run_job
 from gsm_plugin.inference.video.request import Request
-from tests.inference.video.films import Nearest, Quiet, make_film, scene
+from tests.inference.video.films import Nearest, Quiet, make_film, planned, scene
 from tests.inference.video.test_jobs import enlarge
 
 SMALL = {'window': 8, 'context': 1, 'segment_frames': 4, 'wishes': Wishes(preset='ultrafast')}
@@ -108,7 +108,7 @@ def test_two_devices_give_the_film_of_one(source, tmp_path):
     enlarge(source, tmp_path / 'one.mp4', Nearest(2), **SMALL)
     together = threading.Barrier(2)
     networks, watcher = [Meets(2, together), Meets(2, together)], Quiet()
-    job = plan_job(Request(source, tmp_path / 'two.mp4', **SMALL), networks[0], watcher)
+    job = planned(Request(source, tmp_path / 'two.mp4', **SMALL), networks[0], watcher)
     run_job(job, networks, watcher)
     assert all(network.seen for network in networks)
     assert (tmp_path / 'two.mp4').read_bytes() == (tmp_path / 'one.mp4').read_bytes()
@@ -119,7 +119,7 @@ def test_an_error_on_one_device_ends_the_work_of_all(source, tmp_path):
         def restore(self, clip):
             raise UserError('This one is broken.')
 
-    job = plan_job(Request(source, tmp_path / 'out.mp4', **SMALL), Nearest(2), Quiet())
+    job = planned(Request(source, tmp_path / 'out.mp4', **SMALL), Nearest(2), Quiet())
     with pytest.raises(UserError, match='broken'):
         run_job(job, [Nearest(2), Broken(2)], Quiet())
 
