@@ -27,6 +27,9 @@ import atexit, ctypes, signal, sys
 import gsm_plugin.__main__ as process
 import gsm_plugin.cli.main as command
 
+# a shell that started the tests in its background lets them ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def main():
     {body}
 
