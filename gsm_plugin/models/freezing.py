@@ -36,10 +36,12 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def keep_flow_network(network: nn.Module) -> None:
-    """Takes the flow network out of the training, and says so; see `freeze`."""
-    for name, parameter in network.named_parameters():
-        if FLOW_NETWORK in name:
-            parameter.requires_grad_(False)
+    """Takes the flow network, if there is one, out of the training, and says so; see `freeze`."""
+    kept = [parameter for name, parameter in network.named_parameters() if FLOW_NETWORK in name]
+    for parameter in kept:
+        parameter.requires_grad_(False)
+    if not kept:
+        return
     get_root_logger().info(
         'The flow network keeps the weights that it was loaded with; set train: flow_lr_mul to train it '
         '(docs/training.md says why that rarely pays).'

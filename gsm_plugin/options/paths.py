@@ -1,5 +1,6 @@
 """Checks that the files and folders which an option file names exist, before anything is built from them."""
 
+import difflib
 import os
 from collections.abc import Iterator
 
@@ -11,10 +12,15 @@ from gsm_plugin.weights.finding import FOLDER
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 
-def expand_home(options: dict) -> None:
-    """Replaces a leading ~ by the home folder in all paths that are read, in place."""
+def expand_paths(options: dict) -> None:
+    """Replaces in place, in all paths that are read, a leading ~ by the home folder, and names of weights by files.
+
+    A name is one of `basicsr weights list`, as in `pretrain_network_g: gsm-small-x4`. A path that exists goes first.
+    """
     for section, key, _ in _named_paths(options):
         section[key] = os.path.expanduser(section[key])
+        if _is_of_weights(key) and section[key] in KNOWN_WEIGHTS and not os.path.exists(section[key]):
+            section[key] = str(KNOWN_WEIGHTS[section[key]].place(FOLDER))
 
 
 def check_paths(options: dict, resumes: bool) -> None:
@@ -33,18 +39,25 @@ def check_paths(options: dict, resumes: bool) -> None:
         if not os.path.exists(section[key]):
             relative = '' if os.path.isabs(section[key]) else f' in {os.getcwd()}'
             raise UserError(
-                f'{where}{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}.'
+                f'{where}{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}'
             )
+
+
+def _is_of_weights(key: str) -> bool:
+    return key == 'spynet_path' or key.startswith('pretrain_network')
 
 
 def _cure(key: str, path: str) -> str:
     """What to do about a path that does not exist; public files of weights can be had by a command."""
     called = {os.path.basename(known.file): known for known in KNOWN_WEIGHTS.values()}
     known = called.get(os.path.basename(path), KNOWN_WEIGHTS['spynet'] if key == 'spynet_path' else None)
+    if known is None and _is_of_weights(key) and path == os.path.basename(path) and not os.path.splitext(path)[1]:
+        near = difflib.get_close_matches(path, KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
+        return f'give a path, or a name of basicsr weights list; did you mean {near}?'
     if known is None:
-        return 'correct the path'
+        return 'correct the path.'
     other = ' (or spynet-of-basicvsr)' if known.name == 'spynet' else ''
-    return f'correct the path, or get it by basicsr weights get {known.name}{other}, which puts it into {FOLDER}'
+    return f'correct the path, or get it by basicsr weights get {known.name}{other}, which puts it into {FOLDER}.'
 
 
 def _named_paths(options: dict) -> Iterator[tuple[dict, str, str]]:

@@ -18,7 +18,7 @@ from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.data.checks import check_datasets
 from gsm_plugin.errors import UserError
 from gsm_plugin.options.file_check import check_option_file
-from gsm_plugin.options.paths import check_paths, expand_home
+from gsm_plugin.options.paths import check_paths, expand_paths
 from gsm_plugin.options.reading import force_options, read_options
 from gsm_plugin.pipelines.finishing import set_names_and_folders
 
@@ -75,7 +75,7 @@ def open_training_set(arguments: Namespace, root: str) -> tuple[Samples, dict]:
     set_names_and_folders(options, root, is_train=True, debug=False, auto_resume=False)
     only = {key: options[key] for key in ('datasets', 'path', 'scale') if key in options}
     only['path'] = {}
-    expand_home(only)
+    expand_paths(only)
     check_paths(only, resumes=False)
     check_datasets(options)
     section = options['datasets']['train']

@@ -4,19 +4,22 @@ Nothing is made, renamed or started before every check has passed.
 """
 
 import argparse
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 
-from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat.resume_anywhere import find_resume_state
 from gsm_plugin.data.checks import check_datasets
 from gsm_plugin.errors import UserError
+from gsm_plugin.models.flow_training import FLOW_NETWORK
 from gsm_plugin.models.freezing import frozen_names
+from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.ops.dispatch import choose_backend
 from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.names import find
-from gsm_plugin.options.paths import check_paths, expand_home
+from gsm_plugin.options.paths import check_paths, expand_paths
 from gsm_plugin.options.reading import force_options, look_up, read_options
 from gsm_plugin.pipelines.finishing import (
     choose_devices,
@@ -25,6 +28,7 @@ from gsm_plugin.pipelines.finishing import (
     start_processes,
 )
 from gsm_plugin.training.run_folders import check_writable
+from gsm_plugin.weights.reader import read_weights
 
 # The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
 _OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
@@ -55,6 +59,8 @@ def prepare_options(
     notes += drop_missing_loggers(options)
     resumes = is_train and find_resume_state(options) is not None
     check_paths(options, resumes)
+    if is_train:
+        _keep_flow_network_of_weights(options)
     check_writable(options['path']['log'])
     check_datasets(options)
     has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
@@ -81,12 +87,32 @@ def check_options(options: dict, is_train: bool, launcher: str = 'none') -> list
         UserError: Something in the file is wrong.
     """
     notes = check_option_file(options, is_train)
-    expand_home(options)
+    expand_paths(options)
     notes += choose_devices(options, launcher)
     networks = {key: section for key, section in options.items() if key.startswith('network_')}
     check_paths({**networks, 'datasets': {}}, resumes=False)
     _check_networks(options)
     return notes
+
+
+def _keep_flow_network_of_weights(options: dict) -> None:
+    """Lets a flow network that comes with the weights of the whole network be kept as one of its own file is.
+
+    It is settled here, in place, since a resumed run no longer knows from which weights it began.
+    """
+    train, path = options['train'], options['path']
+    weights = path.get('pretrain_network_g')
+    if weights is None or not issubclass(find(MODEL_REGISTRY, options['model_type']), GSMModel):
+        return
+    if train.get('flow_lr_mul') is not None or train.get('fix_flow'):
+        return
+    # weights that are taken strictly have all; those of a run that goes on may be gone
+    if path.get('strict_load_g', True) or not os.path.isfile(weights) or _have_flow_network(weights, path):
+        train['flow_lr_mul'] = 0.0
+
+
+def _have_flow_network(weights: str, path: dict) -> bool:
+    return any(FLOW_NETWORK in name for name in read_weights(weights, path.get('param_key_g', 'params')).tensors)
 
 
 def _check_networks(options: dict) -> None:

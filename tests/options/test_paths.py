@@ -1,0 +1,54 @@
+"""Names of weights in option files, and what is said of those that are not there."""
+
+import pytest
+
+from gsm_plugin.errors import UserError
+from gsm_plugin.options.paths import check_paths, expand_paths
+from gsm_plugin.registration import register_all
+from gsm_plugin.weights.known_files import SHIPPED
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    register_all()
+
+
+def options_of(weights, spynet_path=None):
+    return {
+        'model_type': 'GSMModel',
+        'network_g': {'type': 'GSMamba', 'spynet_path': spynet_path},
+        'path': {'pretrain_network_g': weights},
+        'datasets': {},
+    }
+
+
+def expanded(*arguments):
+    options = options_of(*arguments)
+    expand_paths(options)
+    return options
+
+
+def test_names_of_weights_are_paths_in_option_files():
+    assert expanded('gsm-small-x4')['path']['pretrain_network_g'] == str(SHIPPED / 'gsm_small_x4.safetensors')
+    check_paths(expanded('gsm-small-x4'), resumes=False)
+
+
+def test_a_file_of_that_name_goes_before_the_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'gsm-small-x4').touch()
+    assert expanded('gsm-small-x4')['path']['pretrain_network_g'] == 'gsm-small-x4'
+
+
+@pytest.mark.parametrize(
+    'arguments, expected',
+    [
+        (('gsm-smal-x4',), 'or a name of basicsr weights list; did you mean gsm-small-x4?'),
+        (('there/gsm-small-x4',), 'correct the path.'),
+        (('gsm-reds',), 'or get it by basicsr weights get gsm-reds, which puts it into'),
+        ((None, 'spynet-of-basicvsr'), 'or get it by basicsr weights get spynet-of-basicvsr, which puts it into'),
+    ],
+)
+def test_weights_that_are_not_there_have_a_cure(arguments, expected):
+    with pytest.raises(UserError) as caught:
+        check_paths(expanded(*arguments), resumes=False)
+    assert expected in str(caught.value)
