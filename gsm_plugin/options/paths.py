@@ -8,7 +8,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.options.declared.kinds import extra_of
 from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.plan import parts_of
-from gsm_plugin.weights.finding import FOLDER
+from gsm_plugin.weights.finding import FOLDER, path_of
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 
 
@@ -18,9 +18,7 @@ def expand_paths(options: dict) -> None:
     A name is one of `basicsr weights list`, as in `pretrain_network_g: gsm-small-x4`. A path that exists goes first.
     """
     for section, key, _ in _named_paths(options):
-        section[key] = os.path.expanduser(section[key])
-        if _is_of_weights(key) and section[key] in KNOWN_WEIGHTS and not os.path.exists(section[key]):
-            section[key] = str(KNOWN_WEIGHTS[section[key]].place(FOLDER))
+        section[key] = str(path_of(section[key])) if _is_of_weights(key) else os.path.expanduser(section[key])
 
 
 def check_paths(options: dict, resumes: bool) -> None:

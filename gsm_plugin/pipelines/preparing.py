@@ -101,8 +101,8 @@ def _keep_flow_network_of_weights(options: dict) -> None:
     It is settled here, in place, since a resumed run no longer knows from which weights it began.
     """
     train, path = options['train'], options['path']
-    weights = path.get('pretrain_network_g')
-    if weights is None or not issubclass(find(MODEL_REGISTRY, options['model_type']), GSMModel):
+    weights, model = path.get('pretrain_network_g'), find(MODEL_REGISTRY, options['model_type'])
+    if weights is None or not (isinstance(model, type) and issubclass(model, GSMModel)):
         return
     if train.get('flow_lr_mul') is not None or train.get('fix_flow'):
         return

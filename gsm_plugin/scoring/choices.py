@@ -20,6 +20,7 @@ from gsm_plugin.options.together import enlargement
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.scoring.results.records import as_read
 from gsm_plugin.weights.download import sha256_of
+from gsm_plugin.weights.finding import path_of
 from gsm_plugin.weights.known_files import find_weights
 
 WEIGHTS_FOLDER = Path('experiments', 'pretrained_models')
@@ -235,12 +236,12 @@ def _from_options(label: str, file: str) -> Choice:
     options = read_options(file)
     network_g, path, val = (options.get(key) or {} for key in ('network_g', 'path', 'val'))
     weights = path.get('pretrain_network_g')
-    if weights is not None and not Path(weights).expanduser().is_file():
+    file_of_weights = None if weights is None else path_of(weights)
+    if file_of_weights is not None and not file_of_weights.is_file():
         raise UserError(f'{file}: path:pretrain_network_g is {weights}, which does not exist; correct the path.')
     run = {key: val[key] for key in _VAL_KEYS if key in val}
     known = {entry.options['type']: entry for entry in KNOWN_NETWORKS.values()}.get(network_g.get('type'))
     lengths = (run['window'],) if 'window' in run else known.lengths if known else (2, 3)
-    file_of_weights = None if weights is None else Path(weights).expanduser()
     scale = options.get('scale')
     scale = scale if type(scale) is int else None
     return Choice(label, dict(network_g), run, file_of_weights, path.get('param_key_g'), lengths, file, scale)

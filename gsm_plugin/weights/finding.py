@@ -16,19 +16,25 @@ _ZIP, _PICKLE = b'PK\x03\x04', b'\x80'
 _TAR, _TAR_PLACE = b'ustar', 257
 
 
+def path_of(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """The path that is meant, whether the file is there or not: a path that exists goes before a name."""
+    path = Path(name_or_path).expanduser()
+    if str(name_or_path) in KNOWN_WEIGHTS and not path.is_file():
+        return KNOWN_WEIGHTS[str(name_or_path)].place(folder)
+    return path
+
+
 def find_file(name_or_path: str | Path, folder: Path) -> tuple[str, Path]:
     """The name and the file that are meant.
 
     Raises:
         UserError: There is no such file, and no public file has the name, or it is not here.
     """
-    path = Path(name_or_path).expanduser()
-    if str(name_or_path) in KNOWN_WEIGHTS and not path.is_file():
-        known = KNOWN_WEIGHTS[str(name_or_path)]
-        path = known.place(folder)
+    given, path = Path(name_or_path).expanduser(), path_of(name_or_path, folder)
+    if path != given:
         if not path.is_file():
-            raise UserError(f'{path} is not there; run basicsr weights get {known.name}.')
-        return known.name, path
+            raise UserError(f'{path} is not there; run basicsr weights get {name_or_path}.')
+        return str(name_or_path), path
     if not path.exists():
         if isinstance(name_or_path, str) and not path.suffix and len(path.parts) == 1:
             # a name, of which there is none
