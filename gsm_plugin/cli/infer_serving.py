@@ -1,6 +1,7 @@
 """The part of `basicsr infer` that needs PyTorch: networks, and what runs them."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from gsm_plugin.inference.loading import trained_on
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.outcomes import Outcome
-from gsm_plugin.inference.video.progress import Bar, JsonLines
+from gsm_plugin.inference.video.progress import Bar, JsonLines, Lines
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.pipelines.arguments import end_program
 from gsm_plugin.weights.download import sha256_of
@@ -69,7 +70,7 @@ def serve(
             f'--window, or a smaller --context.'
         )
     known = [replace(request, window=window, network=identity, trained_on=training) for request in requests]
-    progress = JsonLines if arguments.json else Bar
+    progress = JsonLines if arguments.json else Bar if sys.stderr.isatty() else Lines
     try:
         return run_requests(known, networks, progress, arguments.dry_run)
     except KeyboardInterrupt:

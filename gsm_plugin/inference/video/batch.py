@@ -44,6 +44,7 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
             inspected = inspect(request, networks[0].scale, watcher, memory.measure)
             watcher.end()
             request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest, watcher.say)
+            watcher.expect(memory.seconds_a_frame)
             job = plan_job(request, networks[0], inspected)
             for line in describe(job, networks):
                 watcher.say(line)

@@ -14,8 +14,10 @@ from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.manifest import left_settings
 from gsm_plugin.inference.video.memory import (
     LEAST_TILE,
+    Measure,
     MemoryPlan,
     Place,
+    TimedMeasure,
     free_on,
     is_measured_by,
     learn_cost,
@@ -38,11 +40,16 @@ class Memory:
     Args:
         request: What is wanted, with its budget; without one, and without `fit`, nothing is changed.
         networks: One a device, alike.
+
+    Attributes:
+        seconds_a_frame: What all devices together take for a frame, as the largest clip suggests that was measured;
+            None where none was, or where frames are seen in tiles.
     """
 
     def __init__(self, request: Request, networks: Sequence[Network]):
         self._request, self._networks = request, networks
         self._places: tuple[Place, ...] = ()
+        self.seconds_a_frame: float | None = None
 
     def measure(self, facts: Facts) -> None:
         """Measures what the network takes; before the input is read, for what fits nowhere is refused here.
@@ -82,6 +89,8 @@ class Memory:
         window = min(request.window, longest)
         plan = plan_memory(self._places, (facts.height, facts.width), window, request.context)
         say(plan.describe())
+        if plan.tile is not None:
+            self.seconds_a_frame = None
         fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=plan.tile)
         strict = request.memory is not None
         return fitted, [WatchedNetwork(network, plan, say, strict) for network in _tiled(self._networks, fitted)]
@@ -94,7 +103,9 @@ class Memory:
         if request.memory is None and is_measured_by(window, *size):
             # To measure the network would take more than the windows do.
             return
-        self._places = tuple(_places(request, self._networks, facts))
+        measure = TimedMeasure(measured_on(self._networks[0]))
+        self._places = tuple(_places(request, self._networks, facts, measure))
+        self.seconds_a_frame = measure.seconds_a_pixel * facts.height * facts.width / len(self._networks)
         # which refuses
         plan_memory(self._places, size, window, request.context)
 
@@ -150,6 +161,7 @@ class WatchedNetwork:
 
     def __init__(self, network: Network, plan: MemoryPlan, say: Callable[[str], None], strict: bool):
         self.scale, self.device = network.scale, network.device
+        self.network = getattr(network, 'network', None)
         self.precision, self.name = network.precision, network.name
         self._network, self._plan, self._say, self._strict, self._is_first = network, plan, say, strict, True
 
@@ -182,10 +194,10 @@ class WatchedNetwork:
         return output
 
 
-def _places(request: Request, networks: Sequence[Network], facts: Facts) -> list[Place]:
+def _places(request: Request, networks: Sequence[Network], facts: Facts, measure: Measure) -> list[Place]:
     """Where memory is taken: by the network on its device, and by all on the host."""
     network = networks[0]
-    cost = learn_cost(measured_on(network), network.scale, network.device)
+    cost = learn_cost(measure, network.scale, network.device)
     pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale)
     # The peak at the end counts all that the process holds, so this does.
     held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'

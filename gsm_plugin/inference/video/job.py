@@ -1,6 +1,7 @@
 """One input and one output: checked, planned, run, joined."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,6 +21,9 @@ from gsm_plugin.inference.video.survey import Survey, survey
 from gsm_plugin.inference.video.timing import show_time
 from gsm_plugin.inference.video.treatment import Treatment
 from gsm_plugin.inference.video.windows import Segment, plan_segments
+from gsm_plugin.inference.watching import watching
+
+_PART_EVERY_S = 1.0
 
 
 class Watcher(Protocol):
@@ -31,8 +35,17 @@ class Watcher(Protocol):
     def reading(self, frames: int) -> None:
         """So many frames are surveyed."""
 
-    def begin(self, frames: int, done: int) -> None:
-        """So many frames are to be written, of which some are."""
+    def begin(self, frames: int, done: int, windows: Sequence[int]) -> None:
+        """So many frames are to be written, of which some are; the network is to see so many frames in each window."""
+
+    def window_begins(self, frames: int) -> None:
+        """The network of this thread begins with a window of so many frames."""
+
+    def part(self, text: str) -> None:
+        """A part of a network has done something."""
+
+    def window_ends(self, frames: int) -> None:
+        """The network of this thread is done with its window of so many frames."""
 
     def wrote(self, frames: int) -> None:
         """So many more frames are written."""
@@ -158,9 +171,18 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     left = [segment for segment in job.segments if segment.number not in finished]
     frames = len(job.survey.stamps)
     done = frames - sum(segment.stop - segment.start for segment in left)
-    watcher.begin(frames, done)
+    watcher.begin(frames, done, [one.stop - one.start for segment in left for one in segment.windows])
     sink = job.output.sink(workplace)
-    work = Work(job.reading, job.output.layout, sink, job.treatment, watcher.wrote, watcher.window, watcher.stage)
+    work = Work(
+        job.reading,
+        job.output.layout,
+        sink,
+        job.treatment,
+        lambda network, frames: _watched(network, frames, watcher),
+        watcher.wrote,
+        watcher.window,
+        watcher.stage,
+    )
     if left:
         run_on_devices(work, networks, left)
     job.output.finish(workplace, [workplace.segment(segment.number) for segment in job.segments], watcher.say)
@@ -173,6 +195,18 @@ def _early_end(request: Request, facts: Facts, found: Survey) -> Iterator[str]:
     end = float((found.stamps[-1] + found.last_duration) * facts.time_base) - facts.start
     if request.end is not None and end < request.end - 1e-3:
         yield f'the film ends at {show_time(end)}, before {show_time(request.end)}'
+
+
+@contextmanager
+def _watched(network: Network, frames: int, watcher: Watcher) -> Iterator[None]:
+    """Tells of a window, and on a CPU, where it takes long, of the parts of the network that work on it."""
+    # what is no restorer has no parts
+    module = getattr(network, 'network', None)
+    on_cpu = torch.device(str(network.device)).type == 'cpu'
+    watcher.window_begins(frames)
+    with watching(module, watcher.part, _PART_EVERY_S) if module is not None and on_cpu else nullcontext():
+        yield
+    watcher.window_ends(frames)
 
 
 def _reading(request: Request, facts: Facts) -> Reading | FolderReading:

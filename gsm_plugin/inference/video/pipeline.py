@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +73,7 @@ class Work:
         layout: What samples of the output mean.
         sink: Where the output goes.
         treat: What happens between network and output.
+        around_window: Entered with a network and the frames of its window while the network works on it.
         on_frames: Called with a number of frames that are written.
         on_window: Called with segment, number of the first frame, what the network saw and what it gave.
         on_stage: Called with the name of a stage and the seconds that it worked.
@@ -81,6 +83,7 @@ class Work:
     layout: Layout
     sink: Sink
     treat: Treatment
+    around_window: Callable[[Network, int], AbstractContextManager[None]]
     on_frames: Callable[[int], None]
     on_window: Callable[[Segment, int, Tensor, Tensor], None]
     on_stage: Callable[[str, float], None]
@@ -123,7 +126,8 @@ def _run(work: Work, network: Network, segments: Iterator[Segment], stop: thread
             threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
             threads.append(pool.submit(_guarded, stop, _write, work, frames))
             for segment, window, planes in clips:
-                _restore(work, network, segment, window, planes, frames)
+                with work.around_window(network, len(planes[0])):
+                    _restore(work, network, segment, window, planes, frames)
             frames.close()
             for thread in threads:
                 thread.result()

@@ -43,8 +43,17 @@ class Quiet:
     def reading(self, frames):
         pass
 
-    def begin(self, frames, done):
+    def begin(self, frames, done, windows):
         self.done = done
+
+    def window_begins(self, frames):
+        pass
+
+    def part(self, text):
+        pass
+
+    def window_ends(self, frames):
+        pass
 
     def wrote(self, frames):
         self.frames += frames
