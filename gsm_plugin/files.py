@@ -59,8 +59,8 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
 
 
-HTML_PAGE, JSON_REPORT = b'<!doctype html', b'"machine"'
-"""What is found at the beginning of pages and of reports that commands write."""
+HTML_PAGE, JSON_REPORT, CURVES = b'<!doctype html', b'"machine"', b'basicsr plot'
+"""What is found at the beginning of pages, reports and pictures of curves that commands write."""
 
 
 def check_replaceable(path: Path, flag: str, mark: bytes) -> None:
@@ -69,7 +69,7 @@ def check_replaceable(path: Path, flag: str, mark: bytes) -> None:
     Args:
         path: The place; what is there may be replaced where it begins as files of that kind do.
         flag: What names it.
-        mark: `HTML_PAGE` or `JSON_REPORT`.
+        mark: `HTML_PAGE`, `JSON_REPORT` or `CURVES`.
 
     Raises:
         UserError: There is something else.
@@ -82,7 +82,7 @@ def check_replaceable(path: Path, flag: str, mark: bytes) -> None:
 
 def _beginning(path: Path) -> bytes:
     with path.open('rb') as file:
-        return file.read(64).lower()
+        return file.read(128).lower()
 
 
 def part_of(out: Path) -> Path:

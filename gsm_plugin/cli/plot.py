@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import CURVES, check_replaceable, check_writable
 
 
 def add_plot(subparsers: argparse._SubParsersAction) -> None:
@@ -23,11 +24,14 @@ def plot(arguments: argparse.Namespace) -> None:
     """Reads the logs and writes the picture.
 
     Raises:
-        UserError: A log is missing or empty, the output is no PNG, or matplotlib is missing.
+        UserError: A log is missing or empty, the output is no PNG or would replace another one, or matplotlib is
+            missing.
     """
     output = Path(arguments.output)
     if output.suffix.lower() != '.png':
         raise UserError(f'-o is {output}; the picture is a PNG, so give a name that ends in .png.')
+    check_writable(output, '-o')
+    check_replaceable(output, '-o', CURVES)
     try:
         from gsm_plugin.training.curves import draw_curves
         from gsm_plugin.training.training_log import read_training_log

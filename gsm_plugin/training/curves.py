@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from gsm_plugin.files import whole_file
+from gsm_plugin.files import CURVES, whole_file
 from gsm_plugin.training.training_log import Curve, TrainingLog
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the yellow is too pale for lines.
@@ -128,4 +128,5 @@ def _name_runs(figure, logs: Sequence[TrainingLog]) -> None:
 def _save(figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
-        figure.savefig(part, format='png', dpi=150)
+        # by which another run knows its own
+        figure.savefig(part, format='png', dpi=150, metadata={'Software': CURVES.decode()})

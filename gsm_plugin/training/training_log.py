@@ -89,7 +89,10 @@ def _find(path: Path) -> tuple[list[Path], str]:
     files = [folder / JSON_LINES] if (folder / JSON_LINES).is_file() else sorted(folder.glob(_TEXT_LOGS))
     if not files:
         what = f'has neither {JSON_LINES} nor {_TEXT_LOGS}' if folder.is_dir() else 'does not exist'
-        known = sorted(entry.name for entry in Path('experiments').glob('*') if entry.is_dir())
+        # weights that are got lie there too
+        known = sorted(
+            {file.parent.name for kind in (JSON_LINES, _TEXT_LOGS) for file in Path('experiments').glob(f'*/{kind}')}
+        )
         there = f' ({", ".join(known)})' if known else ''
         raise UserError(f'{path} {what}; name an experiment{there}, its folder or a log file.')
     return files, folder.resolve().name

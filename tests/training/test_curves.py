@@ -104,9 +104,33 @@ def test_points_between_two_that_are_no_numbers_are_seen(tmp_path):
     assert (pixels == [int(curves._COLOURS[0][i : i + 2], 16) for i in (1, 3, 5)]).all(1).sum() > 100
 
 
-@pytest.mark.parametrize('arguments, sentence', [(['x'], 'x does not exist'), (['x', '-o', 'a.jpg'], '-o is a.jpg')])
+def test_the_command_replaces_its_own_pictures_and_no_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / 'experiments' / 'mine', step(1), step(2))
+    command.main(['plot', 'mine'])
+    write_lines(tmp_path / 'experiments' / 'mine', step(1), step(2), step(3, 100.0))
+    before = (tmp_path / 'curves.png').read_bytes()
+    command.main(['plot', 'mine'])
+    assert (tmp_path / 'curves.png').read_bytes() != before
+    Image.new('RGB', (200, 100)).save(tmp_path / 'frame.png')
+    before = (tmp_path / 'frame.png').read_bytes()
+    with pytest.raises(SystemExit):
+        command.main(['plot', 'mine', '-o', 'frame.png'])
+    assert 'frame.png is there, and nothing that -o has written; give another -o' in capsys.readouterr().err
+    assert (tmp_path / 'frame.png').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'arguments, sentence',
+    [
+        (['x'], 'x does not exist; name an experiment (mine), its folder or a log file.'),
+        (['x', '-o', 'a.jpg'], '-o is a.jpg'),
+    ],
+)
 def test_a_mistake_ends_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / 'experiments' / 'mine', step(1))
+    (tmp_path / 'experiments' / 'pretrained_models').mkdir()
     with pytest.raises(SystemExit):
         command.main(['plot', *arguments])
     err = capsys.readouterr().err

@@ -135,7 +135,7 @@ def test_an_experiment_is_found_by_its_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'name, sentence',
     [
-        ('mien', r'mien does not exist; name an experiment \(empty, mine\), its folder or a log file\.'),
+        ('mien', r'mien does not exist; name an experiment \(mine\), its folder or a log file\.'),
         ('empty', r'empty has neither train\.jsonl nor train_\*\.log; name'),
     ],
 )
