@@ -27,13 +27,15 @@ def as_network_takes_it(clip: Clip, device: torch.device) -> tuple[Tensor, Calla
         and where it was.
 
     Raises:
-        UserError: It is no clip, is empty, of whole numbers that are not bytes, or has values that no picture has.
+        UserError: It is no clip, is empty, sparse or of another kind without a number for each place, of whole numbers
+            that are not bytes, or has values that no picture has.
     """
     is_array = isinstance(clip, np.ndarray)
     if not is_array and not isinstance(clip, Tensor):
         raise UserError(
             f'A clip is of type {type(clip).__name__}; give a tensor (t, 3, h, w) or an array (t, h, w, 3).'
         )
+    _check_storage(clip, 'A clip')
     axes = '(t, h, w, 3) or (b, t, h, w, 3)' if is_array else '(t, 3, h, w) or (b, t, 3, h, w)'
     colours = -1 if is_array else -3
     if clip.ndim not in (4, 5) or clip.shape[colours] != _COLOURS:
@@ -59,6 +61,26 @@ def as_network_takes_it(clip: Clip, device: torch.device) -> tuple[Tensor, Calla
         return output.movedim(-3, -1).contiguous().numpy() if is_array else output
 
     return taken, back
+
+
+def _check_storage(values: Clip, what: str) -> None:
+    """Refuses what does not hold a number for each place."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise UserError(f'{what} is a masked array; fill what is masked, by .filled(0) for example.')
+    if isinstance(values, np.ndarray):
+        return
+    # a nested tensor has no shape, and one on meta no values
+    kind, cure = '', 'make it dense first, by .to_dense()'
+    if values.is_nested:
+        kind, cure = 'nested', 'give its parts one by one'
+    elif values.layout != torch.strided:
+        kind = f'of layout {str(values.layout).removeprefix("torch.").lstrip("_")}'
+    elif values.is_meta:
+        kind, cure = 'on the device meta, which holds no values', 'give one on the CPU or a GPU'
+    elif values.is_quantized:
+        kind, cure = 'quantized', 'turn it back into floats, by .dequantize()'
+    if kind:
+        raise UserError(f'{what} is {kind}; {cure}.')
 
 
 def _tensor_of(clip: Clip) -> Tensor:
@@ -94,6 +116,8 @@ def join_frames(frames: Sequence[Clip]) -> Clip:
     if not isinstance(first, Tensor | np.ndarray):
         raise UserError(f'A frame is of type {type(first).__name__}; give tensors (c, h, w) or arrays (h, w, c).')
     for frame in frames:
+        if isinstance(frame, Tensor | np.ndarray):
+            _check_storage(frame, 'A frame')
         if type(frame) is not type(first) or (frame.shape, frame.dtype) != (first.shape, first.dtype):
             raise UserError(f'Frames differ: {_kind_of(first)}, then {_kind_of(frame)}; give all of one size and type.')
     tensors = [frame for frame in frames if isinstance(frame, Tensor)]

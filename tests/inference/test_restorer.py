@@ -280,8 +280,28 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         (lambda: None, 'is of type NoneType'),
         (lambda: torch.rand(2, 3, 8, 8) * 255, 'reach from .* to .*; give floats in'),
         (lambda: torch.rand(2, 3, 8, 8) - 9, r'reach from -\d'),
+        (lambda: torch.rand(1, 1, 2, 3, 8, 8), r'has the shape \(1, 1, 2, 3, 8, 8\)'),
+        (
+            lambda: torch.rand(2, 3, 8, 8).to_sparse(),
+            r'A clip is of layout sparse_coo; make it dense first, by \.to_dense',
+        ),
+        (lambda: torch.rand(2, 3, 8, 8).to_mkldnn(), 'A clip is of layout mkldnn; make it dense first'),
+        (
+            lambda: torch.rand(2, 3, 8, 8, device='meta'),
+            'A clip is on the device meta, which holds no values; give one',
+        ),
+        (
+            lambda: torch.nested.nested_tensor([torch.rand(2, 3, 8, 8)], layout=torch.jagged),
+            'A clip is nested; give its parts one by one',
+        ),
+        (
+            lambda: torch.quantize_per_tensor(torch.rand(2, 3, 8, 8), 0.1, 0, torch.quint8),
+            r'A clip is quantized; turn it back into floats, by \.dequantize',
+        ),
+        (lambda: np.ma.masked_less(np.ones((2, 8, 8, 3)), 0), r'A clip is a masked array; fill what is masked'),
     ],
 )
+@pytest.mark.filterwarnings('ignore:torch.quantize_per_tensor', 'ignore:The PyTorch API of nested')
 def test_what_is_no_clip_is_refused_in_a_sentence(blur, broken, text):
     with pytest.raises(UserError, match=text) as caught:
         blur(broken())
@@ -302,6 +322,8 @@ def test_frames_of_a_stream_that_differ_are_refused(blur):
         list(blur.stream(frames))
     with pytest.raises(UserError, match='then 3x8x8 of uint8'):
         list(blur.stream([torch.rand(3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)]))
+    with pytest.raises(UserError, match='A frame is on the device meta'):
+        list(blur.stream([torch.rand(3, 8, 8), torch.rand(3, 8, 8, device='meta')]))
     with pytest.raises(UserError, match='A frame is of type int'):
         list(blur.stream([1, 2]))
     with pytest.raises(UserError, match='make it more than 8'):
