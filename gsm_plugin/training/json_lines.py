@@ -46,6 +46,23 @@ class JsonLines:
             new.writelines(line for line in old if _is_before(line, iteration))
 
 
+def has_ended(path: Path, iteration: int) -> bool:
+    """Whether a file of records says that a run of so many iterations, or of more, came to its end."""
+    if not path.is_file():
+        return False
+    lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
+    return any(_tells_the_end(line, iteration) for line in lines[-1:])
+
+
+def _tells_the_end(line: str, iteration: int) -> bool:
+    try:
+        record = json.loads(line)
+        return record['kind'] == 'end' and record['iter'] >= iteration
+    except (ValueError, KeyError, TypeError):
+        # cut off
+        return False
+
+
 def _is_before(line: str, iteration: int) -> bool:
     try:
         record = json.loads(line)

@@ -9,8 +9,10 @@ from torch import distributed
 
 from gsm_plugin.compat.resume_anywhere import check_networks
 from gsm_plugin.training.checkpoints.store import CheckpointStore, FoundState
+from gsm_plugin.training.json_lines import has_ended
 from gsm_plugin.training.schedule import is_of_the_schedule
 from gsm_plugin.training.state import is_complete
+from gsm_plugin.training.training_log import JSON_LINES
 
 _KEPT_BY_THE_STATE = 'train:optim'
 _SET_BY_THE_RUN = ('rank', 'dist', 'auto_resume', 'root_path', 'path:', 'world_size')
@@ -44,6 +46,27 @@ def choose_state(store: CheckpointStore, options: dict) -> FoundState | None:
 def choose_good_state(store: CheckpointStore, rank: int) -> FoundState | None:
     """The newest state that was not saved among skipped steps, or None; see `choose_state`."""
     return _for_all(store, rank, lambda: store.newest(lambda state: state.get('is_good', True)))
+
+
+def is_finished(options: Mapping, found: FoundState) -> bool:
+    """Whether a run has done everything, its last validation too, the same in all processes.
+
+    Args:
+        options: The finished options.
+        found: The state that it would go on from.
+    """
+    total, path = int(options['train']['total_iter']), options['path']
+
+    def look() -> bool:
+        in_its_folder = found.path.resolve().parent == Path(path['training_states']).resolve()
+        is_whole = in_its_folder and is_complete(found.content) and any(Path(path['models']).glob('net_*_latest.pth'))
+        return is_whole and found.content['iter'] >= total and has_ended(Path(path['log'], JSON_LINES), total)
+
+    if not _is_distributed():
+        return look()
+    answer = [look() if options['rank'] == 0 else None]
+    distributed.broadcast_object_list(answer)
+    return bool(answer[0])
 
 
 def prepare_model_options(options: dict, found: FoundState) -> None:
@@ -110,7 +133,7 @@ def flat_options(options: Mapping, prefix: str = '') -> dict[str, object]:
 
 def _for_all(store: CheckpointStore, rank: int, choose: Callable[[], FoundState | None]) -> FoundState | None:
     """Lets the first process choose; the others read what it has chosen."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not _is_distributed():
         return choose()
     chosen = choose() if rank == 0 else None
     paths = [None if chosen is None else str(chosen.path)]
@@ -118,3 +141,7 @@ def _for_all(store: CheckpointStore, rank: int, choose: Callable[[], FoundState 
     if rank == 0 or paths[0] is None:
         return chosen
     return store.read_state(Path(paths[0]))
+
+
+def _is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

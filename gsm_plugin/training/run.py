@@ -25,7 +25,13 @@ from gsm_plugin.training.loop_options import LoopOptions
 from gsm_plugin.training.machine_faults import is_full
 from gsm_plugin.training.progress import Progress
 from gsm_plugin.training.rehearsal import rehearse
-from gsm_plugin.training.resuming import choose_state, describe_changes, flat_options, prepare_model_options
+from gsm_plugin.training.resuming import (
+    choose_state,
+    describe_changes,
+    flat_options,
+    is_finished,
+    prepare_model_options,
+)
 from gsm_plugin.training.run_folders import make_folders, set_aside
 from gsm_plugin.training.run_log import waiting_log
 from gsm_plugin.training.scalar_loggers import logs_scalars, open_tensorboard, start_wandb
@@ -71,8 +77,16 @@ def _train(
     options: dict, arguments: argparse.Namespace, chosen: LoopOptions, stop: StopRequests, notes: Sequence[str]
 ) -> StopReason | None:
     with waiting_log(options['rank'] == 0, getattr(arguments, 'verbose', False)) as open_log:
+        store = _open_store(options, chosen)
+        found = choose_state(store, options)
+        if found is not None and is_finished(options, found):
+            get_root_logger().info(
+                f'The training {options["name"]} is finished: its {found.content["iter"]} iterations are done, saved '
+                f'and validated. Raise train: total_iter to go on; basicsr test validates again.'
+            )
+            return None
         _begin_log(options, notes)
-        loop = _assemble(options, arguments, chosen, stop, open_log)
+        loop = _assemble(options, arguments, chosen, stop, open_log, store, found)
     try:
         with logging_redirect_tqdm([get_root_logger()]):
             reason = loop.run()
@@ -97,10 +111,10 @@ def _assemble(
     chosen: LoopOptions,
     stop: StopRequests,
     open_log: Callable[[Path], None],
+    store: CheckpointStore,
+    found: FoundState | None,
 ) -> TrainingLoop:
     """Builds everything that can be refused, and only then makes and renames folders and files."""
-    store = _open_store(options, chosen)
-    found = choose_state(store, options)
     at = position_of(found.content) if found else Position()
     before = found.content.get('run', {}) if found else {}
     choose_algorithms(chosen.run.deterministic)

@@ -144,10 +144,40 @@ def test_killed_while_saving(project, options, never_stopped, monkeypatch, step,
     resume(project, options, never_stopped)
 
 
-def test_a_finished_training_is_left_as_it_is(project, options, never_stopped):
+def test_a_finished_training_is_left_as_it_is_and_says_so(project, options, never_stopped, monkeypatch, capfd):
     runs.train(project, options)
+
+    def everything():
+        return {path: path.stat().st_mtime_ns for path in (project / 'experiments').rglob('*')}
+
+    before = everything()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, 'build_model', lambda options: pytest.fail('a network is made'))
+        capfd.readouterr()
+        resume(project, options, never_stopped)
+    assert everything() == before
+    said = capfd.readouterr().err
+    assert f'The training tiny is finished: its {TOTAL} iterations are done, saved and validated. Raise train' in said
+    assert said.count('\n') == 1
+    longer = {'train__total_iter': TOTAL + 2, 'train__scheduler__periods': [TOTAL + 2]}
+    runs.train(project, options, auto_resume=True, **longer)
+    assert runs.checkpoints_of(project)[-1] == TOTAL + 2
+
+
+def test_a_last_validation_that_was_not_finished_is_done_again(project, options, never_stopped, monkeypatch):
+    def kill(loop, name, is_first):
+        if loop.at.iteration == TOTAL:
+            raise runs.Killed
+        keep(loop, name, is_first)
+
+    keep = TrainingLoop._keep_scores
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, '_keep_scores', kill)
+        with pytest.raises(runs.Killed):
+            runs.train(project, options)
+    assert TOTAL in runs.checkpoints_of(project)
     resume(project, options, never_stopped)
-    assert os.listdir(project / 'experiments') == ['tiny']
 
 
 def test_steps_that_were_skipped_are_counted_on(project, options, monkeypatch):
