@@ -7,7 +7,8 @@ import torch
 from tqdm import tqdm
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import check_writable, write_whole
+from gsm_plugin.files import check_writable, folder_for, write_whole
+from gsm_plugin.locks import locked, refuse_locked
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.models.validation import evaluating
 from gsm_plugin.scoring.choices import Choice, build
@@ -37,9 +38,14 @@ def run_networks(
         The records, in order, and the pictures.
 
     Raises:
-        UserError: A network cannot be built, a clip cannot be read, or the folder cannot be written.
+        UserError: A network cannot be built, a clip cannot be read, another process scores a network into the folder,
+            or the folder cannot be written.
     """
     check_writable(out / 'table.md', '--out')
+    paths = [out / f'{choice.label}.json' for choice in choices]
+    for path in paths:
+        # other networks may be scored into the folder meanwhile, on another GPU for example
+        refuse_locked(path)
     for choice in choices:
         if choice.has_random_weights():
             say(f'{choice.label} has random weights: its option file names none (path:pretrain_network_g).')
@@ -48,10 +54,11 @@ def run_networks(
     total = len(choices) * sum(task.clips.lengths[name] for name in task.names)
     records = []
     with tqdm(total=total, unit='frame') as bar:
-        for choice in choices:
+        for choice, path in zip(choices, paths, strict=True):
             model = models.pop(0)
             model.net_g.to(model.device)
-            record, reused = run_task(task, choice, model, out / f'{choice.label}.json', bar, pictures.keep)
+            with folder_for(path), locked(path):
+                record, reused = run_task(task, choice, model, path, bar, pictures.keep)
             del model
             if reused:
                 say(f'{choice.label}: results of {reused} of {len(task.names)} clips are those of {out}.')

@@ -103,7 +103,7 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
 def _refuse_other_results(out: Path, task: Task, choices: Sequence[Choice]) -> None:
     """Refuses a folder whose results would be lost: of other clips, of another reduction, or of other weights."""
     records = sorted(out.glob('*.json'))
-    others = next((path.name for path in sorted(out.glob('*')) if path.name != 'pictures'), None)
+    others = next((path.name for path in sorted(out.glob('*')) if not path.name.endswith(('pictures', '.lock'))), None)
     if others is not None and not records:
         raise UserError(f'{out} has {others} in it and no results of a comparison; give another folder by --out.')
     for path in records:

@@ -1,11 +1,13 @@
 """What `basicsr compare` refuses, in one sentence, before anything is run or lost."""
 
+import os
 import re
 import sys
 
 import pytest
 import torch
 
+from gsm_plugin.locks import locked
 from tests.scoring.comparing import refusal, run, write_frames, write_gsm, write_video
 from tests.scoring.tiny_vsr import moving_frames, write_network
 
@@ -53,6 +55,18 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_run(tmp_path, c
     found = refusal(capsys, place, tmp_path / 'file', '--networks', 'bicubic')
     assert re.search(r'table\.md cannot be written, for \S+file is no folder; give another --out', found)
     assert (tmp_path / 'file').read_text() == 'precious'
+
+
+def test_a_network_that_another_process_scores_into_the_folder_is_refused_and_others_are_not(tmp_path, capsys):
+    place = write_frames(tmp_path / 'clip', moving_frames(2))
+    (tmp_path / 'out').mkdir()
+    with locked(tmp_path / 'out' / 'gsm.json'):
+        found = refusal(capsys, place, tmp_path / 'out', '--networks', write_gsm(tmp_path, 'gsm'))
+        assert f'gsm.json is being written by process {os.getpid()} on' in found
+        assert [path.name for path in (tmp_path / 'out').iterdir()] == ['gsm.json.lock']
+        run(place, tmp_path / 'out', '--networks', 'bicubic')
+    names = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert names == ['bicubic.json', 'page.html', 'pictures', 'table.md']
 
 
 @pytest.mark.parametrize('out', ['clip', 'full'])

@@ -6,6 +6,8 @@ from pathlib import Path
 import yaml
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import folder_for
+from gsm_plugin.locks import lock_of, locked
 from gsm_plugin.scoring.board import write_text
 from gsm_plugin.scoring.clips import Reduction
 from gsm_plugin.scoring.comparison import Comparison, compare
@@ -28,10 +30,15 @@ def run_study(path: Path, beside: int, modules: Sequence[str], say: Callable[[st
         Whether all trainings came to their end.
 
     Raises:
-        UserError: The study or an option file is wrong, which is known before the first training; or no training came
-            to its end.
+        UserError: The study or an option file is wrong, or another process runs it, which is known before the first
+            training; or no training came to its end.
     """
     study = read_study(path)
+    with folder_for(lock_of(study.folder)), locked(study.folder):
+        return _run(study, beside, modules, say)
+
+
+def _run(study: Study, beside: int, modules: Sequence[str], say: Callable[[str], None]) -> bool:
     files = write_option_files(study)
     failures = train_all(study, files, beside, modules, say)
     finished = [run for run in study.runs if is_finished(run)]

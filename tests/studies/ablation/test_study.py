@@ -6,6 +6,7 @@ import yaml
 
 from gsm_plugin.cli.main import main
 from gsm_plugin.errors import UserError
+from gsm_plugin.locks import locked
 from gsm_plugin.studies.ablation import training
 from gsm_plugin.studies.ablation.plan import merged, read_study
 from tests import tiny_project
@@ -104,6 +105,16 @@ def test_what_is_wrong_is_one_sentence_before_anything_is_written(study, changes
     with pytest.raises(UserError, match=message.replace('?', r'\?')):
         read_study(study(**changes))
     assert not Path('results').exists()
+
+
+def test_a_study_that_another_process_runs_is_left_to_it(study, capsys):
+    folder = read_study(study()).folder
+    folder.parent.mkdir(parents=True)
+    with locked(folder), pytest.raises(SystemExit):
+        main(['study', 'study.yml', '--import', 'net.py'])
+    assert f'{folder} is being written by process' in capsys.readouterr().err
+    assert not Path('experiments').exists()
+    assert list(folder.parent.iterdir()) == []
 
 
 def test_a_study_that_is_not_there_is_named(project):
