@@ -16,6 +16,8 @@ from gsm_plugin.errors import UserError
 _PLAIN = ('subrip', 'srt', 'text', 'webvtt')
 _MOV: Final = 'mov_text'
 _MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
+# What Matroska says of PCM is a number of channels; MP4 wants to know where they are.
+_UNNAMED_LAYOUTS = {'1 channels': 'mono', '2 channels': 'stereo'}
 _MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
 # Time codes and the like belong to the old file; chapters, which MP4 has as such a stream too, are copied as chapters.
 KINDS = ('audio', 'subtitle', 'attachment', 'video', 'data')
@@ -143,6 +145,9 @@ def add_copied(container: av.container.OutputContainer, stream: av.stream.Stream
         added = container.add_mux_stream(copy.becomes)
     else:
         added = container.add_stream_from_template(stream, opaque=True)
+        if isinstance(stream, av.AudioStream) and isinstance(added, av.AudioStream):
+            layout = stream.codec_context.layout.name
+            added.codec_context.layout = _UNNAMED_LAYOUTS.get(layout, layout)
     added.metadata.update(_kept(stream.metadata))
     added.disposition = Disposition(int(stream.disposition))
     if copy.becomes:

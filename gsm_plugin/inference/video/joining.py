@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from gsm_plugin.files import whole_file
 from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, container_format, packets_of
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.encoding import Encoder
-from gsm_plugin.inference.video.opening import opened, video_stream
+from gsm_plugin.inference.video.opening import opened, reason, video_stream
 from gsm_plugin.inference.video.packet_file import read_packets
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
 
 _GLOBAL_HEADER_FORMATS = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'matroska', 'webm', 'flv', 'nut', 'psp', 'f4v', 'ismv')
+# All streams that are not rare have begun by then.
+_PACKETS_OF_A_REHEARSAL = 500
+# MP4 begins streams late in units of its own, by default thousandths of a second.
+_LEAST_TIMESCALE, _MOST_TIMESCALE = 90_000, 2**31 - 1
 _QUICKTIME = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'f4v', 'psp')
 
 
@@ -87,7 +92,8 @@ def join(film: Film, segments: Sequence[Path], durations: dict[int, int], say: C
 
 
 def rehearse(film: Film) -> None:
-    """Writes the film's header to nowhere, so that a container that refuses it does so before the work.
+    """Writes header, first packets of what is copied, and trailer to nowhere, so that a container that refuses one of
+    them does so before the work.
 
     Raises:
         UserError: It does.
@@ -101,17 +107,24 @@ def rehearse(film: Film) -> None:
                 target.start_encoding()
                 return
             with opened(film.source) as source:
-                _prepare(target, film, source, film.source)
+                _, added = _prepare(target, film, source, film.source)
                 target.start_encoding()
+                seen = set()
+                for packet in itertools.islice(_other_packets(film, source, added), _PACKETS_OF_A_REHEARSAL):
+                    if packet.stream.index not in seen:
+                        seen.add(packet.stream.index)
+                        target.mux(packet)
+                    if len(seen) == len(added):
+                        break
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f'{film.path.suffix} cannot hold this film ({error}); name it .mkv instead.') from error
+        raise UserError(f'{film.path.suffix} cannot hold this film ({reason(error)}); name it .mkv instead.') from error
 
 
 def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int, int]) -> None:
     name = container_format(film.path).name
-    with av.open(str(part), 'w', format=name, options=_options(name)) as target:
+    with av.open(str(part), 'w', format=name, options=_options(name, film.encoder.time_base)) as target:
         if film.source is None:
             video = _add_video(target, film)
             target.start_encoding()
@@ -128,9 +141,12 @@ def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int
                 target.mux(packet)
 
 
-def _options(name: str) -> dict[str, str]:
+def _options(name: str, time_base: Fraction) -> dict[str, str]:
     if name in _QUICKTIME:
-        return {'movflags': '+faststart'}
+        # a multiple, so that what begins late begins when it is to
+        unit = time_base.denominator
+        scale = min(unit * max(1, -(-_LEAST_TIMESCALE // unit)), _MOST_TIMESCALE)
+        return {'movflags': '+faststart', 'movie_timescale': str(scale)}
     if name not in ('matroska', 'webm'):
         return {}
     # The pictures are not to be moved because a sound begins before zero, as AAC does by its first packet; and without

@@ -162,18 +162,26 @@ def plan_film(
     if found is None:
         rehearse(film)
         return treatment, FilmOutput(film), notes
-    return treatment, _timed(film, request, facts, found, retimed), notes
+    output = _timed(film, request, facts, found, retimed)
+    first = found.stamps[0] * facts.time_base
+    if first < 0 and output.film.shift == first:
+        notes += (f'{request.target.suffix} shows nothing before zero, so all begins {-float(first):g} s later',)
+    return treatment, output, notes
 
 
 def _matroska_notes(film: Film) -> Iterator[str]:
     """What Matroska does not hold as exactly as the input has it."""
-    if film.path.suffix.lower() not in ('.mkv', '.webm'):
+    if not _is_matroska(film.path):
         return
     if (film.encoder.time_base * 1000).denominator != 1 and (1000 / film.encoder.rate).denominator != 1:
         yield 'Matroska counts in milliseconds, so time stamps are rounded to them; .mp4 keeps them exactly'
     aspect = film.encoder.pixel_aspect
     if aspect != 1 and film.encoder.codec not in ('libx264', 'libx265', 'h264_nvenc', 'hevc_nvenc'):
         yield f'{film.encoder.codec} in Matroska does not say that pixels are {aspect} wide; .mov does'
+
+
+def _is_matroska(path: Path) -> bool:
+    return path.suffix.lower() in ('.mkv', '.webm')
 
 
 def _timed(film: Film, request: Request, facts: Facts, found: Survey, retimed: bool) -> FilmOutput:
@@ -186,7 +194,7 @@ def _timed(film: Film, request: Request, facts: Facts, found: Survey, retimed: b
         film = replace(film, start=float(first), shift=first)
     if request.end is not None:
         film = replace(film, end=float(last))
-    if not facts.is_film:
+    if not facts.is_film or (first < 0 and not _is_matroska(film.path)):
         film = replace(film, shift=first)
     return FilmOutput(film, found.stamps, found.durations())
 

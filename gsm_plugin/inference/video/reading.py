@@ -1,6 +1,7 @@
 """Frames out of a film, one at a time, as planes with their time stamps."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ _RUN_UP = 2.0
 _DURATION = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 # Seconds that may lack at the end of a film that counts no frames, since what is noted there is not exact.
 _LACKING = 0.5
+# Frames at the beginning without time stamps that are held until one comes.
+_LEADING = 16
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,28 @@ class Reading:
         """
         facts, last = self.facts, None
         first, stop = self._range()
-        for number, frame in enumerate(self._frames(on_fault or (lambda fault: None))):
+        on_fault = on_fault or (lambda fault: None)
+        without = behind = 0
+        for number, frame in enumerate(_led_up(self._frames(on_fault), facts, on_fault)):
             _check_same(frame, facts, number, last)
             if frame.interlaced_frame and not self.deinterlace:
                 raise UserError(f'{facts.path} is interlaced from frame {number} on; give --deinterlace.')
-            last = _next_stamp(frame, last, facts)
+            stamp, before = _next_stamp(frame, last, facts), last
+            without += frame.pts is None
+            behind += frame.pts is not None and before is not None and stamp == before + 1 > _own_stamp(frame, facts)
+            last = stamp
             if last >= stop:
-                return
+                break
             if last >= first:
                 duration = round((frame.duration or 0) * time_base_of(frame) / facts.time_base)
                 yield Picture(_planes(frame, facts), last, duration)
+        if without:
+            on_fault(f'{without} frames have no time stamps, so each follows the one before it')
+        if behind:
+            unit = float(facts.time_base)
+            on_fault(
+                f'{behind} frames have no later time stamp than the one before, so they are shown {unit:g} s after it'
+            )
 
     def _range(self) -> tuple[float, float]:
         """Time stamps of the first frame and of the one after the last."""
@@ -79,10 +94,14 @@ class Reading:
     def _decoded(
         self, container: av.container.InputContainer, stream: av.VideoStream, on_fault: Callable[[str], None]
     ) -> Iterator[av.VideoFrame]:
-        taken, number, packets, last = 0, 0, container.demux(stream), None
+        taken, number, packets = 0, 0, container.demux(stream)
+        first = last = None
+        stamps: deque[int] | None = deque() if _counts_packets(container, stream) else None
         while True:
             try:
                 packet = next(packets)
+                if stamps is not None and packet.size and packet.pts is not None:
+                    stamps.append(packet.pts)
                 frames = packet.decode()
             except StopIteration:
                 break
@@ -91,11 +110,13 @@ class Reading:
                 continue
             taken += packet.size > 0
             for frame in frames:
-                number, last = number + 1, frame
+                if stamps:
+                    frame.pts = stamps.popleft()
+                number, first, last = number + 1, first or frame, frame
                 yield frame
         if self.end is not None:
             return
-        if self.start <= _RUN_UP and _is_cut_off(stream, taken, last):
+        if self.start <= _RUN_UP and _is_cut_off(stream, taken, first, last):
             self._hear(f'of {stream.frames} frames that its header promises, {number} are there', on_fault)
         end, told = 0.0 if last is None else _end_of(last), _told_end(stream)
         if not stream.frames and told - end > _LACKING:
@@ -110,6 +131,14 @@ class Reading:
         on_fault(fault)
 
 
+def _counts_packets(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether packets have the time stamps of the frames that are shown when they are decoded, whichever those are.
+
+    AVI has none but their order, and H.264 and H.265 hand them on with the frames that are in them.
+    """
+    return container.format.name == 'avi' and stream.codec_context.codec.canonical_name in ('h264', 'hevc')
+
+
 def _seek(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> None:
     try:
         container.seek(int(seconds / time_base_of(stream)), stream=stream)
@@ -118,11 +147,15 @@ def _seek(container: av.container.InputContainer, stream: av.VideoStream, second
         container.seek(0)
 
 
-def _is_cut_off(stream: av.VideoStream, packets: int, last: av.VideoFrame | None) -> bool:
-    """Whether a film ends before its header says, in packets and in time; lists of edits leave out packets as well."""
-    if packets >= stream.frames or last is None or last.pts is None or not stream.duration:
+def _is_cut_off(stream: av.VideoStream, packets: int, first: av.VideoFrame | None, last: av.VideoFrame | None) -> bool:
+    """Whether a film ends before its header says, in packets and in time.
+
+    Lists of edits leave out packets as well, and AVI counts the empty ones that make a frame last longer.
+    """
+    if packets >= stream.frames or first is None or last is None or last.pts is None or not stream.duration:
         return False
-    return (stream.start_time or 0) + stream.duration - last.pts > 2 * max(1, last.duration or 0)
+    usual = (last.pts - (first.pts or 0)) / max(1, packets - 1)
+    return (stream.start_time or 0) + stream.duration - last.pts > 2 * max(1, last.duration or 0, usual)
 
 
 def _end_of(frame: av.VideoFrame) -> float:
@@ -182,9 +215,29 @@ def _next_stamp(frame: av.VideoFrame, last: int | None, facts: Facts) -> int:
     if frame.pts is None:
         step = max(1, frame.duration or round(1 / (facts.rate * facts.time_base)))
         return 0 if last is None else last + step
-    # A filter may count in another unit.
-    pts = round(frame.pts * time_base_of(frame) / facts.time_base)
+    pts = _own_stamp(frame, facts)
     return pts if last is None or pts > last else last + 1
+
+
+def _led_up(frames: Iterator[av.VideoFrame], facts: Facts, on_fault: Callable[[str], None]) -> Iterator[av.VideoFrame]:
+    """Frames of which the first ones get time stamps that lead up to the first that has one, if it comes soon."""
+    held = []
+    for frame in frames:
+        held.append(frame)
+        if frame.pts is not None or len(held) == _LEADING:
+            break
+    if len(held) > 1 and (stamp := held[-1].pts) is not None:
+        for frame in reversed(held[:-1]):
+            stamp -= max(1, frame.duration or round(1 / (facts.rate * time_base_of(frame))))
+            frame.pts = stamp
+        on_fault(f'{len(held) - 1} frames at the beginning have no time stamps, so they lead up to the next one')
+    yield from held
+    yield from frames
+
+
+def _own_stamp(frame: av.VideoFrame, facts: Facts) -> int:
+    """The time stamp that a frame has, in the film's unit; a filter may count in another one."""
+    return round((frame.pts or 0) * time_base_of(frame) / facts.time_base)
 
 
 def _planes(frame: av.VideoFrame, facts: Facts) -> tuple[np.ndarray, ...]:

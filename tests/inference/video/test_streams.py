@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video import copying
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.joining import decoding_stamps
 from gsm_plugin.inference.video.opening import learn
@@ -119,6 +120,34 @@ def test_attachments_are_kept_in_matroska_and_refused_in_mp4(tmp_path):
     with pytest.raises(UserError, match=r'cannot hold stream 4 \(attachment\).*--leave-out 4'):
         enlarge(source, tmp_path / 'out.mp4', wishes=_default())
     assert not list(tmp_path.glob('out.mp4*'))
+
+
+@pytest.fixture
+def with_pcm(tmp_path):
+    """A film with PCM, of which Matroska says how many channels there are, while MP4 wants to know which."""
+    with av.open(str(tmp_path / 'in.mkv'), 'w') as target:
+        video, sound = target.add_stream('ffv1', rate=25), target.add_stream('pcm_s16le', rate=48000, layout='stereo')
+        video.width, video.height, video.pix_fmt = 64, 48, 'yuv420p'
+        for number, picture in enumerate(scene(4)):
+            frame = frame_of(picture, 'yuv420p')
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            target.mux(video.encode(frame))
+        frame = av.AudioFrame.from_ndarray(np.arange(2 * 4800, dtype=np.int16)[None], 's16', 'stereo')
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        target.mux([*sound.encode(frame), *sound.encode(None), *video.encode(None)])
+    return tmp_path / 'in.mkv'
+
+
+def test_two_channels_without_a_place_are_stereo(with_pcm, tmp_path):
+    enlarge(with_pcm, tmp_path / 'out.mp4', wishes=_default())
+    np.testing.assert_array_equal(sound_of(tmp_path / 'out.mp4')[1], np.arange(2 * 4800)[None])
+
+
+def test_what_a_container_refuses_at_its_end_is_refused_before_the_work(with_pcm, tmp_path, monkeypatch):
+    monkeypatch.setattr(copying, '_UNNAMED_LAYOUTS', {})
+    with pytest.raises(UserError, match=r'\.mp4 cannot hold this film \(Invalid argument\); name it \.mkv instead'):
+        enlarge(with_pcm, tmp_path / 'out.mp4', wishes=_default())
+    assert [path.name for path in tmp_path.iterdir()] == ['in.mkv']
 
 
 def test_a_part_has_its_part_of_sound_and_chapters(tmp_path):
