@@ -69,3 +69,38 @@ def test_adds_up_a_vector():
 
     x = np.arange(LANES + 2, dtype=np.float32) ** 2
     assert add(x) == x[1:-1].sum()
+
+
+@pytest.mark.parametrize('count', [0, 1, LANES - 1, LANES])
+def test_loads_and_stores_some_and_leaves_the_others(count):
+    @numba.njit
+    def copy(source, target, count):
+        vectors.store_some(target, 3, vectors.load_some(source, 5, count), LANES)
+        vectors.store_some(target, LANES + 3, vectors.load(source, 1), count)
+
+    source, target = numbers(), np.full(2 * LANES + 4, 9, np.float32)
+    copy(source, target, count)
+    expected = np.zeros(LANES)
+    expected[:count] = source.ravel()[5 : 5 + count]
+    assert (target[3 : LANES + 3] == expected).all()
+    assert (target[LANES + 3 :][:count] == source.ravel()[1 : 1 + count]).all()
+    assert (target[LANES + 3 + count :] == 9).all()
+
+
+def test_divides_compares_and_takes_signs_off():
+    @numba.njit
+    def compute(x, result, one):
+        a, b = load(x, 0), load(x, LANES)
+        store(result, 0, vectors.at_most(one / vectors.absolute(a), one))
+        store(result, LANES, vectors.larger(a, b))
+        store(result, 2 * LANES, vectors.where_less(a, b, a, b))
+        result[3 * LANES] = vectors.highest(a)
+        vectors.prefetch(x, 10**6)
+
+    x, result = numbers(), np.zeros(3 * LANES + 1, np.float32)
+    compute(x, result, np.float32(1))
+    a, b = x.ravel()[:LANES], x.ravel()[LANES : 2 * LANES]
+    np.testing.assert_allclose(result[:LANES], np.minimum(1 / np.abs(a), 1), rtol=1e-6)
+    assert (result[LANES : 2 * LANES] == np.maximum(a, b)).all()
+    assert (result[2 * LANES : -1] == np.minimum(a, b)).all()
+    assert result[-1] == a.max()
