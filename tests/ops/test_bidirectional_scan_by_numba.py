@@ -3,7 +3,7 @@ import torch
 
 from gsm_plugin.ops._common import threads as sharing
 from gsm_plugin.ops.dispatch import choose_backend
-from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.comparison import TOLERANCES, assert_same_function, random_tensors
 from tests.ops.test_bidirectional_scan import inputs, with_backend
 
 numba_impl = pytest.importorskip('gsm_plugin.ops.bidirectional_scan.numba_impl', exc_type=ImportError)
@@ -84,7 +84,9 @@ def test_without_gradients_it_is_the_same_keeps_no_states_and_overwrites_no_inpu
     kernel = numba_impl.kernels.scan
     monkeypatch.setattr(numba_impl.kernels, 'scan', lambda *a: shapes.append(a[-1].shape) or kernel(*a))
     with torch.no_grad():
-        assert torch.equal(with_backend('numba')(*leaves), expected)
+        actual = with_backend('numba')(*leaves)
+    absolute, relative = TOLERANCES[torch.float32]
+    torch.testing.assert_close(actual, expected, atol=absolute, rtol=relative)
     assert {shape[0] for shape in shapes} == {0}
     assert all(map(torch.equal, leaves, before))
 
@@ -100,3 +102,17 @@ def test_keeps_nothing_of_the_size_of_states_per_token():
 def test_it_is_chosen_on_a_cpu():
     assert choose_backend('bidirectional_scan', 'auto', 'cpu', torch.float32).name == 'numba'
     assert choose_backend('bidirectional_scan', 'auto', 'cpu', torch.float64).name == 'torch'
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('length, batch, d, n, rank', [(1, 1, 3, 1, 1), (63, 2, 40, 4, 3), (65, 1, 33, 16, 2)])
+@pytest.mark.parametrize('tokens', [5, 33, 1024])
+def test_without_gradients_pieces_of_tokens_are_convolved_and_projected_at_once(
+    monkeypatch, length, batch, d, n, rank, tokens
+):
+    monkeypatch.setattr(numba_impl, '_TOKENS', tokens)
+    tensors = [x.float() for x in sized(length, batch, d, n, rank)]
+    expected = with_backend('naive')(*(x.double() for x in tensors))
+    absolute, relative = TOLERANCES[torch.float32]
+    actual = with_backend('numba')(*tensors)
+    torch.testing.assert_close(actual.double(), expected, atol=absolute * max(1, expected.abs().max()), rtol=relative)

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
+from gsm_plugin.ops._common import scratch
 from gsm_plugin.ops._common.half_precision import round_to, saturate
 from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.bidirectional_scan import numba_kernels
@@ -31,17 +33,51 @@ def bidirectional_scan_numba(
     with torch.autocast(x.device.type, enabled=False):
         x_, z_ = (saturate(value.float(), dtype) for value in (x, z))
         p = ScanParameters(*(parameter.float() for parameter in parameters))
-        u = saturate(_Convolution.apply(x_, p.conv_weight, p.conv_bias), dtype)
-        projected = saturate(_by_direction(u, p.x_proj), dtype)
+        has_gradients = torch.is_grad_enabled()
+        if has_gradients or dtype.itemsize == 2:
+            u = saturate(_Convolution.apply(x_, p.conv_weight, p.conv_bias), dtype)
+            projected = saturate(_by_direction(u, p.x_proj), dtype)
+        else:
+            u, projected = _convolve_project(x_, p)
         # as `saturate` clips
         limit = np.float32(torch.finfo(torch.float16).max if dtype.itemsize == 2 else np.inf)
-        s = _Scan.apply(u, projected, p.dt_proj, p.dt_bias, p.A, p.D, limit, torch.is_grad_enabled())
-        return round_to(_Gate.apply(s, z_, torch.is_grad_enabled()), dtype)
+        s = _Scan.apply(u, projected, p.dt_proj, p.dt_bias, p.A, p.D, limit, has_gradients)
+        return round_to(_Gate.apply(s, z_, has_gradients), dtype)
 
 
 def _by_direction(x: Tensor, weights: Tensor) -> Tensor:
     """Products of matrices: x (2, b, l, c), weights (2, m, c) -> (2, b, l, m)."""
     return torch.bmm(x.flatten(1, 2), weights.mT).view(*x.shape[:3], -1)
+
+
+def _convolve_project(x: Tensor, p: ScanParameters) -> tuple[Tensor, Tensor]:
+    """u (2, b, l, d) and its products with `x_proj` (2, b, l, r + 2 n), without gradients."""
+    columns = p.x_proj.shape[1]
+    u = scratch.empty('bidirectional_scan.u', (2, *x.shape), x)
+    projected = scratch.empty('bidirectional_scan.projected', (*u.shape[:3], columns), x)
+    taps = F.pad(p.x_proj.mT, (0, -columns % kernels.LANES))
+    inputs = x.contiguous(), p.conv_weight.mT.contiguous(), p.conv_bias.contiguous(), taps
+    of_x, of_weight, of_bias, of_taps, of_u, of_projected = _arrays(*inputs, u, projected)
+    calls = (
+        partial(
+            kernels.convolve_project,
+            *(
+                of_x[row],
+                of_weight[i],
+                of_bias[i],
+                of_taps[i],
+                start,
+                stop,
+                bool(i),
+                of_u[i, row],
+                of_projected[i, row],
+            ),
+        )
+        for row, start, stop in _token_pieces(x.shape)
+        for i in range(2)
+    )
+    share(calls, u.numel() * (len(p.conv_weight[0, 0]) + columns))
+    return u, projected
 
 
 class _Convolution(torch.autograd.Function):

@@ -1,83 +1,111 @@
-"""Kernels of the bidirectional scan for a CPU, compiled by Numba, whose compiler makes vectors of loops over channels.
+"""Kernels of the bidirectional scan for a CPU, compiled by Numba, of vectors of channels.
 
-Everything is float32 and channels last. A direction is a first token and a sign: nothing is flipped. A kernel treats
-some channels of a sequence, or some of its tokens, so that several threads can share the work in the same pieces,
-however many they are.
+Everything is float32, contiguous, and channels last. A direction is a first token and a sign: nothing is flipped. A
+kernel treats some channels of a sequence, or some of its tokens, so that several threads can share the work in the same
+pieces, however many they are.
 
 A scan takes a block of `STEPS` steps at a time, and of it a tile of `LANES` channels, whose numbers are in the nearest
 cache. Two of the states are in registers from the first step of the block to the last.
 """
 
 import numpy as np
-from numba import njit
 
-from gsm_plugin.ops._common.vectors import LANES, at_least, load, raise_exponent, spread, store, total
-
-# `_decay` rounds by adding and subtracting: nothing may change the order of sums.
-_exact = njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz'})
+from gsm_plugin.ops._common.exponentials import LOG2_E, LOG_2, power_of_two, sigmoid, softplus
+from gsm_plugin.ops._common.exponentials import exact as _exact
+from gsm_plugin.ops._common.exponentials import inlined as _inlined
+from gsm_plugin.ops._common.vectors import (
+    LANES,
+    absolute,
+    at_least,
+    at_most,
+    load,
+    load_some,
+    prefetch,
+    spread,
+    store,
+    store_some,
+    total,
+    where_less,
+)
 
 CHANNELS = 64
 STEPS = 32
-_LOG2_E = np.float32(1.4426950408889634)
-_LOG_2 = np.float32(0.6931471805599453)
-_ONE, _ZERO, _LOWEST = np.float32(1), np.float32(0), np.float32(-126)
-# 1.5 * 2**23: added to a number, it leaves the nearest integer in the lowest bits.
-_TO_INTEGER = np.float32(12582912)
-# (2**f - 1) / f for |f| <= 1/2, so that 2**f is off by 9.2e-8 at most, and exact at 0, where long sums decay.
-_E0, _E1, _E2, _E3, _E4 = (
-    np.float32(c) for c in (0.6931470036506653, 0.24022242426872253, 0.05550733581185341, 0.009671512991189957,
-                            0.001326472731307149)
-)  # fmt: skip
-# log(1 + e) / e for 0 <= e <= 1, to 6e-9.
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9 = (
-    np.float32(c) for c in (1.0, -0.49999889731407166, 0.33329665660858154, -0.24951167404651642, 0.19661018252372742,
-                            -0.15263274312019348, 0.10532950609922409, -0.05626952648162842, 0.019487686455249786,
-                            -0.0031639994122087955)
-)  # fmt: skip
-
-
-@_exact
-def _decay(x):
-    """2**x for x <= 0, of a vector or a number, and 2**-126 for less than -126; NaN stays NaN."""
-    x = at_least(x, _LOWEST)
-    shifted = x + _TO_INTEGER
-    f = x - (shifted - _TO_INTEGER)
-    power = _ONE + f * (_E0 + f * (_E1 + f * (_E2 + f * (_E3 + f * _E4))))
-    return raise_exponent(power, shifted)
-
-
-@_exact
-def _sigmoid(x):
-    e = _decay(-_LOG2_E * abs(x))
-    return (_ONE if x > _ZERO else e) / (_ONE + e)
-
-
-@_exact
-def _softplus(x):
-    e = _decay(-_LOG2_E * abs(x))
-    log = _L5 + e * (_L6 + e * (_L7 + e * (_L8 + e * _L9)))
-    log = e * (_L0 + e * (_L1 + e * (_L2 + e * (_L3 + e * (_L4 + e * log)))))
-    return log + (x if x > _ZERO else _ZERO)
+# Tokens that are multiplied at once.
+_ROWS = 8
+_ONE, _ZERO = np.float32(1), np.float32(0)
 
 
 @_exact
 def convolve(x, weight, bias, start, stop, reverse, u):
     """silu(conv(x)) of the tokens from start to stop: x and u (l, d), weight (width, d), bias (d,)."""
+    d = x.shape[1]
+    whole = d - d % LANES
     for t in range(start, stop):
-        _convolve_token(x, weight, bias, t, reverse, u[t])
-        for j in range(u.shape[1]):
-            u[t, j] *= _sigmoid(u[t, j])
+        for own in range(0, whole, LANES):
+            c = _convolve_token(x, weight, bias, t, reverse, own, LANES)
+            store(u, t * d + own, c * sigmoid(c))
+        if whole < d:
+            c = _convolve_token(x, weight, bias, t, reverse, whole, d - whole)
+            store_some(u, t * d + whole, c * sigmoid(c), d - whole)
+
+
+@_exact
+def convolve_project(x, weight, bias, taps, start, stop, reverse, u, projected):
+    """As `convolve`, and products of each token's u with a matrix, while it is in the cache.
+
+    Args:
+        x: (l, d).
+        weight: (width, d).
+        bias: (d,).
+        taps: The matrix, (d, m), and zeros, so that there are whole vectors of columns.
+        start: The first token.
+        stop: The one behind the last token.
+        reverse: Whether the sequence runs from its end to its start.
+        u: Result, (l, d).
+        projected: The products, (l, m).
+    """
+    m = projected.shape[1]
+    for first in range(start, stop, STEPS):
+        last = min(first + STEPS, stop)
+        convolve(x, weight, bias, first, last, reverse, u)
+        for t in range(first, last, _ROWS):
+            for j in range(0, m, LANES):
+                _multiply(u, t, last - 1, taps, j, min(LANES, m - j), projected)
+
+
+@_inlined
+def _multiply(u, t, last, taps, j, count, projected):
+    """Products of `_ROWS` tokens, or of as many as there are up to the last one, with some columns."""
+    t1, t2, t3 = min(t + 1, last), min(t + 2, last), min(t + 3, last)
+    t4, t5, t6, t7 = min(t + 4, last), min(t + 5, last), min(t + 6, last), min(t + 7, last)
+    u0, u1, u2, u3, u4, u5, u6, u7 = u[t], u[t1], u[t2], u[t3], u[t4], u[t5], u[t6], u[t7]
+    zero, m = spread(_ZERO), projected.shape[1]
+    s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
+    for c in range(len(taps)):
+        w = load(taps, c * taps.shape[1] + j)
+        s0, s1, s2, s3 = s0 + w * u0[c], s1 + w * u1[c], s2 + w * u2[c], s3 + w * u3[c]
+        s4, s5, s6, s7 = s4 + w * u4[c], s5 + w * u5[c], s6 + w * u6[c], s7 + w * u7[c]
+    store_some(projected, t * m + j, s0, count)
+    store_some(projected, t1 * m + j, s1, count)
+    store_some(projected, t2 * m + j, s2, count)
+    store_some(projected, t3 * m + j, s3, count)
+    store_some(projected, t4 * m + j, s4, count)
+    store_some(projected, t5 * m + j, s5, count)
+    store_some(projected, t6 * m + j, s6, count)
+    store_some(projected, t7 * m + j, s7, count)
 
 
 @_exact
 def convolve_bwd_silu(x, weight, bias, grad_u, start, stop, reverse, grad_c):
     """The gradient of conv(x), (l, d), from that of `convolve`."""
+    d = x.shape[1]
     for t in range(start, stop):
-        c = grad_c[t]
-        _convolve_token(x, weight, bias, t, reverse, c)
-        for j in range(len(c)):
-            s = _sigmoid(c[j])
-            c[j] = grad_u[t, j] * s * (_ONE + c[j] * (_ONE - s))
+        for own in range(0, d, LANES):
+            count = min(LANES, d - own)
+            c = _convolve_token(x, weight, bias, t, reverse, own, count)
+            s = sigmoid(c)
+            grad = load_some(grad_u, t * d + own, count) * s * (_ONE + c * (_ONE - s))
+            store_some(grad_c, t * d + own, grad, count)
 
 
 @_exact
@@ -95,39 +123,45 @@ def convolve_bwd(x, weight, grad_c, start, stop, reverse, grad_x, grad_weight):
                     grad_weight[k, j] += x[t + offset, j] * grad_c[t, j]
 
 
-@_exact
-def _convolve_token(x, weight, bias, t, reverse, c):
-    width, sign = len(weight), 1 if reverse else -1
-    if width == 4 and 3 <= t < len(x) - 3:
-        # the usual one, in a single pass; the last tap is that of the token itself
-        x0, x1, x2, x3 = x[t + 3 * sign], x[t + 2 * sign], x[t + sign], x[t]
-        for j in range(len(c)):
-            c[j] = bias[j] + weight[0, j] * x0[j] + weight[1, j] * x1[j] + weight[2, j] * x2[j] + weight[3, j] * x3[j]
-        return
-    c[:] = bias
+@_inlined
+def _convolve_token(x, weight, bias, t, reverse, own, count):
+    """The convolution at a token, of some channels from `own` on."""
+    (length, d), width, c = x.shape, len(weight), load_some(bias, own, count)
+    if width == 4 and 3 <= t < length - 3:
+        # the usual one, without a loop; the last tap is that of the token itself
+        step = d if reverse else -d
+        c = c + load_some(weight, own, count) * load_some(x, t * d + 3 * step + own, count)
+        c = c + load_some(weight, d + own, count) * load_some(x, t * d + 2 * step + own, count)
+        c = c + load_some(weight, 2 * d + own, count) * load_some(x, t * d + step + own, count)
+        return c + load_some(weight, 3 * d + own, count) * load_some(x, t * d + own, count)
     for k in range(width):
-        source = t + sign * (width - 1 - k)
-        if 0 <= source < len(x):
-            for j in range(len(c)):
-                c[j] += weight[k, j] * x[source, j]
+        source = t + width - 1 - k if reverse else t + k + 1 - width
+        if 0 <= source < length:
+            c = c + load_some(weight, k * d + own, count) * load_some(x, source * d + own, count)
+    return c
 
 
 @_exact
 def gate(s, other, z, start, stop, y):
     """(s + other) silu(z) of some tokens, all (l, d); y may be s."""
-    for t in range(start, stop):
-        for j in range(s.shape[1]):
-            y[t, j] = (s[t, j] + other[t, j]) * z[t, j] * _sigmoid(z[t, j])
+    last = stop * s.shape[1]
+    for i in range(start * s.shape[1], last, LANES):
+        count = min(LANES, last - i)
+        z_ = load_some(z, i, count)
+        store_some(y, i, (load_some(s, i, count) + load_some(other, i, count)) * z_ * sigmoid(z_), count)
 
 
 @_exact
 def gate_bwd(s, other, z, grad_y, start, stop, grad_s, grad_z):
     """Gradients of `gate`; that of `other` is that of s."""
-    for t in range(start, stop):
-        for j in range(s.shape[1]):
-            sigmoid = _sigmoid(z[t, j])
-            grad_s[t, j] = grad_y[t, j] * z[t, j] * sigmoid
-            grad_z[t, j] = grad_y[t, j] * (s[t, j] + other[t, j]) * sigmoid * (_ONE + z[t, j] * (_ONE - sigmoid))
+    last = stop * s.shape[1]
+    for i in range(start * s.shape[1], last, LANES):
+        count = min(LANES, last - i)
+        z_, grad = load_some(z, i, count), load_some(grad_y, i, count)
+        open_ = sigmoid(z_)
+        store_some(grad_s, i, grad * z_ * open_, count)
+        grad = grad * (load_some(s, i, count) + load_some(other, i, count)) * open_
+        store_some(grad_z, i, grad * (_ONE + z_ * (_ONE - open_)), count)
 
 
 @_exact
@@ -160,10 +194,11 @@ def scan(u, projected, dt_proj, dt_bias, A, D, limit, first, reverse, s, entries
                 _write(h[tile], entries[block], 0, 1, A.shape[1], own, count)
             _read(u, token, sign, steps, own, count, x)
             _find_steps(projected, token, sign, steps, taps[tile], bias[tile], limit, raw, delta)
+            skip_ = load(skip, tile * LANES)
             for k in range(0, steps * LANES, LANES):
                 u_k = load(x, k)
                 store(x, k, load(delta, k) * u_k)
-                store(y, k, load(skip, tile * LANES) * u_k)
+                store(y, k, skip_ * u_k)
             _recur(delta, x, B, C, steps, rates[tile], h[tile], y)
             _write(y, s, token, sign, steps, own, count)
 
@@ -176,8 +211,8 @@ def _recur(delta, x, B, C, steps, rates, h, y):
         h_0, h_1 = load(h, i * LANES), load(h, (i + 1) * LANES)
         for k in range(steps):
             delta_k, x_k = load(delta, k * LANES), load(x, k * LANES)
-            h_0 = _decay(delta_k * rate_0) * h_0 + x_k * B[k, i]
-            h_1 = _decay(delta_k * rate_1) * h_1 + x_k * B[k, i + 1]
+            h_0 = power_of_two(delta_k * rate_0) * h_0 + x_k * B[k, i]
+            h_1 = power_of_two(delta_k * rate_1) * h_1 + x_k * B[k, i + 1]
             store(y, k * LANES, load(y, k * LANES) + (h_0 * C[k, i] + h_1 * C[k, i + 1]))
         store(h, i * LANES, h_0)
         store(h, (i + 1) * LANES, h_1)
@@ -223,7 +258,7 @@ def scan_bwd(
             for k in range(0, steps * LANES, LANES):
                 u_k, dy_k, of_x_k = load(of_u, k), load(dy, k), load(of_x, k)
                 of_D_tile = of_D_tile + dy_k * u_k
-                store(of_delta, k, load(of_delta, k) * _LOG_2 + of_x_k * u_k)
+                store(of_delta, k, load(of_delta, k) * LOG_2 + of_x_k * u_k)
                 store(of_u, k, of_x_k * load(delta, k) + skip_tile * dy_k)
             store(of_D, tile * LANES, of_D_tile)
             _pass_through_softplus(raw, of_delta, steps, limit)
@@ -245,7 +280,7 @@ def _find_states(delta, x, B, steps, i, rates, h, decays, states):
     h_0, h_1 = load(h, i * LANES), load(h, (i + 1) * LANES)
     for k in range(steps):
         delta_k, x_k = load(delta, k * LANES), load(x, k * LANES)
-        decay_0, decay_1 = _decay(delta_k * rate_0), _decay(delta_k * rate_1)
+        decay_0, decay_1 = power_of_two(delta_k * rate_0), power_of_two(delta_k * rate_1)
         store(decays, 2 * k * LANES, decay_0)
         store(decays, (2 * k + 1) * LANES, decay_1)
         store(states, 2 * k * LANES, h_0)
@@ -307,7 +342,7 @@ def _of_tiles(dt_proj, dt_bias, A, D, first, last):
         tile, j = c // LANES, c % LANES
         bias[tile, j], skip[tile, j] = dt_bias[first + c], D[first + c]
         for i in range(n):
-            rates[tile, i, j] = _LOG2_E * A[first + c, i]
+            rates[tile, i, j] = LOG2_E * A[first + c, i]
         for i in range(rank):
             taps[tile, i, j] = dt_proj[first + c, i]
     return rates, taps, bias, skip
@@ -325,55 +360,47 @@ def _tokens(length, block, reverse):
 def _read(rows, row, sign, steps, own, count, tile):
     """Copies some channels of some rows (l, d) to (steps, LANES), with zeros beyond them."""
     for k in range(steps):
-        source = row + sign * k
-        if count == LANES:
-            store(tile, k * LANES, load(rows, source * rows.shape[1] + own))
-        else:
-            for j in range(LANES):
-                tile[k, j] = rows[source, own + j] if j < count else _ZERO
+        first = (row + sign * k) * rows.shape[1] + own
+        store(tile, k * LANES, load_some(rows, first, count))
+        prefetch(rows, first + sign * STEPS * rows.shape[1])
 
 
 @_exact
 def _write(tile, rows, row, sign, steps, own, count):
     """Copies (steps, LANES) to where `_read` finds it."""
     for k in range(steps):
-        target = row + sign * k
-        if count == LANES:
-            store(rows, target * rows.shape[1] + own, load(tile, k * LANES))
-        else:
-            for j in range(count):
-                rows[target, own + j] = tile[k, j]
+        store_some(rows, (row + sign * k) * rows.shape[1] + own, load(tile, k * LANES), count)
 
 
 @_exact
 def _read_factors(projected, token, sign, steps, n, B, C):
-    """B and C of some tokens of (l, r + 2 n), each (STEPS, n)."""
-    first = projected.shape[1] - 2 * n
+    """B and C of some tokens of (l, r + 2 n), each (STEPS, n or more)."""
+    width = projected.shape[1]
     for k in range(steps):
-        t = token + sign * k
-        for i in range(n):
-            B[k, i], C[k, i] = projected[t, first + i], projected[t, first + n + i]
+        source = (token + sign * k + 1) * width - 2 * n
+        for i in range(0, n, LANES):
+            count = min(LANES, n - i)
+            store_some(B, k * B.shape[1] + i, load_some(projected, source + i, count), count)
+            store_some(C, k * C.shape[1] + i, load_some(projected, source + n + i, count), count)
 
 
 @_exact
 def _find_steps(projected, token, sign, steps, taps, bias, limit, raw, delta):
     """Steps of a block before and after the softplus, (STEPS, LANES); taps (r, LANES), bias (LANES,)."""
+    bias_ = load(bias, 0)
     for k in range(steps):
-        step = load(bias, 0)
+        step = bias_
         for i in range(len(taps)):
             step = step + load(taps, i * LANES) * projected[token + sign * k, i]
+        step = at_least(at_most(step, limit), -limit)
         store(raw, k * LANES, step)
-    # one long loop, of which the compiler makes vectors
-    all_raw, all_delta = raw.reshape(-1), delta.reshape(-1)
-    for m in range(steps * LANES):
-        r = limit if all_raw[m] > limit else all_raw[m]
-        all_raw[m] = -limit if r < -limit else r
-        all_delta[m] = _softplus(all_raw[m])
+        store(delta, k * LANES, softplus(step))
 
 
 @_exact
 def _pass_through_softplus(raw, grad, steps, limit):
     """Turns gradients of steps into those of raw steps, both (STEPS, LANES); what was clipped has none."""
-    all_raw, all_grad = raw.reshape(-1), grad.reshape(-1)
-    for m in range(steps * LANES):
-        all_grad[m] = _ZERO if abs(all_raw[m]) >= limit else all_grad[m] * _sigmoid(all_raw[m])
+    for k in range(0, steps * LANES, LANES):
+        raw_, nothing = load(raw, k), spread(_ZERO)
+        passed = load(grad, k) * sigmoid(raw_)
+        store(grad, k, where_less(absolute(raw_), spread(limit), passed, nothing))
