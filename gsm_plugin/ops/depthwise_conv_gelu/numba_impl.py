@@ -1,18 +1,22 @@
-"""Depthwise convolution by a kernel of Numba, and GELU by PyTorch; the sum before the GELU is computed again."""
+"""Depthwise convolution and GELU by a kernel of Numba; the sum before the GELU is computed again for the gradient."""
 
 from functools import partial
 from itertools import product
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsm_plugin.ops._common.threads import share
-from gsm_plugin.ops.depthwise_conv_gelu.numba_kernels import convolve
+from gsm_plugin.ops.depthwise_conv_gelu import numba_kernels
 from gsm_plugin.ops.depthwise_conv_gelu.torch_impl import grad_weight
 
 # Of a frame, in a piece of work, whatever the number of threads.
 _ROWS = 16
+# By Numba's annotations, a compiled function takes no list of arguments.
+kernels: Any = numba_kernels
 
 
 def depthwise_conv_gelu_numba(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -27,7 +31,7 @@ class _ConvolutionGelu(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         x = x.contiguous()
         ctx.save_for_backward(x, weight, bias)
-        return torch.ops.aten.gelu_(_convolve(x, weight, bias))
+        return _convolve(x, weight, bias, with_gelu=True)
 
     @staticmethod
     @once_differentiable
@@ -39,14 +43,18 @@ class _ConvolutionGelu(torch.autograd.Function):
         return grad_x, of_weight[:, 0], grad.sum((0, 1, 2, 3))
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The sums before the GELU, of a contiguous x."""
-    output, (b, t, h, *_) = torch.empty_like(x), x.shape
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, with_gelu: bool = False) -> Tensor:
+    """The sums of a contiguous x, or GELU of them."""
+    output, (b, _, h, _, c) = torch.empty_like(x), x.shape
     taps = weight.movedim(0, -1).contiguous()
-    of_x, of_taps, of_bias, sums = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
+    of_x, of_taps, of_bias, result = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
+    shift = np.zeros(c, np.float32)
     calls = (
-        partial(convolve, of_x[i], of_taps, of_bias, frame, first, min(first + _ROWS, h), sums[i])
-        for i, frame, first in product(range(b), range(t), range(0, h, _ROWS))
+        partial(
+            kernels.convolve,
+            *(of_x[i], shift, 0, h, of_taps, of_bias, first, min(first + _ROWS, h), 0, c, with_gelu, result[i], 0, 0),
+        )
+        for i, first in product(range(b), range(0, h, _ROWS))
     )
     share(calls, x.numel() * weight[0].numel())
     return output
