@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gsm_plugin.ops import window_attention
+from gsm_plugin.ops.dispatch import choose_backend
 from gsm_plugin.ops.window_attention.naive import (
     pad_to_windows,
     window_attention_naive,
@@ -10,7 +11,7 @@ from gsm_plugin.ops.window_attention.naive import (
 )
 from gsm_plugin.ops.window_attention.torch_impl import window_attention_torch
 from gsm_plugin.switches import tf32
-from tests.ops.comparison import assert_same_function, random_tensors
+from tests.ops.comparison import TOLERANCES, assert_same_function, random_tensors
 from tests.ops.triton_device import DEVICE, on_device
 
 # The interpreter cannot multiply matrices in bfloat16.
@@ -101,6 +102,36 @@ def test_matches_naive(shape, window, shift):
         return lambda qkv, bias: attention(qkv, bias, window, shift)
 
     assert_same_function(of(window_attention_torch), of(window_attention_naive), inputs(shape, window))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'shape, window, shift, heads, channels',
+    [
+        ((2, 3, 5, 6), (2, 4, 4), (1, 2, 2), 2, 48),
+        ((1, 3, 4, 11), (2, 3, 4), (1, 0, 2), 3, 15),
+        ((1, 1, 7, 9), (1, 7, 9), (0, 0, 0), 1, 17),
+        ((1, 1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 8),
+        ((1, 2, 33, 24), (2, 8, 8), (0, 4, 4), 1, 16),
+    ],
+)
+def test_numba_matches_naive(shape, window, shift, heads, channels):
+    pytest.importorskip('numba')
+    # windows beyond one piece of work, and logits of which some weigh nothing
+    qkv, bias = inputs(shape, window, heads, channels)
+    expected = window_attention(qkv, 20 * bias, window, shift, 'naive')
+    actual = window_attention(qkv.float(), 20 * bias.float(), window, shift, 'numba')
+    absolute, relative = TOLERANCES[torch.float32]
+    torch.testing.assert_close(actual.double(), expected, atol=absolute * max(1, expected.abs().max()), rtol=relative)
+
+
+def test_numba_is_for_inference_alone():
+    pytest.importorskip('numba')
+    qkv, bias = (x.float() for x in inputs((1, 1, 4, 4), (1, 4, 4)))
+    arguments = qkv, bias, (1, 4, 4), (0, 0, 0)
+    assert choose_backend('window_attention', 'auto', 'cpu', torch.float32, arguments).name == 'torch'
+    with pytest.raises(RuntimeError, match='its kernel keeps no gradients'):
+        window_attention(*arguments, 'numba')
 
 
 def test_matches_naive_in_single_precision():

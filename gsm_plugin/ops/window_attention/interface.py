@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_triton
+from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'window_attention'
@@ -32,9 +32,17 @@ def _kernels_cover(qkv: Tensor, bias: Tensor, *_: object) -> str | None:
     return None
 
 
+def _numba_covers(qkv: Tensor, bias: Tensor, *_: object) -> str | None:
+    """Why Numba's kernel does not cover a call with float32, or None where it does."""
+    if torch.is_grad_enabled():
+        return 'its kernel keeps no gradients'
+    return None if bias.dtype == torch.float32 else 'the bias is not float32'
+
+
 declare(
     OP,
     Backend('triton', 'one kernel from qkv to result', needs_triton, UP_TO_FLOAT32, _kernels_cover),
+    Backend('numba', 'a loop compiled for this CPU, without gradients', needs_numba, (torch.float32,), _numba_covers),
     Backend('torch', 'scaled_dot_product_attention on groups of equal windows'),
     Backend('naive', 'the definition'),
 )
@@ -58,9 +66,9 @@ def window_attention(
         bias: Relative position bias, (heads, n, n) with n the number of tokens of a window.
         window_size: Depth, height and width of a window in tokens.
         shift_size: By how many tokens the volume is shifted, smaller than the window.
-        backend: auto, triton, torch or naive. The kernels of triton are for bfloat16, float16 and (on GPUs with
-            160 KiB of shared memory) float32, up to 128 tokens of a window and 64 channels of a head; auto takes
-            torch for what is beyond.
+        backend: auto, triton, numba, torch or naive. The kernels of triton are for bfloat16, float16 and (on GPUs with
+            160 KiB of shared memory) float32, up to 128 tokens of a window and 64 channels of a head, that of numba
+            for float32 without gradients; auto takes torch for what is beyond.
 
     Returns:
         (b, d, h, w, heads * channels of a head).
