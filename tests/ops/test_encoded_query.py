@@ -29,9 +29,9 @@ def tensors(sizes, dtype=torch.float64):
     return clip[:, 1].to(dtype), flow, (weight / c**0.5).to(dtype), bias.to(dtype)
 
 
-def assert_matches_naive(function, sizes, dtype, of_target=None):
+def assert_matches_naive(function, sizes, dtype, of_target=None, device=DEVICE):
     # the reference on the same device, for frequencies are float32, in whose last bit devices differ
-    target, flow, weight, bias = (x.to(DEVICE) for x in tensors(sizes, dtype))
+    target, flow, weight, bias = (x.to(device) for x in tensors(sizes, dtype))
     target = target.to(of_target or dtype)
     with torch.no_grad():
         actual = function(target, flow, weight, bias, dtype)
@@ -53,6 +53,14 @@ def test_naive_is_a_linear_layer_of_what_was_encoded():
     expected = F.linear(fraction_encoding(target, flow, torch.float64, 'naive'), weight, bias)
     actual = encoded_query(target, flow, weight, bias, torch.float64, 'naive')
     torch.testing.assert_close(actual, expected)
+
+
+@SIZES
+def test_numba_matches_naive(sizes):
+    pytest.importorskip('numba')
+    from gsm_plugin.ops.encoded_query.numba_impl import encoded_query_numba
+
+    assert_matches_naive(encoded_query_numba, sizes, torch.float32, device='cpu')
 
 
 @TYPES

@@ -21,6 +21,13 @@ def triton_backend():
     return scatter_norm_triton
 
 
+def numba_backend():
+    pytest.importorskip('numba')
+    from gsm_plugin.ops.scatter_norm.numba_impl import scatter_norm_numba
+
+    return scatter_norm_numba
+
+
 def tensors(sizes, dtype=torch.float64):
     """Frames, what was aligned with the frames of a pixel next to each other, flow and parameters."""
     b, k, h, w, c = sizes
@@ -35,9 +42,9 @@ def on(device, frames, aligned, flow, parameters):
     return frames.to(device), aligned.to(device), flow.to(device), SumAndNorm(*(x.to(device) for x in parameters))
 
 
-def assert_matches_naive(function, sizes, dtype, norm_type=None):
+def assert_matches_naive(function, sizes, dtype, norm_type=None, device=DEVICE):
     """Both results; the frames are a part of a longer clip, whose others must stay as they are."""
-    frames, aligned, flow, parameters = on(DEVICE, *tensors(sizes, dtype))
+    frames, aligned, flow, parameters = on(device, *tensors(sizes, dtype))
     wide = frames.double().cpu(), aligned.double().cpu(), flow.double().cpu()
     wide_parameters = SumAndNorm(*(parameter.double().cpu() for parameter in parameters))
     clip = frames.new_full((len(frames), frames.shape[1] + 2, *frames.shape[2:]), torch.nan)
@@ -63,6 +70,11 @@ def test_naive_is_warp_sum_and_norm():
     normed = scatter_norm(frames, aligned, flow, parameters, EPS, torch.float64, 'naive')
     torch.testing.assert_close(normed, F.layer_norm(total, (8,), parameters.weight, parameters.bias, EPS))
     torch.testing.assert_close(frames, parameters.factor * total + parameters.summand)
+
+
+@SIZES
+def test_numba_matches_naive(sizes):
+    assert_matches_naive(numba_backend(), sizes, torch.float32, device='cpu')
 
 
 @TYPES

@@ -3,16 +3,22 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops._common.requirements import needs_numba, needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'encoded_query'
 
 
+def _is_float32(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> str | None:
+    """Why Numba's kernel does not cover a call, or None where it does."""
+    return None if target.dtype == flow.dtype == dtype == torch.float32 else 'not all is float32'
+
+
 declare(
     OP,
     Backend('triton', 'one kernel in half precision up to 192 channels, else two', needs_triton),
+    Backend('numba', 'an encoding compiled for this CPU, then a product', needs_numba, (torch.float32,), _is_float32),
     Backend('torch', 'the encoding, then a product of matrices'),
     Backend('naive', 'the definition'),
 )
@@ -30,8 +36,9 @@ def encoded_query(
         weight: As Linear has it, (c, c), of type `dtype` or to be cast to it.
         bias: (c,).
         dtype: Type in which matrices are multiplied, and of the result; sums are float32 or better.
-        backend: auto, triton, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192 channels;
-            beyond, triton runs that of `fraction_encoding` and leaves the product to PyTorch.
+        backend: auto, triton, numba, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192
+            channels; beyond, triton runs that of `fraction_encoding` and leaves the product to PyTorch. numba is for
+            float32.
 
     Returns:
         (n, h, w, c), contiguous, of type `dtype`.

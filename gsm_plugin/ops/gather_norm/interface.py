@@ -35,7 +35,7 @@ class Cells(NamedTuple):
 declare(
     OP,
     Backend('triton', 'gathers, attends and normalises in one kernel', needs_triton),
-    Backend('numba', 'the warp compiled for this CPU, then the norm', needs_numba, UP_TO_FLOAT32),
+    Backend('numba', 'a loop compiled for this CPU', needs_numba, UP_TO_FLOAT32),
     Backend('torch', 'the warp, then the norm'),
     Backend('naive', 'the definition'),
 )

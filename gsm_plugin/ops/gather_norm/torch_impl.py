@@ -12,19 +12,5 @@ def gather_norm_torch(
     cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor, eps: float, dtype: torch.dtype
 ) -> Tensor:
     """Computes `gather_norm`, arguments and result as described there."""
-    return warp_then_norm(cells, num_heads, frames, weight, bias, eps, dtype, 'torch')
-
-
-def warp_then_norm(
-    cells: Cells,
-    num_heads: int,
-    frames: int,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-    dtype: torch.dtype,
-    warp_backend: str,
-) -> Tensor:
-    """Computes `gather_norm` by a backend of the warp and PyTorch's layer norm."""
-    aligned = implicit_warp(*cells, num_heads, warp_backend).unflatten(0, (-1, frames))
+    aligned = implicit_warp(*cells, num_heads, 'torch').unflatten(0, (-1, frames))
     return layer_norm(aligned.permute(0, 2, 3, 1, 4), weight, bias, eps, dtype, 'torch')

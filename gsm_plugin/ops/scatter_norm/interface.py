@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops._common.requirements import needs_numba, needs_triton
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
@@ -30,9 +30,16 @@ class SumAndNorm(NamedTuple):
     bias: Tensor
 
 
+def _is_float32(*arguments: object) -> str | None:
+    """Why Numba's kernel does not cover a call, or None where it does."""
+    *tensors, _, _, dtype = arguments
+    return None if all(getattr(x, 'dtype', x) == torch.float32 for x in (*tensors, dtype)) else 'not all is float32'
+
+
 declare(
     OP,
     Backend('triton', 'warp, sum and norm in one kernel', needs_triton),
+    Backend('numba', 'a loop compiled for this CPU', needs_numba, (torch.float32,), _is_float32),
     Backend('torch', 'the warp, then sum and norm'),
     Backend('naive', 'the definition'),
 )
@@ -57,7 +64,7 @@ def scatter_norm(
         parameters: See `SumAndNorm`.
         eps: Added to the variance.
         dtype: Type of the norm; inside, it is float32 or better.
-        backend: auto, triton, torch or naive.
+        backend: auto, triton, numba, torch or naive. numba is for float32.
 
     Returns:
         The layer norm of s, rounded to the type of the frames: (b, k, h, w, c), contiguous, of type `dtype`.
