@@ -4,15 +4,22 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gsm_plugin.fast.implicit_warp import FastImplicitWarp
+from gsm_plugin.fast.products import product
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock, frames_of
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import sum_and_norm
 from gsm_plugin.layers.mlp import ConvMlp
 from gsm_plugin.layers.precision import Policy, without_autocast
-from gsm_plugin.ops import SumAndNorm, bidirectional_scan, depthwise_conv_gelu, residual_sum, scatter_norm
+from gsm_plugin.ops import (
+    ConvFeedForward,
+    SumAndNorm,
+    bidirectional_scan,
+    conv_feed_forward,
+    residual_sum,
+    scatter_norm,
+)
 
 
 class FastGatherScatter:
@@ -28,7 +35,7 @@ class FastGatherScatter:
     def __init__(self, block: GatherScatterBlock, warp: ImplicitWarp, policy: Policy, dtype: torch.dtype) -> None:
         self._block, self._policy = block, policy
         self._mlp_dtype = policy.factors(policy.feed_forward, dtype)
-        self._mlp = FastConvMlp(block.mlp, self._mlp_dtype)
+        self._mlp = feed_forward_parameters(block.mlp, self._mlp_dtype)
         self._warp = FastImplicitWarp(warp, policy, dtype)
         self._scan = block.mamba.scan_parameters()
 
@@ -66,7 +73,8 @@ class FastGatherScatter:
             block.warp_backend,
         )
         wanted_of_near = slice(wanted.start - near.start, wanted.stop - near.start)
-        self._mlp.add_all_but_bias(normed, wanted_of_near, window[:, wanted])
+        with without_autocast(window):
+            conv_feed_forward(normed, self._mlp, wanted_of_near, window[:, wanted])
 
     def _gather_and_mix(self, window: Tensor, flow: Tensor, anchor: int) -> Tensor:
         """What is scattered, (b, k, h, w, dim)."""
@@ -83,13 +91,14 @@ class FastGatherScatter:
         in_proj = self._block.mamba.in_proj
         if tokens.is_cpu:
             # each by itself is contiguous, as the scan needs it there
-            return tuple(F.linear(tokens, weight) for weight in in_proj.weight.chunk(2))
+            return tuple(product(tokens, weight, f'in_proj.{i}') for i, weight in enumerate(in_proj.weight.chunk(2)))
         return in_proj(tokens).chunk(2, -1)
 
     def _mix(self, inner: Tensor, z: Tensor) -> Tensor:
         """What `BiMamba` does after `in_proj`: (b, l, d_inner) twice -> (b, l, d_model)."""
         mamba = self._block.mamba
-        return mamba.out_proj(bidirectional_scan(inner, z, self._scan, mamba.backend))
+        scanned = bidirectional_scan(inner, z, self._scan, mamba.backend)
+        return product(scanned, mamba.out_proj.weight, 'out_proj') if scanned.is_cpu else mamba.out_proj(scanned)
 
     def _overwrite_anchor(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> None:
         """With `scatter: anchor`, which has no fused ops, but the types of inference."""
@@ -109,30 +118,9 @@ class FastGatherScatter:
         return block.scatter(mixed, scatter_flow, anchor)
 
 
-class FastConvMlp:
-    """`ConvMlp` with matrices in the type in which they are multiplied, added to what is there.
-
-    Args:
-        mlp: The layer.
-        dtype: The type.
-    """
-
-    def __init__(self, mlp: ConvMlp, dtype: torch.dtype) -> None:
-        # taps contiguous over channels, as the kernel reads them
-        self._taps = mlp.dwconv.dwconv.weight[:, 0].movedim(0, -1).contiguous().movedim(-1, 0)
-        self._taps_bias = cast(Tensor, mlp.dwconv.dwconv.bias)
-        self._fc1, self._fc1_bias, self._fc2 = (x.to(dtype) for x in (mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight))
-
-    def add_all_but_bias(self, x: Tensor, wanted: slice, total: Tensor) -> None:
-        """Adds its result, without the bias of `fc2`, to some of the frames, which the product of matrices does.
-
-        Args:
-            x: (b, t, h, w, dim), of the type of `total`.
-            wanted: Frames of x.
-            total: What is added to, as many frames; those of a clip are contiguous.
-        """
-        with without_autocast(x):
-            hidden = F.linear(x, self._fc1, self._fc1_bias)
-            hidden = depthwise_conv_gelu(hidden, self._taps, self._taps_bias)[:, wanted]
-            for clip, addend in zip(total, hidden, strict=True):
-                clip.view(-1, clip.shape[-1]).addmm_(addend.flatten(0, -2), self._fc2.t())
+def feed_forward_parameters(mlp: ConvMlp, dtype: torch.dtype) -> ConvFeedForward:
+    """Parameters of `ConvMlp`, matrices in the type in which they are multiplied."""
+    # taps contiguous over channels, as kernels read them
+    taps = mlp.dwconv.dwconv.weight[:, 0].movedim(0, -1).contiguous().movedim(-1, 0)
+    inner, inner_bias, out = (x.to(dtype) for x in (mlp.fc1.weight, mlp.fc1.bias, mlp.fc2.weight))
+    return ConvFeedForward(inner, inner_bias, taps, cast(Tensor, mlp.dwconv.dwconv.bias), out)

@@ -7,11 +7,12 @@ from torch.nn import functional as F
 
 from gsm_plugin.fast.flow_estimation import estimate_flows
 from gsm_plugin.fast.grouping import run_in_groups
-from gsm_plugin.fast.reconstruction import upsample_onto
+from gsm_plugin.fast.reconstruction import convolve_frames, upsample_onto
 from gsm_plugin.fast.sweep import run_stage
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import inference_policy
 from gsm_plugin.layers.spynet import SpyNet
+from gsm_plugin.ops import scratch
 
 # Frames are enlarged in groups of at most so many output pixels: 64 channels of them are in memory. On a CPU, smaller
 # pieces of memory are used again, and larger ones are asked of the system and filled with zeros each time.
@@ -55,9 +56,10 @@ class FastGSM:
     def _propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
         net = self._network
         window_flows = net.window_flows(flows_backward, flows_forward)
-        for i, layer in enumerate(net.prop_layers):
-            gather_flows, scatter_flows = window_flows[i % 2]
-            features = run_stage(layer.stage, features, gather_flows, scatter_flows, net.anchor, net.implicit_align)
+        with scratch.kept():
+            for i, layer in enumerate(net.prop_layers):
+                gather_flows, scatter_flows = window_flows[i % 2]
+                features = run_stage(layer.stage, features, gather_flows, scatter_flows, net.anchor, net.implicit_align)
         return features
 
     def _embed(self, frames: Tensor) -> Tensor:
@@ -72,6 +74,11 @@ class FastGSM:
             features = (net.conv_after_body(net.norm(deep)) + self._embed(frames)).permute(0, 3, 1, 2)
             images = F.interpolate(frames, scale_factor=net.upscale, mode='bilinear', align_corners=False)
             # without a name, so that it is gone once it is enlarged
-            return upsample_onto(
-                images, net.upsample, net.conv_before_upsample(for_convolutions(features)), net.conv_last
-            )
+            return upsample_onto(images, net.upsample, self._widen(features), net.conv_last)
+
+    def _widen(self, features: Tensor) -> Tensor:
+        """What `conv_before_upsample` gives."""
+        conv, leaky_relu = self._network.conv_before_upsample
+        if features.is_cpu:
+            return convolve_frames(conv, features, slope=leaky_relu.negative_slope)
+        return leaky_relu(conv(for_convolutions(features)))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gsm_plugin.fast.products import product
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import LayerNorm
 from gsm_plugin.layers.precision import Policy, precision_of_products
@@ -27,6 +28,8 @@ class FastImplicitWarp:
         cell = warp.position_bias[0]
         with policy.ends.on(cell):
             self._positions = cell @ warp.k.weight.t(), cell @ warp.v.weight.t()
+        # every pixel that is attended to has a position, which the biases can be added to
+        self._biased_positions = self._positions[0] + warp.k.bias, self._positions[1] + warp.v.bias
 
     def __call__(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:
         """Arguments and result as those of `ImplicitWarp`."""
@@ -46,5 +49,11 @@ class FastImplicitWarp:
 
     def _cells(self, frames: Tensor, query: Tensor, flow: Tensor) -> Cells:
         with self._policy.gather.on(frames):
+            if frames.is_cpu:
+                # each by itself is contiguous, as the warp reads it there
+                key, value = (
+                    product(frames, weight, f'implicit_warp.{i}') for i, weight in enumerate(self._key_value.chunk(2))
+                )
+                return Cells(query, key, value, flow, *self._biased_positions)
             key, value = linear(frames, self._key_value, self._key_value_bias).chunk(2, -1)
         return Cells(query, key, value, flow, *self._positions)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gsm_plugin.layers.upsample import FrameConv, Upsample
-from gsm_plugin.ops import colour_convolution, convolve_3x3
+from gsm_plugin.ops import colour_convolution, convolve_3x3, sub_pixel_convolution
 
 
 def upsample_onto(images: Tensor, upsample: Upsample, x: Tensor, to_colours: FrameConv) -> Tensor:
@@ -19,7 +19,16 @@ def upsample_onto(images: Tensor, upsample: Upsample, x: Tensor, to_colours: Fra
         As large as the images.
     """
     *steps, last = (conv for conv in upsample.children() if isinstance(conv, FrameConv))
+    if x.is_cpu:
+        for conv, factor in zip(steps, upsample.factors, strict=True):
+            x = convolve_frames(conv, x, factor, 0.1)
+        return images + convolve_frames(to_colours, convolve_frames(last, x))
     for conv, factor in zip(steps, upsample.factors, strict=True):
         x = conv(x, factor, slope=0.1)
     convolved = convolve_3x3(x, last.weight.squeeze(2))
     return colour_convolution(convolved, last.bias, to_colours.weight.squeeze(2), to_colours.bias, images)
+
+
+def convolve_frames(conv: FrameConv, x: Tensor, factor: int = 1, slope: float = 1.0) -> Tensor:
+    """What the layer gives for x, by one op."""
+    return sub_pixel_convolution(x, conv.weight.squeeze(2), conv.bias, factor, slope)

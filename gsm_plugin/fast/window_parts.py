@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gsm_plugin.fast.products import product
 from gsm_plugin.layers.mutual_attention import MutualWindowAttention
 from gsm_plugin.layers.window_attention import Size3d, WindowAttention
 from gsm_plugin.ops import pad_to_windows, window_attention
@@ -48,7 +49,8 @@ def _attend(attention: WindowAttention, x: Tensor, part: Part, bias: Tensor) -> 
     _, window, shift, places = part
     # Without a bias, the zero tokens that pad the windows stay zero, and need not be projected.
     padded = x if attention.qkv_self.bias is None else pad_to_windows(x, window)
-    qkv = attention.qkv_self(padded)
+    linear = attention.qkv_self
+    qkv = product(padded, linear.weight, 'qkv') if linear.bias is None and x.is_cpu else linear(padded)
     return window_attention(qkv, bias[:, places, places], window, shift, attention.backend)[:, :t, :h, :w]
 
 

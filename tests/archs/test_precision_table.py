@@ -22,6 +22,7 @@ PRODUCTS = ('mm', 'addmm', 'addmm_', 'bmm', 'baddbmm', 'convolution', 'deform_co
 PLACES = {
     'ops/window_attention/': None,
     'ops/bidirectional_scan/': None,
+    'ops/conv_feed_forward/': 'feed_forward',
     '.key_and_value': 'ends',
     'FastImplicitWarp.__init__': 'ends',
     'layers/implicit_warp.py': 'gather',
@@ -43,7 +44,7 @@ WORKS = {field.name for field in fields(Policy) if isinstance(field.default, Wor
 # Ops that are no products: modules that call them, and the kind of work.
 OPS = {
     'training': {('layers.mlp', 'depthwise_conv_gelu'): 'feed_forward', ('layers.gather_scatter', 'flow_warp'): 'scan'},
-    'inference': {('fast.gather_scatter', 'depthwise_conv_gelu'): 'feed_forward'},
+    'inference': {('fast.gather_scatter', 'conv_feed_forward'): 'feed_forward'},
 }
 CELLS = pytest.mark.parametrize('use, precision', list(POLICIES))
 
