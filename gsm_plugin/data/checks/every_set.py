@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 
 from basicsr.utils import logger as basicsr_logger
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -29,6 +30,7 @@ _CHECKS = {
     'FFHQDataset': gt_images.check_ffhq,
     'RealESRGANDataset': gt_images.check_realesrgan,
 }
+_FOLDERS_ALONE = ('VideoTestDataset', 'VideoTestDUFDataset', 'VideoRecurrentTestDataset', 'VideoTestVimeo90KDataset')
 
 # What these read only when the first item is asked for, so that they can be built without it.
 _CROPS = ('gt_size', 'use_hflip', 'use_rot')
@@ -59,6 +61,7 @@ def check_datasets(options: dict) -> None:
         cls = find(DATASET_REGISTRY, section['type'])
         owner = cls.__module__.split('.')[0]
         with _as_user_error(f'datasets:{key}'):
+            _refuse_lmdb_as_folder(section)
             if owner == 'gsm_plugin':
                 with _log_untouched():
                     dataset = cls(deepcopy(section))
@@ -69,6 +72,16 @@ def check_datasets(options: dict) -> None:
                 _CHECKS[section['type']](section)
     check_held_out(options['datasets'])
     check_borders(options)
+
+
+def _refuse_lmdb_as_folder(section: dict) -> None:
+    """Names what is missing where a dataroot is an LMDB; as a folder of clips it only seems to lack the first one."""
+    if (section.get('io_backend') or {}).get('type', 'disk') == 'lmdb':
+        return
+    for key in ('dataroot_lq', 'dataroot_gt'):
+        if section.get(key) and (Path(section[key]).expanduser() / 'data.mdb').is_file():
+            cure = 'name a folder of clips' if section['type'] in _FOLDERS_ALONE else 'set io_backend type: lmdb'
+            raise UserError(f'{key} is {section[key]}, an LMDB, but io_backend type is disk; {cure}.')
 
 
 def _check_needed(section: dict) -> None:

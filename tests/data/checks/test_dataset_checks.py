@@ -169,6 +169,22 @@ def test_a_folder_that_is_no_lmdb_is_refused(clips):
         check('train', section('train', clips, io_backend={'type': 'lmdb'}))
 
 
+@pytest.mark.parametrize(
+    'key, changes, cure',
+    [
+        ('train', {}, 'set io_backend type: lmdb'),
+        ('train', {'type': 'Vimeo90KRecurrentDataset', 'io_backend': None}, 'set io_backend type: lmdb'),
+        ('val', {}, 'name a folder of clips'),
+    ],
+)
+def test_an_lmdb_that_is_read_as_a_folder_is_told_as_one(clips, key, changes, cure):
+    made = section(key, clips, **changes)
+    (clips / 'LQ.lmdb').mkdir()
+    (clips / 'LQ.lmdb' / 'data.mdb').touch()
+    with pytest.raises(UserError, match=f'LQ.lmdb, an LMDB, but io_backend type is disk; {cure}'):
+        check(key, made | {'dataroot_lq': str(clips / 'LQ.lmdb')})
+
+
 def vimeo_section(tmp_path, **changes):
     for frame in range(1, 8):
         write_image(tmp_path / 'LQ' / SEQUENCE / f'im{frame}.png', 8)
