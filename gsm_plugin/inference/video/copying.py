@@ -15,6 +15,7 @@ from gsm_plugin.errors import UserError
 # Text of subtitles, by the codecs that containers take.
 _PLAIN = ('subrip', 'srt', 'text', 'webvtt')
 _MOV: Final = 'mov_text'
+_WITHOUT_CHAPTERS = ('avi', 'flv', 'mpegts', 'mpeg')
 _MATROSKA, _QUICKTIME = ('matroska', 'webm'), ('mp4', 'mov', 'ipod', '3gp')
 # What Matroska says of PCM is a number of channels; MP4 wants to know where they are.
 _UNNAMED_LAYOUTS = {'1 channels': 'mono', '2 channels': 'stereo'}
@@ -122,6 +123,8 @@ def describe_missing(
     source: av.container.InputContainer, video: int, copies: Sequence[Copy], path: Path
 ) -> Iterator[str]:
     """A sentence for every stream that does not go into the output as it is."""
+    if source.chapters() and container_format(path).name in _WITHOUT_CHAPTERS:
+        yield f'chapters stay behind, since {path.suffix} holds none'
     going = {copy.index: copy for copy in copies}
     for stream in source.streams:
         what = f'stream {stream.index} ({stream.type})'

@@ -210,7 +210,7 @@ def choose_encoder(
     wishes: Wishes,
     time_base: Fraction,
     rate: Fraction,
-    web: bool = False,
+    suffix: str = '',
 ) -> Encoder:
     """Chooses what encodes a film.
 
@@ -222,13 +222,14 @@ def choose_encoder(
         wishes: What the user wants.
         time_base: Seconds per unit of time stamps.
         rate: Frames per second, on average.
-        web: Whether the container is WebM, which takes few codecs.
+        suffix: Ending of the output: WebM takes few codecs, and AVI has no time stamps of frames that are not shown in
+            the order in which they are coded.
 
     Raises:
         UserError: The encoder does not exist or does not take what is wanted.
     """
     layout = output_layout(facts.layout, height, width, enlarged, wishes.pixel_format, facts.layout.depth)
-    codec = wishes.codec or (_WEB_CODEC if web else _CODEC if layout.depth == 8 else _DEEP_CODEC)
+    codec = wishes.codec or (_WEB_CODEC if suffix == '.webm' else _CODEC if layout.depth == 8 else _DEEP_CODEC)
     try:
         known = av.Codec(codec, 'w')
     except (ValueError, av.FFmpegError) as error:
@@ -237,6 +238,8 @@ def choose_encoder(
         raise UserError(f'{codec} encodes {known.type}; take libx264, libx265, libsvtav1, ffv1 or another.')
     layout = _fitting(layout, known, wishes.pixel_format)
     options = _options(codec, facts, layout, wishes)
+    if suffix == '.avi':
+        options.setdefault('bf', '0')
     primaries, transfer = facts.primaries, facts.transfer
     encoder = Encoder(codec, options, layout, height, width, time_base, rate, facts.pixel_aspect, primaries, transfer)
     encoder.check()

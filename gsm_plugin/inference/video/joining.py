@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import io
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -98,10 +100,9 @@ def rehearse(film: Film) -> None:
     Raises:
         UserError: It does.
     """
-    import io
-
+    written = io.BytesIO()
     try:
-        with av.open(io.BytesIO(), 'w', format=container_format(film.path).name) as target:
+        with av.open(written, 'w', format=container_format(film.path).name) as target:
             if film.source is None:
                 _add_video(target, film)
                 target.start_encoding()
@@ -109,17 +110,35 @@ def rehearse(film: Film) -> None:
             with opened(film.source) as source:
                 _, added = _prepare(target, film, source, film.source)
                 target.start_encoding()
-                seen = set()
+                begun: dict[int, str] = {}
                 for packet in itertools.islice(_other_packets(film, source, added), _PACKETS_OF_A_REHEARSAL):
-                    if packet.stream.index not in seen:
-                        seen.add(packet.stream.index)
+                    if packet.stream.index not in begun:
+                        begun[packet.stream.index] = packet.stream.type
                         target.mux(packet)
-                    if len(seen) == len(added):
+                    if len(begun) == len(added):
                         break
+        if begun and container_format(film.path).name == 'mpegts':
+            _refuse_lost(film, Counter(begun.values()), written)
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f'{film.path.suffix} cannot hold this film ({reason(error)}); name it .mkv instead.') from error
+
+
+def _refuse_lost(film: Film, begun: Counter[str], written: io.BytesIO) -> None:
+    """Refuses streams that MPEG-TS takes and does not know again, such as text; other containers do not take those."""
+    written.seek(0)
+    with av.open(written, format='mpegts') as container:
+        found = Counter(stream.type for stream in container.streams)
+    lost = next((kind for kind in ('audio', 'subtitle') if found[kind] < begun[kind]), None)
+    if lost is not None:
+        those = [copy for copy in film.copies if copy.kind == lost]
+        codecs = ', '.join(sorted({copy.codec for copy in those}))
+        numbers = ' '.join(str(copy.index) for copy in those)
+        raise UserError(
+            f'{film.path.suffix} does not keep {lost} of the input ({codecs}); name the output .mkv, or give '
+            f'--leave-out {numbers}.'
+        )
 
 
 def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int, int]) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     # which needs PyTorch
     from gsm_plugin.inference.video.survey import Survey
 
+# Of the time of a frame, by how much one may lie beside a constant rate; Matroska rounds to milliseconds.
+_OFF_THE_RATE = 0.25
 _KNOWN_IMAGES = ('png', 'jpg', 'jpeg', 'webp', 'tif', 'tiff', 'bmp')
 
 
@@ -143,6 +145,9 @@ def plan_film(
     new_rate = request.rate if facts.is_film else None
     retimed = new_rate is not None
     time_base, rate = (facts.time_base, facts.rate) if new_rate is None else (1 / new_rate, new_rate)
+    if _is_avi(request.target):
+        # AVI counts frames
+        time_base = 1 / rate
     copies: tuple[Copy, ...] = ()
     source = None
     if facts.is_film:
@@ -180,6 +185,29 @@ def _matroska_notes(film: Film) -> Iterator[str]:
         yield f'{film.encoder.codec} in Matroska does not say that pixels are {aspect} wide; .mov does'
 
 
+def _is_avi(path: Path) -> bool:
+    return path.suffix.lower() == '.avi'
+
+
+def _numbered(request: Request, facts: Facts, found: Survey) -> list[int]:
+    """Numbers of frames at a constant rate, for AVI has no time stamps.
+
+    Raises:
+        UserError: The rate is not constant.
+    """
+    places = [float(stamp * facts.time_base * facts.rate) for stamp in found.stamps]
+    # as far as the whole, and for what the input had to round
+    offset = places[0] - round(places[0])
+    numbers = [round(place - offset) for place in places]
+    away = max(abs(place - offset - number) for place, number in zip(places, numbers, strict=True))
+    if away > _OFF_THE_RATE or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f'{facts.path} has a variable frame rate, which {request.target.suffix} does not hold; name the output '
+            f'.mkv, or give --fps.'
+        )
+    return numbers
+
+
 def _is_matroska(path: Path) -> bool:
     return path.suffix.lower() in ('.mkv', '.webm')
 
@@ -196,6 +224,10 @@ def _timed(film: Film, request: Request, facts: Facts, found: Survey, retimed: b
         film = replace(film, end=float(last))
     if not facts.is_film or (first < 0 and not _is_matroska(film.path)):
         film = replace(film, shift=first)
+    if _is_avi(film.path):
+        numbers = _numbered(request, facts, found)
+        ends = [*numbers[1:], numbers[-1] + 1]
+        return FilmOutput(film, numbers, {number: end - number for number, end in zip(numbers, ends, strict=True)})
     return FilmOutput(film, found.stamps, found.durations())
 
 
@@ -212,8 +244,8 @@ def _encoder(request: Request, facts: Facts, treatment: Treatment, time_base: Fr
         facts = replace(facts, pixel_aspect=1 / facts.pixel_aspect)
     # The number of samples of chroma has to stay at least as it was.
     enlarged = treatment.height >= 2 * facts.height and treatment.width >= 2 * facts.width
-    web = request.target.suffix.lower() == '.webm'
-    return choose_encoder(facts, height, width, enlarged, request.wishes, time_base, rate, web)
+    suffix = request.target.suffix.lower()
+    return choose_encoder(facts, height, width, enlarged, request.wishes, time_base, rate, suffix)
 
 
 def _enlarged(facts: Facts, treatment: Treatment) -> tuple[int, ...]:

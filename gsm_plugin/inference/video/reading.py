@@ -100,8 +100,8 @@ class Reading:
         while True:
             try:
                 packet = next(packets)
-                if stamps is not None and packet.size and packet.pts is not None:
-                    stamps.append(packet.pts)
+                if stamps is not None and packet.size and packet.dts is not None:
+                    stamps.append(packet.dts)
                 frames = packet.decode()
             except StopIteration:
                 break

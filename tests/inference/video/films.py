@@ -94,11 +94,12 @@ def make_film(
     aspect=Fraction(1),
     options=None,
     container_options=None,
+    rate=25,
 ):
     """Encodes codes (t, 3, h, w), whose chroma is taken from a corner where it has fewer samples."""
     stamps = [512 * i for i in range(len(codes))] if stamps is None else stamps
     with av.open(str(path), 'w', container_options=container_options or {}) as target:
-        stream = target.add_stream(codec, rate=25, options=options or {})
+        stream = target.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = codes.shape[3], codes.shape[2], pixel_format
         context = stream.codec_context
         context.time_base, context.color_range = time_base, 2 if full else 1

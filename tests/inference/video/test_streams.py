@@ -112,6 +112,15 @@ def test_subtitles_are_copied_or_become_what_the_container_takes(tmp_path, after
     assert any('mov_text' in note for note in job.notes) == (after == '.mp4')
 
 
+def test_what_transport_streams_do_not_keep_is_refused_or_told(tmp_path):
+    source = make_rich_film(tmp_path / 'in.mkv')
+    left_out = {'wishes': _default(), 'leave_out': ('attachment',)}
+    with pytest.raises(UserError, match=r'\.ts does not keep subtitle of the input \(srt\); .* give --leave-out 3\.'):
+        enlarge(source, tmp_path / 'out.ts', **left_out)
+    job = enlarge(source, tmp_path / 'out.ts', **{**left_out, 'leave_out': ('attachment', 'subtitle')})
+    assert 'chapters stay behind, since .ts holds none' in job.notes
+
+
 def test_attachments_are_kept_in_matroska_and_refused_in_mp4(tmp_path):
     source = make_rich_film(tmp_path / 'in.mkv')
     enlarge(source, tmp_path / 'out.mkv', wishes=_default())

@@ -112,3 +112,23 @@ def test_a_film_that_begins_between_two_milliseconds_begins_so_in_mp4(tmp_path):
     times, _ = enlarged(source, tmp_path / 'out.mp4')
     assert times == pytest.approx(shown(source), abs=1e-6)
     assert round(times[0] * 90_000) % 90
+
+
+def test_avi_counts_frames_at_their_rate(tmp_path):
+    # what Matroska rounded to milliseconds too
+    source = make_film(
+        tmp_path / 'film.mkv', scene(12), stamps=[round(1001 * i / 30) for i in range(12)], time_base=UNIT,
+        rate=Fraction(30_000, 1001),
+    )  # fmt: skip
+    enlarged(source, tmp_path / 'out.avi')
+    with av.open(str(tmp_path / 'out.avi')) as container:
+        stream = container.streams.video[0]
+        assert (stream.frames, stream.average_rate) == (12, Fraction(30_000, 1001))
+        assert [packet.dts for packet in container.demux(stream) if packet.size] == list(range(12))
+
+
+def test_a_variable_rate_is_refused_for_avi(tmp_path):
+    source = make_film(tmp_path / 'film.mkv', scene(4), stamps=[0, 512, 800, 1536])
+    (outcome,) = run_requests([Request(source, tmp_path / 'out.avi')], [Nearest(1)], Progress)
+    assert 'has a variable frame rate, which .avi does not hold; name the output .mkv, or give --fps' in outcome.text
+    assert [path.name for path in tmp_path.iterdir()] == ['film.mkv']
