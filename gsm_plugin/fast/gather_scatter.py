@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.fast.implicit_warp import FastImplicitWarp
-from gsm_plugin.fast.products import product
 from gsm_plugin.layers.gather_scatter import GatherScatterBlock, frames_of
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
 from gsm_plugin.layers.layer_norm import sum_and_norm
@@ -17,6 +16,7 @@ from gsm_plugin.ops import (
     SumAndNorm,
     bidirectional_scan,
     conv_feed_forward,
+    mamba_mixer,
     residual_sum,
     scatter_norm,
 )
@@ -81,24 +81,19 @@ class FastGatherScatter:
         frames, target = window.flatten(0, 1), window[:, anchor]
         with self._policy.scan.on(window):
             tokens = self._warp.normed(frames, target, flow.flatten(0, 1), self._block.norm1).flatten(1, 3)
-            projected = self._project(tokens)
+            mamba = self._block.mamba
+            if tokens.is_cpu and mamba.backend == 'auto':
+                mixed = mamba_mixer(tokens, mamba.in_proj.weight, self._scan, mamba.out_proj.weight)
+                return frames_of(mixed, window)
+            projected = mamba.in_proj(tokens).chunk(2, -1)
             # their memory is for the scan, where most is in use
             del tokens
             return frames_of(self._mix(*projected), window)
 
-    def _project(self, tokens: Tensor) -> tuple[Tensor, ...]:
-        """What the scan takes, and its gate, both (b, l, d_inner): `in_proj` of (b, l, d_model)."""
-        in_proj = self._block.mamba.in_proj
-        if tokens.is_cpu:
-            # each by itself is contiguous, as the scan needs it there
-            return tuple(product(tokens, weight, f'in_proj.{i}') for i, weight in enumerate(in_proj.weight.chunk(2)))
-        return in_proj(tokens).chunk(2, -1)
-
     def _mix(self, inner: Tensor, z: Tensor) -> Tensor:
         """What `BiMamba` does after `in_proj`: (b, l, d_inner) twice -> (b, l, d_model)."""
         mamba = self._block.mamba
-        scanned = bidirectional_scan(inner, z, self._scan, mamba.backend)
-        return product(scanned, mamba.out_proj.weight, 'out_proj') if scanned.is_cpu else mamba.out_proj(scanned)
+        return mamba.out_proj(bidirectional_scan(inner, z, self._scan, mamba.backend))
 
     def _overwrite_anchor(self, window: Tensor, gather_flow: Tensor, scatter_flow: Tensor, anchor: int) -> None:
         """With `scatter: anchor`, which has no fused ops, but the types of inference."""
@@ -114,7 +109,7 @@ class FastGatherScatter:
         gathered = block.gather(window, gather_flow, anchor, self._warp)
         with self._policy.scan.on(window):
             tokens = block.norm1(gathered.permute(0, 2, 3, 1, 4))
-            mixed = frames_of(self._mix(*self._project(tokens.flatten(1, 3))), window)
+            mixed = frames_of(self._mix(*self._block.mamba.in_proj(tokens.flatten(1, 3)).chunk(2, -1)), window)
         return block.scatter(mixed, scatter_flow, anchor)
 
 

@@ -18,6 +18,7 @@ from gsm_plugin.ops.gated_gelu import gated_gelu
 from gsm_plugin.ops.gather_norm import Cells, gather_norm
 from gsm_plugin.ops.implicit_warp import implicit_warp
 from gsm_plugin.ops.linear import linear
+from gsm_plugin.ops.mamba_mixer import mamba_mixer
 from gsm_plugin.ops.residual_norm import layer_norm, residual_layer_norm, residual_sum
 from gsm_plugin.ops.scatter_norm import SumAndNorm, scatter_norm
 from gsm_plugin.ops.selective_scan import selective_scan
@@ -53,6 +54,7 @@ __all__ = [
     'implicit_warp',
     'layer_norm',
     'linear',
+    'mamba_mixer',
     'pad_to_windows',
     'residual_layer_norm',
     'residual_sum',

@@ -50,12 +50,43 @@ def _by_direction(x: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(x.flatten(1, 2), weights.mT).view(*x.shape[:3], -1)
 
 
+def scan_both_ways(x: Tensor, parameters: ScanParameters) -> Tensor:
+    """What both directions give before they are added up and gated, (b, l, d) -> (2, b, l, d), without gradients."""
+    u, projected = _convolve_project(x, parameters)
+    p = parameters
+    return _Scan.apply(u, projected, p.dt_proj, p.dt_bias, p.A, p.D, np.float32(np.inf), False)
+
+
+def gate_project(x: Tensor, scanned: Tensor, of_gate: Tensor, of_output: Tensor, output: Tensor) -> None:
+    """Multiplies what was scanned, gated by a product of tokens.
+
+    Args:
+        x: Tokens, (b, l, c).
+        scanned: Result of `scan_both_ways`, (2, b, l, d).
+        of_gate: The matrix of the gate, (d, c).
+        of_output: That of the result, (m, d).
+        output: Result, (b, l, m).
+    """
+    taps = _of_whole_vectors(of_gate), _of_whole_vectors(of_output)
+    of_x, of_s, *matrices, of_y = _arrays(x, scanned, *taps, output)
+    calls = (
+        partial(kernels.gate_project, of_x[row], of_s[0, row], of_s[1, row], *matrices, start, stop, of_y[row])
+        for row, start, stop in _token_pieces(x.shape)
+    )
+    share(calls, x.shape[0] * x.shape[1] * (of_gate.numel() + of_output.numel()))
+
+
+def _of_whole_vectors(weight: Tensor) -> Tensor:
+    """A weight (..., m, c) as kernels multiply by it, (..., c, m) with zeros that make m a multiple of `LANES`."""
+    return F.pad(weight.mT, (0, -weight.shape[-2] % kernels.LANES)).contiguous()
+
+
 def _convolve_project(x: Tensor, p: ScanParameters) -> tuple[Tensor, Tensor]:
     """u (2, b, l, d) and its products with `x_proj` (2, b, l, r + 2 n), without gradients."""
     columns = p.x_proj.shape[1]
     u = scratch.empty('bidirectional_scan.u', (2, *x.shape), x)
     projected = scratch.empty('bidirectional_scan.projected', (*u.shape[:3], columns), x)
-    taps = F.pad(p.x_proj.mT, (0, -columns % kernels.LANES))
+    taps = _of_whole_vectors(p.x_proj)
     inputs = x.contiguous(), p.conv_weight.mT.contiguous(), p.conv_bias.contiguous(), taps
     of_x, of_weight, of_bias, of_taps, of_u, of_projected = _arrays(*inputs, u, projected)
     calls = (
