@@ -10,6 +10,8 @@ from pathlib import Path
 from gsm_plugin.errors import UserError
 from gsm_plugin.locks import locked
 
+# 255 is what file systems take, and .segments the longest ending.
+_LONGEST_NAME = 255 - len('.segments')
 _RECORD = 'made_from.txt'
 
 
@@ -57,6 +59,21 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f'{path} cannot be written, for {folder} is no folder; give another {flag}.')
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
+
+
+def check_name(path: Path, flag: str) -> None:
+    """Refuses names that are too long for file systems, with what is put behind them while work goes on.
+
+    Args:
+        path: The place.
+        flag: What names it.
+
+    Raises:
+        UserError: A name in it is too long.
+    """
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    if longest > _LONGEST_NAME:
+        raise UserError(f'{flag} has a name of {longest} bytes; give one of at most {_LONGEST_NAME}.')
 
 
 HTML_PAGE, JSON_REPORT, CURVES = b'<!doctype html', b'"machine"', b'basicsr plot'

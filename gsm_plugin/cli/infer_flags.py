@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import JSON_REPORT, check_replaceable, check_writable
+from gsm_plugin.files import JSON_REPORT, check_name, check_replaceable, check_writable
 from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
 from gsm_plugin.inference.video.byte_sizes import read_bytes
 from gsm_plugin.inference.video.copying import KINDS
@@ -62,7 +62,10 @@ def check_flags(arguments: argparse.Namespace) -> None:
     for word in arguments.leave_out:
         if word not in KINDS and not word.isdecimal():
             raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')
+    if arguments.output is not None:
+        check_name(arguments.output, '-o')
     if arguments.report is not None:
+        check_name(arguments.report, '--report')
         check_writable(arguments.report, '--report')
         check_replaceable(arguments.report, '--report', JSON_REPORT)
 

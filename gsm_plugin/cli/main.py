@@ -1,7 +1,9 @@
 """Reads the command line and calls what it asks for; errors that the user can cure end in one sentence."""
 
 import argparse
+import io
 import os
+import sys
 from collections.abc import Sequence
 
 from gsm_plugin import __version__
@@ -22,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: With 2 after a mistake of the user, 1 where the doctor found something, 130 after Ctrl+C.
     """
     _let_threads_sleep()
+    _print_any_name()
     parsed = _parser().parse_args(arguments)
     try:
         if getattr(parsed, 'modules', None):
@@ -36,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if sentence is None:
             raise
         end_program(f'basicsr: {sentence}', status=2)
+
+
+def _print_any_name() -> None:
+    """Lets names of files be printed that are no text, as Linux takes them."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def _let_threads_sleep() -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import shutil
@@ -168,6 +169,26 @@ def test_an_end_behind_that_of_the_film_is_noted(films, weights, tmp_path, capsy
 def test_a_preview_takes_a_part(films, weights, tmp_path):
     assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--preview', '0.08s@0.04', *weights, *QUICK) == 0
     assert len(read_film(tmp_path / 'out.mp4')) == 2
+
+
+def test_names_need_not_be_text(films, weights, tmp_path, monkeypatch, capsys):
+    import os
+    import sys
+
+    # a terminal takes no such name as it is
+    monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(io.BytesIO(), 'utf-8', 'strict'))
+    folder = tmp_path / os.fsdecode(b'\xff')
+    places = ['-o', folder / 'out.mp4', '--page', folder / 'page.html', '--report', folder / 'report.json']
+    film = (films / 'a.mp4').rename(films / os.fsdecode(b'\xfe.mp4'))
+    assert run('-i', film, *places, *weights, *QUICK) == 0
+    assert run('-i', film, '-o', folder / os.fsdecode(b'\xff'), '--ext', 'png', *weights) == 0
+    (image, *_) = sorted((folder / os.fsdecode(b'\xff')).iterdir())
+    image.rename(image.with_name(os.fsdecode(b'\xfd.png')))
+    assert run('-i', image.parent, '-o', tmp_path / 'images', *weights) == 0
+    assert os.fsdecode(b'\xfd.png') in os.listdir(tmp_path / 'images')
+    assert '\\udcfe.mp4' in (folder / 'page.html').read_text(encoding='utf-8')
+    sys.stdout.flush()
+    assert b'\\udcfe.mp4: 6 frames' in sys.stdout.buffer.getvalue()
 
 
 def odd_films(folder, good):

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gsm_plugin.locks import locked
 from tests.inference.video.films import make_film, scene
@@ -38,6 +39,10 @@ def place(tmp_path):
     (tmp_path / 'cuts.txt').write_text('five\n')
     (tmp_path / 'late.txt').write_text('3\n6  # the film has frames 0 to 5\n')
     (tmp_path / 'later.txt').write_text('0.5s\n')
+    for name, size in (('frames', (5, 1025)), ('links', (5, 5))):
+        (tmp_path / name).mkdir()
+        Image.new('RGB', size).save(tmp_path / name / '1.png')
+    (tmp_path / 'links' / '2.png').symlink_to('2.png')
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'notes.txt').write_text('precious')
     (tmp_path / 'results').mkdir()
@@ -64,6 +69,15 @@ WRONG = [
     (['-o', 'there.mp4'], 'there.mp4 exists'),
     (['-o', 'film.mp4'], 'film.mp4 is the input'),
     (['-o', 'out.xyz'], 'ends in .xyz'),
+    (['-o', f'{"x" * 250}.mp4'], '-o has a name of 254 bytes; give one of at most 246'),
+    (['-o', f'{"ü" * 150}/out.mp4'], '-o has a name of 300 bytes'),
+    (['--page', f'{"x" * 300}.html'], '--page has a name of 305 bytes'),
+    (['--report', f'{"x" * 300}.json'], '--report has a name of 305 bytes'),
+    (
+        ['-i', 'frames', '-o', 'images', '--ext', 'webp', '-s', '16'],
+        'has 80x16400 pixels, but .webp holds 16383 a side',
+    ),
+    (['-i', 'links', '-o', 'images'], 'links/2.png is a link that leads nowhere; correct or remove it'),
     (['-o', 'text.mp4/out.mp4'], 'is no folder'),
     (['-o', 'full', '--ext', 'png', '--overwrite'], 'has notes.txt in it'),
     (['--page', 'text.mp4/page.html'], 'give another --page'),

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import HTML_PAGE, check_replaceable, check_writable
+from gsm_plugin.files import HTML_PAGE, check_name, check_replaceable, check_writable
 from gsm_plugin.inference.video.cuts import check_cuts, list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
@@ -58,6 +58,9 @@ def _treatment(request: Request, facts: Facts, scale: int | None) -> Treatment:
 
 def _check_places(request: Request) -> None:
     source, target = request.source, request.target
+    check_name(target, '-o')
+    if request.page is not None:
+        check_name(request.page, '--page')
     if not source.exists():
         raise UserError(f'{source} is missing; correct its path.')
     if target.exists() and target.resolve() == source.resolve():

@@ -24,6 +24,7 @@ _PARAMETERS = {
     '.webp': (cv2.IMWRITE_WEBP_QUALITY, 101),
     '.png': (cv2.IMWRITE_PNG_COMPRESSION, 1),
 }
+_LONGEST_SIDES = {'.jpg': 65_500, '.webp': 16_383}
 _EIGHT_BIT_ALONE = ('.jpg', '.webp', '.bmp')
 
 
@@ -35,8 +36,11 @@ def learn_folder(folder: Path, rate: Fraction | None = None) -> Facts:
         rate: Images per second, where a film is made of them.
 
     Raises:
-        UserError: It has no images, two of one name, or the first one cannot be read.
+        UserError: It has no images, two of one name, a link to no image, or the first one cannot be read.
     """
+    lost = next((path for path in sorted(folder.iterdir()) if _leads_nowhere(path)), None)
+    if lost is not None:
+        raise UserError(f'{lost} is a link that leads nowhere; correct or remove it.')
     paths = sorted((path for path in folder.iterdir() if _is_image(path)), key=_natural)
     if not paths:
         raise UserError(f'{folder} has no images ({" ".join(SUFFIXES)}); name another folder, or a film.')
@@ -124,6 +128,18 @@ class ImageKind:
         """Bits of a sample in the images, for input of so many bits."""
         return 8 if depth == 8 or self.suffix in _EIGHT_BIT_ALONE else 16
 
+    def check_size(self, height: int, width: int) -> None:
+        """Refuses images that are too large for their kind.
+
+        Raises:
+            UserError: They are.
+        """
+        most = _LONGEST_SIDES.get(self.suffix)
+        if most is not None and max(height, width) > most:
+            raise UserError(
+                f'the output has {width}x{height} pixels, but {self.suffix} holds {most} a side; give --ext png.'
+            )
+
     def write(self, path: Path, planes: Sequence[np.ndarray]) -> None:
         """Writes an image, whole or not at all.
 
@@ -160,6 +176,10 @@ def image_kind(name: str) -> ImageKind:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file()
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_symlink() and not path.exists()
 
 
 def _natural(path: Path) -> list:

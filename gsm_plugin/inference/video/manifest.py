@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -66,12 +67,13 @@ def left_settings(out: Path) -> dict[str, str]:
 
 
 def film_fingerprint(path: Path) -> str:
-    """Size and a hash of blocks all over a file, or of the names, sizes and times of the images of a folder."""
+    """Size and a hash of blocks all over a file, or of the names, sizes and times of the files of a folder."""
     digest = hashlib.blake2b(digest_size=16)
     if path.is_dir():
-        for file in sorted(path.iterdir()):
+        for file in sorted(file for file in path.iterdir() if file.is_file()):
             status = file.stat()
-            digest.update(f'{file.name} {status.st_size} {status.st_mtime_ns}\n'.encode())
+            # names need not be text
+            digest.update(os.fsencode(file.name) + f' {status.st_size} {status.st_mtime_ns}\n'.encode())
         return digest.hexdigest()
     size = path.stat().st_size
     with path.open('rb') as film:

@@ -120,6 +120,7 @@ def plan_folder(
     own = facts.codec if facts.codec in _KNOWN_IMAGES else 'png'
     kind = image_kind(request.image_kind or own)
     treatment, notes = _turned(facts, treatment)
+    kind.check_size(*treatment.size)
     depth = kind.depth(facts.layout.depth)
     name = 'gray' if facts.layout.kind == 'gray' else 'gbrp'
     layout = Layout(name if depth == 8 else f'{name}{depth}le', True, 0 if name == 'gbrp' else 1)

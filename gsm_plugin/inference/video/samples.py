@@ -90,7 +90,8 @@ def write_page(path: Path, title: str, samples: Sequence[Sample], captions: Sequ
     figures = ''.join(_figure(sample, caption) for sample, caption in zip(samples, captions, strict=True))
     page = _PAGE.replace('{title}', html.escape(title)).replace('{figures}', figures)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page.encode())
+    # a name of a film need not be text
+    write_whole(path, page.encode(errors='backslashreplace'))
 
 
 def _figure(sample: Sample, caption: str) -> str:
