@@ -14,6 +14,8 @@ from gsm_plugin.ops import extend_by_reflection
 # BasicSR's SPyNet halves the image five times and fails where that leaves nothing.
 _SMALLEST_SIDE = 33
 _PADDED_SIDE = 64
+# How far a pixel of a level's result sees: five convolutions of 7x7.
+_REACH = 15
 
 Warp = Callable[[Tensor, Tensor], Tensor]
 Refine = Callable[[nn.Module, Tensor], Tensor]
@@ -48,16 +50,24 @@ def flow_pyramids(
     ref, supp = torch.cat((first, second)), torch.cat((second, first))
     group = len(ref) if pixels_at_once is None else max(1, pixels_at_once // padded[0, 0, 0].numel())
     pairs = zip(ref.split(group), supp.split(group), strict=True)
-    groups = [_coarse_to_fine(spynet, *pair, levels, warp, refine) for pair in pairs]
+    groups = [_coarse_to_fine(spynet, *pair, levels, warp, refine, (h, w)) for pair in pairs]
     flows = [torch.cat(parts) for parts in zip(*groups, strict=True)]
     cut = [flow[..., :h, :w].reshape(2, b, t - 1, 2, h, w) for flow, (h, w) in zip(flows, sizes, strict=True)]
     return [flow[0] for flow in cut], [flow[1] for flow in cut]
 
 
-def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, warp: Warp, refine: Refine) -> list[Tensor]:
-    """SPyNet as in BasicSR, which keeps the finest of its flows alone: (n, 3, h, w) twice, a flow for each level."""
+def _coarse_to_fine(
+    spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, warp: Warp, refine: Refine, wanted: tuple[int, int]
+) -> list[Tensor]:
+    """SPyNet as in BasicSR, which keeps the finest of its flows alone: (n, 3, h, w) twice, a flow for each level.
+
+    Of the finest one, at least the wanted rows and columns are there.
+    """
     h, w = ref.shape[-2:]
     rounded = [32 * math.ceil(side / 32) for side in (h, w)]
+    # of a side that was enlarged, most is not seen; one that is resized counts as a whole
+    sides = zip((h, w), rounded, wanted, strict=True)
+    seen = [min(side, own + _REACH) if side == whole else whole for side, whole, own in sides]
     pyramids = []
     for image in (ref, supp):
         pyramid = [spynet.preprocess(F.interpolate(image, rounded, mode='bilinear', align_corners=False))]
@@ -70,9 +80,13 @@ def _coarse_to_fine(spynet: SpyNet, ref: Tensor, supp: Tensor, levels: int, warp
             flow = 2 * F.interpolate(flows[0], scale_factor=2, mode='bilinear', align_corners=True)
         else:
             flow = torch.zeros_like(ref_level[:, :2])
-        images = for_convolutions(torch.cat((ref_level, warp(supp_level, flow), flow), 1))
-        flows.insert(0, flow + refine(module, images))
-    return [_resize(flow, (h >> i, w >> i)) for i, flow in enumerate(flows[:levels])]
+        images = torch.cat((ref_level, warp(supp_level, flow), flow), 1)
+        if len(flows) + 1 == len(spynet.basic_module):
+            images, flow = images[..., : seen[0], : seen[1]], flow[..., : seen[0], : seen[1]]
+        flows.insert(0, flow + refine(module, for_convolutions(images)))
+    finest = [min(side, own) for side, own in zip((h, w), seen, strict=True)]
+    sizes = [(finest[0], finest[1]), *((h >> i, w >> i) for i in range(1, levels))]
+    return [_resize(flow, size) for flow, size in zip(flows, sizes, strict=False)]
 
 
 def _resize(flow: Tensor, size: tuple[int, int]) -> Tensor:

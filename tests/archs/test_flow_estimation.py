@@ -13,6 +13,7 @@ from basicsr.archs.spynet_arch import SpyNet as SpyNetOfBasicSR
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.fast import flow_estimation as fast
+from gsm_plugin.layers import flow_pyramid
 from gsm_plugin.layers.precision import HALF, inference_policy, policy_for
 from gsm_plugin.switches import tf32
 
@@ -45,6 +46,19 @@ def test_flows_are_those_of_basicsr_with_and_without_gradients(spynet, size):
                 expected = reference(*pair)
                 assert expected.abs().max() > 1
                 torch.testing.assert_close(flow[0], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(20, 24), (9, 70)])
+def test_of_frames_that_are_enlarged_the_finest_flow_is_computed_as_far_as_it_is_seen(spynet, monkeypatch, size):
+    clip, results = torch.rand(1, 2, 3, *size), []
+    for reach in (flow_pyramid._REACH, 64):
+        monkeypatch.setattr(flow_pyramid, '_REACH', reach)
+        flows = torch.stack(flow_estimation.estimate_flows(spynet, clip))
+        gradients = torch.autograd.grad(flows.square().sum(), list(spynet.basic_module[-1].parameters()))
+        results.append((flows, *gradients))
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-5 * expected.abs().max().item(), rtol=1e-4)
+    assert results[0][0].shape[-2:] == size
 
 
 @pytest.fixture
