@@ -7,12 +7,14 @@ import argparse
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
 from gsm_plugin.compat.resume_anywhere import find_resume_state
 from gsm_plugin.data.checks import check_datasets
 from gsm_plugin.errors import UserError
+from gsm_plugin.locks import refuse_locked
 from gsm_plugin.models.flow_training import FLOW_NETWORK
 from gsm_plugin.models.freezing import frozen_names
 from gsm_plugin.models.gsm_model import GSMModel
@@ -62,6 +64,9 @@ def prepare_options(
     if is_train:
         _keep_flow_network_of_weights(options)
     check_writable(options['path']['log'])
+    if is_train:
+        # before seconds of work, and in every process
+        refuse_locked(Path(options['path']['experiments_root']))
     check_datasets(options)
     has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
     if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:

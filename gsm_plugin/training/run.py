@@ -1,7 +1,8 @@
 """Puts a training together from BasicSR's builders and ours, and runs it."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from torch import distributed
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.files import folder_for
+from gsm_plugin.locks import lock_of, locked
 from gsm_plugin.ops.dispatch import summarize_backends
 from gsm_plugin.processors import choose_threads, is_chosen_by_user
 from gsm_plugin.training.checkpoints.store import CheckpointStore, FoundState
@@ -59,7 +62,7 @@ def train(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = (
         KeyboardInterrupt: The run was stopped by Ctrl-C, after a checkpoint was made.
     """
     chosen = LoopOptions.read(options)
-    with StopRequests(chosen.train.max_hours) as stop:
+    with StopRequests(chosen.train.max_hours) as stop, _own_experiment(options):
         try:
             reason = _train(options, arguments, chosen, stop, notes)
         except OSError as error:
@@ -71,6 +74,17 @@ def train(options: dict, arguments: argparse.Namespace, notes: Sequence[str] = (
             ) from error
     if reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _own_experiment(options: Mapping) -> Iterator[None]:
+    """Keeps another training of the same name from renaming the folder, and from writing the same checkpoints."""
+    if options['rank'] != 0:
+        yield
+        return
+    root = Path(options['path']['experiments_root'])
+    with folder_for(lock_of(root)), locked(root):
+        yield
 
 
 def _train(

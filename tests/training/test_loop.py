@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.locks import locked
 from gsm_plugin.registration import register_all
 from gsm_plugin.training.loop import TrainingLoop
 from tests.training import runs
@@ -31,6 +32,19 @@ def spoil(monkeypatch, spoiled):
         train_on(loop, batch)
 
     monkeypatch.setattr(TrainingLoop, '_train_on', train_on_bad_data)
+
+
+@pytest.mark.parametrize('auto_resume', [False, True])
+def test_an_experiment_that_another_process_trains_is_left_to_it(project, options, auto_resume):
+    runs.train(project, options, train__total_iter=2)
+    experiments = project / 'experiments'
+    with locked(experiments / 'tiny'):
+        before = sorted(experiments.rglob('*'))
+        with pytest.raises(UserError, match=r'tiny is being written by process \d+ on .* since'):
+            runs.train(project, options, auto_resume=auto_resume)
+        assert sorted(experiments.rglob('*')) == before
+    runs.train(project, options, auto_resume=True)
+    assert [path.name for path in experiments.iterdir()] == ['tiny']
 
 
 def test_the_time_limit_saves_and_returns(project, options):
