@@ -24,6 +24,7 @@ _MARKUP = re.compile(r'<[^>]*>|\{\\[^}]*\}')
 KINDS = ('audio', 'subtitle', 'attachment', 'video', 'data')
 """What streams are called that can be left out; of video, those beside the film itself."""
 
+_COVER = 'cover'
 _COPIED = ('audio', 'subtitle', 'attachment', 'video')
 # A style for mov_text, which stands before it in the file: Serif, white on nothing, at the bottom.
 _MOV_STYLE = (
@@ -38,7 +39,7 @@ class Copy:
 
     Attributes:
         index: Its number in the input.
-        kind: audio, subtitle, attachment, data or video.
+        kind: audio, subtitle, attachment, data, video, or cover, which is a picture.
         codec: Its codec.
         becomes: The codec into which its text is turned; empty for none.
     """
@@ -94,8 +95,26 @@ def plan_copies(source: av.container.InputContainer, video: int, path: Path, lea
             continue
         if stream.type not in _COPIED:
             continue
+        if is_cover(stream):
+            # others would make a second film of it
+            if name in (*_QUICKTIME, 'matroska') and stream.codec_context is not None:
+                copies.append(Copy(stream.index, _COVER, stream.codec_context.name))
+            continue
         copies.append(_plan(stream, name, path))
     return copies
+
+
+def is_cover(stream: av.stream.Stream) -> bool:
+    """Whether a stream is the picture of a cover."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def attach_cover(container: av.container.OutputContainer, path: Path, copy: Copy) -> av.stream.Stream:
+    """Adds a cover of a film as a file, as Matroska has it."""
+    with av.open(str(path)) as source:
+        content = next(bytes(packet) for packet in source.demux(source.streams[copy.index]) if packet.size)
+    ending, kind = {'mjpeg': ('jpg', 'image/jpeg')}.get(copy.codec, (copy.codec, f'image/{copy.codec}'))
+    return container.add_attachment(f'cover.{ending}', kind, content)
 
 
 def _plan(stream: av.stream.Stream, name: str, path: Path) -> Copy:
@@ -173,6 +192,11 @@ def packets_of(
         return
     by_index = {copy.index: copy for copy in copies}
     for packet in source.demux(streams):
+        if packet.size and by_index[packet.stream_index].kind == _COVER:
+            # it belongs to no time
+            packet.pts = packet.dts = 0
+            yield by_index[packet.stream_index], packet
+            continue
         stamp = packet.pts if packet.pts is not None else packet.dts
         if packet.size == 0 or stamp is None:
             continue

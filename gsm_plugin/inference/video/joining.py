@@ -16,7 +16,7 @@ import av
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import whole_file
-from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, container_format, packets_of
+from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, attach_cover, container_format, packets_of
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.opening import opened, reason, video_stream
@@ -188,7 +188,12 @@ def _prepare(
         {key: old.metadata[key] for key in ('language', 'title', 'handler_name') if key in old.metadata}
     )
     video.disposition = old.disposition
-    added = {copy.index: add_copied(target, source.streams[copy.index], copy) for copy in film.copies}
+    added = {}
+    for copy in film.copies:
+        if copy.kind == 'cover' and target.format.name == 'matroska':
+            attach_cover(target, path, copy)
+        else:
+            added[copy.index] = add_copied(target, source.streams[copy.index], copy)
     skipped = ('major_brand', 'minor_version', 'compatible_brands', 'encoder')
     target.metadata.update({key: text for key, text in source.metadata.items() if key.lower() not in skipped})
     target.set_chapters(list(_chapters(source, film)))
@@ -217,9 +222,10 @@ def _add_video(target: av.container.OutputContainer, film: Film) -> av.VideoStre
 def _other_packets(
     film: Film, source: av.container.InputContainer, added: dict[int, av.stream.Stream]
 ) -> Iterator[av.Packet]:
-    for copy, original in packets_of(source, list(film.copies), film.start, film.end):
+    wanted = [copy for copy in film.copies if copy.index in added]
+    for copy, original in packets_of(source, wanted, film.start, film.end):
         packet = as_text(original, copy)
-        moved = round(film.shift / packet.time_base)
+        moved = 0 if copy.kind == 'cover' else round(film.shift / packet.time_base)
         if packet.pts is not None:
             packet.pts -= moved
         if packet.dts is not None:

@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video import copying
@@ -157,6 +158,43 @@ def test_what_a_container_refuses_at_its_end_is_refused_before_the_work(with_pcm
     with pytest.raises(UserError, match=r'\.mp4 cannot hold this film \(Invalid argument\); name it \.mkv instead'):
         enlarge(with_pcm, tmp_path / 'out.mp4', wishes=_default())
     assert [path.name for path in tmp_path.iterdir()] == ['in.mkv']
+
+
+@pytest.fixture
+def with_cover(tmp_path):
+    """A film with the picture of a cover."""
+    with av.open(str(tmp_path / 'in.mp4'), 'w') as target:
+        video, cover = target.add_stream('libx264', rate=25), target.add_stream('mjpeg', rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, 'yuv420p'
+        cover.width, cover.height, cover.pix_fmt = 32, 24, 'yuvj420p'
+        cover.disposition = Disposition.attached_pic
+        for stream, pictures in ((cover, scene(1, 24, 32)), (video, scene(4))):
+            for number, picture in enumerate(pictures):
+                frame = frame_of(picture, 'yuv420p')
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                target.mux(stream.encode(frame))
+            target.mux(stream.encode(None))
+    return tmp_path / 'in.mp4'
+
+
+def cover_of(path):
+    with av.open(str(path)) as container:
+        (cover,) = (stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic)
+        return next(bytes(packet) for packet in container.demux(cover) if packet.size)
+
+
+@pytest.mark.parametrize('start', [0.0, 0.06])
+def test_the_picture_of_a_cover_stays_one(with_cover, tmp_path, start):
+    enlarge(with_cover, tmp_path / 'out.mkv', wishes=_default(), start=start)
+    # from the one to the other and back
+    enlarge(tmp_path / 'out.mkv', tmp_path / 'out.mp4', wishes=_default())
+    for name in ('out.mkv', 'out.mp4'):
+        assert cover_of(tmp_path / name) == cover_of(with_cover)
+        assert len(read_film(tmp_path / name)) == (4 if not start else 2)
+    job = enlarge(with_cover, tmp_path / 'out.ts', wishes=_default())
+    assert 'stream 1 (video) stays behind' in job.notes
+    with av.open(str(tmp_path / 'out.ts')) as container:
+        assert len(container.streams) == 1
 
 
 def test_a_part_has_its_part_of_sound_and_chapters(tmp_path):
