@@ -56,7 +56,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument('-s', '--outscale', type=float, metavar='X', help="enlargement (default: the network's own)")
     command.add_argument('-t', '--tile', type=int, default=0, metavar='N', help='side of tiles (default: 0, no tiles)')
     command.add_argument(
-        '--tile_pad', '--tile-pad', type=int, default=25, metavar='N', help='pixels seen around a tile (default: 25)'
+        '--tile_pad', '--tile-pad', type=int, default=32, metavar='N', help='pixels seen around a tile (default: 32)'
     )
     command.add_argument(
         '--tile-rule',

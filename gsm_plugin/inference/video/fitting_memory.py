@@ -14,6 +14,7 @@ from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.manifest import left_settings
 from gsm_plugin.inference.video.memory import (
     LEAST_TILE,
+    TILE_STEP,
     Measure,
     MemoryPlan,
     Place,
@@ -29,8 +30,8 @@ from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.request import Request
 
-# Pixels by which tiles overlap.
-_OVERLAP = 50
+# Pixels by which tiles overlap at most.
+_OVERLAP = 64
 _LEAST_WINDOW = 2
 
 
@@ -146,7 +147,7 @@ def shrunk(request: Request, facts: Facts) -> Request | None:
     if window >= _LEAST_WINDOW:
         return replace(again, window=window, context=min(request.context, (window - 1) // 4))
     side = request.tile or max(facts.height, facts.width)
-    return replace(again, tile=max(LEAST_TILE, side // 2)) if side > LEAST_TILE else None
+    return replace(again, tile=max(LEAST_TILE, side // 2 // TILE_STEP * TILE_STEP)) if side > LEAST_TILE else None
 
 
 class WatchedNetwork:
@@ -227,7 +228,7 @@ def _tiled(networks: Sequence[Network], request: Request) -> Sequence[Network]:
     """The networks with the tiles that memory demands, where it does."""
     if request.tile is None:
         return networks
-    overlap = min(_OVERLAP, request.tile // 2)
+    overlap = min(_OVERLAP, request.tile // 2 // TILE_STEP * TILE_STEP)
     tile = request.window, request.tile, request.tile
     # nothing but restorers gets here before it is watched
     return [cast(_Tileable, network).with_tile(tile, (0, overlap, overlap)) for network in networks]

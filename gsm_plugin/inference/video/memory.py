@@ -22,8 +22,9 @@ Measure = Callable[[int, int, int], int]
 
 # A few frames and twice as many, a side and a longer one; on a GPU large enough for work to be more than overhead.
 _PROBES, _PROBES_OF_GPU = ((4, 8), (64, 96)), ((8, 16), (96, 192))
-_TILE_STEP, LEAST_TILE = 16, 64
-"""Sides of tiles that memory demands are multiples of the first, from the second up."""
+TILE_STEP, LEAST_TILE = 32, 64
+"""Sides of tiles that memory demands are multiples of the first, from the second up; so is what they overlap by. Flow
+networks halve frames five times, and tiles that begin between these places give other flows than the frame."""
 
 # Of what is free now, as much as the network may have; the rest is for others, and for what comes and goes.
 _SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
@@ -156,9 +157,9 @@ def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, con
     """
     places = tuple(places)
     least = min(window, 3 * context + 1)
-    largest = max(size) // _TILE_STEP * _TILE_STEP
+    largest = max(size) // TILE_STEP * TILE_STEP
     choices: list[tuple[int, int | None]] = [(frames, None) for frames in range(window, least - 1, -1)]
-    choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -_TILE_STEP)]
+    choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -TILE_STEP)]
     height, width = size
     for frames, side in choices:
         seen = frames, min(side or height, height), min(side or width, width)

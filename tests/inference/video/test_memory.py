@@ -249,7 +249,7 @@ def test_when_windows_are_at_their_smallest_tiles_come_next_and_then_a_sentence(
     (outcome,) = run_requests([request], [network], lambda: progress)
     assert outcome.state == 'done'
     told = [line for line in progress.lines if 'begun anew' in line]
-    assert ['tiles of 100x100' in line for line in told] == [False, True, False]
+    assert ['tiles of 96x96' in line for line in told] == [False, True, False]
     assert 'tiles of 64x64' in told[-1]
     assert outcome.report['settings']['tile'] == '64'
     assert network.shapes[-1][2] == (2, 64, 64)
