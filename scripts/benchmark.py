@@ -11,6 +11,7 @@ import gc
 import inspect
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -91,7 +92,8 @@ def main() -> int:
             net = build_network(_options(network, kind)).to(device)
             call = KINDS[kind](net, (1, frames, 3, height, width), precision, torch.device(device))
             with _grid_of(network):
-                timing = time_calls(call, device, args.repeats)
+                clock = time.process_time if args.processor_time else time.perf_counter
+                timing = time_calls(call, device, args.repeats, clock=clock)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
             continue
@@ -209,7 +211,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--name', default='latest', help='file name of the record')
     parser.add_argument('--out', type=Path, default=ROOT / 'scripts/benchmark/records', help='folder of the record')
     parser.add_argument('--repeats', type=int, default=5, help='timed calls of each work')
-    return parser.parse_args()
+    parser.add_argument('--processor-time', action='store_true', help='on a CPU, leave out what other programs take')
+    args = parser.parse_args()
+    if args.processor_time and torch.cuda.is_available():
+        parser.error('--processor-time is for a CPU, and there is a GPU, whose time it would not see')
+    return args
 
 
 if __name__ == '__main__':
