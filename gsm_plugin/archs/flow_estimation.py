@@ -8,6 +8,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.layers.flow_pyramid import flow_pyramids
 from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.layers.spynet import SpyNet
+from gsm_plugin.weights.finding import path_of
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.loading import fit_file
 
@@ -17,7 +18,8 @@ def build_spynet(path: str | Path | None = None) -> SpyNet:
 
     Args:
         path: Weights in any layout of `read_weights`, of SPyNet alone or of a network that contains it as `spynet`
-            (BasicVSR files), as BasicSR or mmagic names them.
+            (BasicVSR files), as BasicSR or mmagic names them; or a name of `basicsr weights list`, such as
+            `gsm-small-x4`, which comes with the package.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -25,7 +27,7 @@ def build_spynet(path: str | Path | None = None) -> SpyNet:
     """
     spynet = SpyNet()
     if path is not None:
-        path = Path(path).expanduser()
+        path = path_of(path)
         if not path.is_file():
             raise FileNotFoundError(f'spynet_path {path} does not exist; correct it, or leave it out.')
         _load(spynet, path)

@@ -9,6 +9,7 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable)
 
 # isort: split
 from basicsr.archs.spynet_arch import SpyNet as SpyNetOfBasicSR
+from safetensors.torch import load_file
 
 from gsm_plugin.archs import flow_estimation
 from gsm_plugin.archs.flow_estimation import build_spynet
@@ -16,6 +17,7 @@ from gsm_plugin.fast import flow_estimation as fast
 from gsm_plugin.layers import flow_pyramid
 from gsm_plugin.layers.precision import HALF, inference_policy, policy_for
 from gsm_plugin.switches import tf32
+from gsm_plugin.weights.known_files import SHIPPED
 
 
 @pytest.fixture
@@ -59,6 +61,12 @@ def test_of_frames_that_are_enlarged_the_finest_flow_is_computed_as_far_as_it_is
     for actual, expected in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected, atol=1e-5 * expected.abs().max().item(), rtol=1e-4)
     assert results[0][0].shape[-2:] == size
+
+
+def test_a_name_of_weights_that_come_along_gives_their_flow_network():
+    weights = load_file(SHIPPED / 'gsm_small_x4.safetensors')
+    for name, value in build_spynet('gsm-small-x4').named_parameters():
+        assert torch.equal(value, weights[f'spynet.{name}'].float())
 
 
 @pytest.fixture

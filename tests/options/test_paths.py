@@ -30,7 +30,7 @@ def expanded(*arguments):
 
 def test_names_of_weights_are_paths_in_option_files():
     assert expanded('gsm-small-x4')['path']['pretrain_network_g'] == str(SHIPPED / 'gsm_small_x4.safetensors')
-    check_paths(expanded('gsm-small-x4'), resumes=False)
+    check_paths(expanded('gsm-small-x4', 'gsm-small-x4'), resumes=False)
 
 
 def test_a_file_of_that_name_goes_before_the_name(tmp_path, monkeypatch):
