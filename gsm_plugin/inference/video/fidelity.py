@@ -11,8 +11,9 @@ from torch import Tensor
 from gsm_plugin.inference.video.treatment import resized
 from gsm_plugin.inference.video.windows import Segment
 
-# Below the median of the scenes by so much, or below so much at all, a scene is worth a look.
-_FALL, _LEAST = 6.0, 25.0
+# Below the median of the scenes by so much, or below so much at all, a scene is worth a look. A median counts for no
+# more than `_PLAIN`: bicubic interpolation, which invents nothing, is 36 to 56 dB from real clips.
+_FALL, _LEAST, _PLAIN = 6.0, 25.0, 40.0
 
 _CLEAN_BITS = 1.0
 _LOSSLESS = (
@@ -77,7 +78,7 @@ class BackProjection:
         if not values:
             return []
         median = sorted(values.values())[len(values) // 2]
-        low = {scene: value for scene, value in values.items() if value < max(_LEAST, min(median, 60.0) - _FALL)}
+        low = {scene: value for scene, value in values.items() if value < max(_LEAST, min(median, _PLAIN) - _FALL)}
         return [
             f'scene {scene}: made small again, the output is only {value:.1f} dB from the input (median of the scenes: '
             f'{median:.1f} dB); look whether the network invents something there'

@@ -27,6 +27,15 @@ def test_what_adds_nothing_is_close_to_the_input_and_what_invents_is_not():
     assert warning.startswith('scene 3')
 
 
+@pytest.mark.parametrize('decibel, warns', [(38, False), (30, True)])
+def test_a_scene_among_black_ones_is_warned_of_only_where_it_is_far_from_the_input(decibel, warns):
+    checked, black, error = BackProjection(), torch.zeros(2, 3, 8, 8), 10 ** (-decibel / 20)
+    for scene in range(2):
+        checked.add(segment(scene), 0, black, torch.zeros(2, 3, 16, 16))
+    checked.add(segment(2), 0, black, torch.full((2, 3, 16, 16), error))
+    assert bool(checked.warnings()) == warns
+
+
 def test_an_error_of_a_known_size_has_its_decibel():
     checked, seen = BackProjection(), torch.full((2, 3, 8, 8), 0.5)
     checked.add(segment(0), 0, seen, torch.full((2, 3, 16, 16), 0.51))
