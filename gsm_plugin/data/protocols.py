@@ -65,6 +65,10 @@ class Protocol:
             raise UserError(f'{self.title} has no degradation {degradation!r}; take {" or ".join(folders)}.')
         return folders[degradation]
 
+    def training(self, degradation: str) -> str:
+        """Training set and degradation of the networks of the published figures."""
+        return f'{self.trained_on} {degradation.upper()}'
+
     def is_complete(self, scored: Mapping[str, int]) -> bool:
         """Whether clips, by name and number of scored frames, are those of the leaderboard: all of them, whole."""
         if self.listed_clips:

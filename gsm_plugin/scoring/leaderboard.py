@@ -10,7 +10,7 @@ from gsm_plugin.metrics.measures import describe
 from gsm_plugin.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.scoring.choices import Choice, fit_to_scale, parse_choices
 from gsm_plugin.scoring.clips import names_of
-from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
+from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS, TRAININGS
 from gsm_plugin.scoring.leaderboard_data import open_leaderboard
 from gsm_plugin.scoring.metric_choices import open_measures
 from gsm_plugin.scoring.report.galleries import Gallery
@@ -18,6 +18,7 @@ from gsm_plugin.scoring.report.leaderboard_table import join_rows, leaderboard_t
 from gsm_plugin.scoring.report.page import Page, points_of, render
 from gsm_plugin.scoring.results.records import Record, as_read, merge_records, read_record, write_record
 from gsm_plugin.scoring.running import Task
+from gsm_plugin.weights.known_files import training_of
 
 _SCALE = 4
 _SPEEDS = (
@@ -86,7 +87,7 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
         records, galleries = _run(wanted, conditions, others, say)
     if not records:
         raise UserError(f'There are no results for {wanted.title}; name networks by --networks.')
-    rows = join_rows(records, TITLES)
+    rows = join_rows(records, titles_of(records, protocol.training(degradation)))
     header, cells = leaderboard_table(rows, protocol, degradation)
     notes = [note for record in records for note in record.notes()]
     description = ' '.join(filter(None, [protocol.describe(), describe(measures_of(records)), *notes]))
@@ -99,11 +100,28 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
     return table
 
 
+def titles_of(records: Sequence[Record], training: str) -> dict[str, str]:
+    """Names of records in published tables, by label.
+
+    Weights that are known to be trained on another set than the board's figures name it, since these do not compare.
+
+    Args:
+        records: The measured networks.
+        training: Training set and degradation of the published figures.
+    """
+    titles = {}
+    for record in records:
+        title, weights = TITLES.get(record.network, record.network), record.settings.get('weights')
+        own = training_of(weights['file'], weights['sha256']) if weights else ''
+        titles[record.network] = f'{title}, trained on {own}' if own in TRAININGS and own != training else title
+    return titles
+
+
 def _run(
     wanted: Leaderboard, conditions: dict, others: Sequence[Record], say: Callable[[str], None]
 ) -> tuple[list[Record], list[Gallery]]:
     protocol = wanted.protocol
-    training = 'REDS BI' if protocol.trained_on == 'REDS' else f'Vimeo-90K {wanted.degradation.upper()}'
+    training = protocol.training(wanted.degradation)
     choices = parse_choices(wanted.networks, training, protocol.name, wanted.precision)
     choices, _ = fit_to_scale(choices, _SCALE, f'leaderboards are of scale {_SCALE}')
     if protocol.flip_seq:

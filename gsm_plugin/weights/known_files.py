@@ -94,6 +94,19 @@ def find_weights(name: str) -> WeightFile:
     return KNOWN_WEIGHTS[name]
 
 
+def training_of(file: str, sha256: str) -> str:
+    """What a known file was trained on; empty for one that is not known.
+
+    Args:
+        file: Its name, which counts where no hash is published.
+        sha256: Its hash.
+    """
+    for known in KNOWN_WEIGHTS.values():
+        if sha256.startswith(known.sha256) if known.sha256 else Path(known.file).name == file:
+            return known.trained_on
+    return ''
+
+
 _APACHE, _NON_COMMERCIAL, _UNSTATED = 'Apache-2.0', 'CC-BY-NC-4.0', 'not stated'
 _MMAGIC = 'https://download.openmmlab.com/mmediting/restorers'
 _VRT = 'https://github.com/JingyunLiang/VRT/releases/download/v0.0'

@@ -1,8 +1,8 @@
 """Published figures of x4 networks, each with its source; what is not known is not here.
 
 Figures are those of the papers' own tables, as repositories show them. REDS4 is scored on RGB by networks trained on
-REDS, the others on Y by networks trained on Vimeo-90K. Times and operation counts are by different conventions and on
-different cards; only columns of one source compare.
+REDS, the others on Y by networks trained on Vimeo-90K, where a title names no other training. Times and operation
+counts are by different conventions and on different cards; only columns of one source compare.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ SOURCES = {
     'VMG': 'table image of github.com/EasyVision-Ton/Visualization (Table 1.png)',
     'CFD': 'table image of the repository of CFDVSR, arXiv 2404.04745 (assets/quantitative_results.png)',
     'VSRM': 'public notes on VSRM, ICCV 2025',
+    'mmagic': 'README files of github.com/open-mmlab/mmagic (configs/*/README.md), official weights run there',
     'notes': 'notes of third parties',
 }
 
@@ -39,7 +40,8 @@ class Published:
         figures: PSNR and SSIM by leaderboard and degradation.
         parameters: Millions; None where not known.
         tera_multiply_adds: For an output frame of 720x1280, by the convention of MIA-VSR's table; None where not known.
-        milliseconds: For an output frame of 720x1280 by VRT's table, whose card is not stated; None where not known.
+        milliseconds: For an output frame of 720x1280 by the tables of VRT and CFDVSR, whose card is not stated; None
+            where not known.
     """
 
     title: str
@@ -101,10 +103,14 @@ PUBLISHED = (
     _row('MIA-VSR', 'MIA', '32.78 38.22/0.9532 28.20/0.8507 - - -', None, 1.61),
     _row('IART (6 frames)', 'notes', '32.15/0.9010 - - - - -'),
     _row('IART', 'IART', '32.90/0.9138 38.14/0.9528 28.26/0.8517 41.15/0.9750 38.62/0.9579 29.68/0.8884', 13.4),
+    _row('VSRM (6 frames)', 'VSRM', '32.43 - - - - -'),
     _row('VSRM', 'VSRM', '33.11/0.9162 38.33 28.44/0.8552 - - -', 17.1),
     _row('CFD-BasicVSR++', 'CFD', '32.51/0.9083 37.90/0.9504 27.84/0.8406 40.77/0.9726 38.36/0.9557 29.14/0.8760', 7.5),
     _row('CFD-PSRT', 'CFD', '32.83/0.9140 38.33/0.9548 28.18/0.8503 - - -', 13.6),
     _row('VMG', 'VMG', '32.35/0.9060 - 27.98/0.8443 40.96/0.9739 38.66/0.9596 29.45/0.8803', 26.1),
+    _row('BasicVSR, trained on REDS BI', 'mmagic', '- - 27.27/0.8318 - - -'),
+    _row('IconVSR, trained on REDS BI', 'mmagic', '- - 27.48/0.8354 - - -'),
+    _row('BasicVSR++, trained on REDS BI', 'mmagic', '- 36.44 27.77/0.8444 34.69 - -'),
 )
 # fmt: on
 

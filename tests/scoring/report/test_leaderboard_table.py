@@ -3,9 +3,11 @@ from dataclasses import replace
 import pytest
 
 from gsm_plugin.data.protocols import PROTOCOLS
+from gsm_plugin.scoring.leaderboard import titles_of
 from gsm_plugin.scoring.report.leaderboard_table import comparison_cells, join_rows, leaderboard_table, to_markdown
 from gsm_plugin.scoring.results.published import PUBLISHED, SOURCES
 from gsm_plugin.scoring.results.records import ClipResult, Record
+from gsm_plugin.weights.known_files import find_weights
 
 
 def record(label, psnr, protocol, frames=None, **further):
@@ -70,6 +72,21 @@ def test_what_is_not_published_stays_empty():
     assert rows['GSM'][3].text == ''
     assert row['PSNR ours'].text == '32.90'
     assert rows['MIA-VSR'][4].text == ''
+
+
+REDS_TRAINED = {'file': 'mine.pth', 'sha256': find_weights('basicvsr-reds').sha256}
+
+
+@pytest.mark.parametrize(
+    'name, title, difference',
+    [('reds4', 'BasicVSR', '-4.42'), ('vid4', 'BasicVSR, trained on REDS BI', '-0.27')],
+)
+def test_weights_of_another_training_stand_beside_figures_of_that_training(name, title, difference):
+    protocol = PROTOCOLS[name]
+    made = replace(record('basicvsr', 27.0, protocol), settings={'weights': REDS_TRAINED})
+    _, cells = leaderboard_table(join_rows([made], titles_of([made], protocol.training('bi'))), protocol, 'bi')
+    (row,) = (row for row in cells if row[2].text)
+    assert (row[0].text, row[2].text, row[3].text) == (title, '27.00', difference)
 
 
 def test_a_part_of_a_data_set_has_no_difference():
