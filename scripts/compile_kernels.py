@@ -97,7 +97,7 @@ def _pretended_gpu(processors: int, most_shared: int, calls: dict) -> Iterator[N
 
     card = mock.patch.object(torch.cuda, 'get_device_properties', return_value=properties)
     # PyTorch has no gradients of tensors on a GPU that is not there, so they are on the CPU and say otherwise
-    tensors = mock.patch.object(torch.Tensor, 'is_cuda', True)
+    tensors = mock.patch.multiple(torch.Tensor, is_cuda=True, is_cpu=False)
     # so the first backend of each op is taken, which is Triton's where there is one
     choice = mock.patch.object(dispatch, '_OPS', {op: _anywhere(backends) for op, backends in dispatch._OPS.items()})
     run = mock.patch.object(triton.runtime.jit.JITFunction, 'run', take_down)
@@ -116,8 +116,9 @@ def _without_autocast(function: Callable[..., torch.Tensor]) -> Callable[..., to
 
 
 def _anywhere(backends: tuple[dispatch.Backend, ...]) -> tuple[dispatch.Backend, ...]:
-    """Backends that run on every device."""
-    return tuple(dataclasses.replace(backend, runs_on=lambda device: None) for backend in backends)
+    """Backends that run on every device; Numba's are of a CPU's memory."""
+    others = (backend for backend in backends if backend.name != 'numba')
+    return tuple(dataclasses.replace(backend, runs_on=lambda device: None) for backend in others)
 
 
 def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[str, str, ASTSource, dict]:
