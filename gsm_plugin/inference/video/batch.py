@@ -40,10 +40,10 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
     given = networks
     try:
         with _kept_for_itself(request.target, dry):
-            memory = Memory(request, networks)
+            memory = Memory(request, networks, watcher.say)
             inspected = inspect(request, networks[0].scale, watcher, memory.measure)
             watcher.end()
-            request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest, watcher.say)
+            request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest)
             watcher.expect(memory.seconds_a_frame)
             job = plan_job(request, networks[0], inspected)
             for line in describe(job, networks):

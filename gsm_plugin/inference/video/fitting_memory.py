@@ -41,14 +41,15 @@ class Memory:
     Args:
         request: What is wanted, with its budget; without one, and without `fit`, nothing is changed.
         networks: One a device, alike.
+        say: Takes what is done, the plan and what was measured.
 
     Attributes:
         seconds_a_frame: What all devices together take for a frame, as the largest clip suggests that was measured;
             None where none was, or where frames are seen in tiles.
     """
 
-    def __init__(self, request: Request, networks: Sequence[Network]):
-        self._request, self._networks = request, networks
+    def __init__(self, request: Request, networks: Sequence[Network], say: Callable[[str], None]):
+        self._request, self._networks, self._say = request, networks, say
         self._places: tuple[Place, ...] = ()
         self.seconds_a_frame: float | None = None
 
@@ -63,7 +64,7 @@ class Memory:
         """
         self._measure(facts, min(facts.number_of_frames, self._request.seconds * float(facts.rate)))
 
-    def fit(self, facts: Facts, longest: int, say: Callable[[str], None]) -> tuple[Request, Sequence[Network]]:
+    def fit(self, facts: Facts, longest: int) -> tuple[Request, Sequence[Network]]:
         """Makes windows, and where that is not enough tiles, so small that budgets are kept.
 
         No window is planned longer than the longest scene. An interrupted run goes on with the windows and tiles that
@@ -72,7 +73,6 @@ class Memory:
         Args:
             facts: The input.
             longest: Frames of the longest scene.
-            say: Takes the plan and what was measured.
 
         Returns:
             The request with its windows and tiles, and the networks with theirs.
@@ -82,19 +82,19 @@ class Memory:
         """
         request = self._request
         if left := _left(request):
-            return self._as_before(left, say)
+            return self._as_before(left)
         if not self._places:
             self._measure(facts, longest)
         if not self._places:
             return request, _tiled(self._networks, request)
         window = min(request.window, longest)
         plan = plan_memory(self._places, (facts.height, facts.width), window, request.context)
-        say(plan.describe())
+        self._say(plan.describe())
         if plan.tile is not None:
             self.seconds_a_frame = None
         fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=plan.tile)
         strict = request.memory is not None
-        return fitted, [WatchedNetwork(network, plan, say, strict) for network in _tiled(self._networks, fitted)]
+        return fitted, [WatchedNetwork(network, plan, self._say, strict) for network in _tiled(self._networks, fitted)]
 
     def _measure(self, facts: Facts, frames: float) -> None:
         request = self._request
@@ -104,18 +104,21 @@ class Memory:
         if request.memory is None and is_measured_by(window, *size):
             # To measure the network would take more than the windows do.
             return
+        device = self._networks[0].device
+        first = '; the first run on a CPU also compiles kernels, for up to a minute' if device.type == 'cpu' else ''
+        self._say(f'memory: measuring what the network takes, on small clips{first}')
         measure = TimedMeasure(measured_on(self._networks[0]))
         self._places = tuple(_places(request, self._networks, facts, measure))
         self.seconds_a_frame = measure.seconds_a_pixel * facts.height * facts.width / len(self._networks)
         # which refuses
         plan_memory(self._places, size, window, request.context)
 
-    def _as_before(self, left: Mapping[str, str], say: Callable[[str], None]) -> tuple[Request, Sequence[Network]]:
+    def _as_before(self, left: Mapping[str, str]) -> tuple[Request, Sequence[Network]]:
         tile = None if left['tile'] == 'None' else int(left['tile'])
         window, context = int(left['window']), int(left['context'])
         fitted = replace(self._request, window=window, context=context, wanted=_wanted(self._request), tile=tile)
         shown = 'whole frames' if tile is None else f'tiles of {tile}x{tile}'
-        say(f'memory: windows of {window} frames, {shown}, as in the run that was interrupted')
+        self._say(f'memory: windows of {window} frames, {shown}, as in the run that was interrupted')
         return fitted, _tiled(self._networks, fitted)
 
 

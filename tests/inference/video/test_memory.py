@@ -157,7 +157,7 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
     request = Request(source, tmp_path / 'out.mkv', window=20, context=2, fit=True)
     monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (11 * 48 * 64 * 11_500, 'a part'))
-    fitted, _ = fitting_memory.Memory(request, [Tiled(1)]).fit(learn(source), 20, print)
+    fitted, _ = fitting_memory.Memory(request, [Tiled(1)], print).fit(learn(source), 20)
     assert fitted.window < 20
     job = plan_job(fitted, Tiled(1), inspect(fitted, 1, Quiet()))
     opened_workplace(request.target, job.settings, restart=False)

@@ -144,10 +144,13 @@ def test_parts_of_the_network_are_told_on_a_cpu(tmp_path, monkeypatch):
 
 
 def test_what_is_measured_for_memory_gives_the_first_guess(tmp_path):
-    source = make_film(tmp_path / 'in.mkv', scene(6))
-    memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [Nearest(1), Nearest(1)])
+    source, lines = make_film(tmp_path / 'in.mkv', scene(6)), []
+    memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [Nearest(1), Nearest(1)], lines.append)
     memory.measure(learn(source))
+    # before it is silent for seconds
+    assert lines[0].startswith('memory: measuring what the network takes')
+    assert 'the first run on a CPU also compiles kernels' in lines[0]
     assert 0 < memory.seconds_a_frame < 60
-    memory.fit(learn(source), 6, print)
+    memory.fit(learn(source), 6)
     assert memory.seconds_a_frame is not None
-    assert Memory(Request(source, tmp_path / 'out.mkv'), [Nearest(1)]).seconds_a_frame is None
+    assert Memory(Request(source, tmp_path / 'out.mkv'), [Nearest(1)], lines.append).seconds_a_frame is None
