@@ -143,7 +143,7 @@ def _meta(arguments: argparse.Namespace) -> None:
         arguments.only,
         workers=arguments.workers,
     )
-    print(f'{arguments.out}: {lines} lines')
+    print(f'{arguments.out}, clips: {lines}')
 
 
 def _add_from_video(actions: argparse._SubParsersAction) -> None:

@@ -71,7 +71,7 @@ def test_an_lmdb_is_made_and_verified(clips, capsys):
 def test_a_list_is_written(clips, capsys):
     assert call('meta', 'GT', 'meta.txt', '--leave-out', 'b') == 0
     assert (clips / 'meta.txt').read_text() == 'a 3 (16,24,3)\n'
-    assert capsys.readouterr().out == 'meta.txt: 1 lines\n'
+    assert capsys.readouterr().out == 'meta.txt, clips: 1\n'
 
 
 def test_clips_come_out_of_videos(clips, capsys):

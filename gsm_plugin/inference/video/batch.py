@@ -141,7 +141,8 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
         f'{facts.layout.describe()}, {float(facts.rate):.4g} fps, {show_time(seconds)}',
         f'network: {network.name}, x{network.scale}, {network.precision}, on {devices}',
         f'scenes: {len(found.scenes)}, cuts {request.cuts.describe()}',
-        f'windows: {len(windows)} of at most {longest} frames, context {request.context}; {len(job.segments)} segments',
+        f'windows: {len(windows)} of at most {longest} frames, context {request.context}; '
+        f'segments: {len(job.segments)}',
         f'output: {request.target}, {job.output.describe()}',
     ]
     if request.beside:

@@ -81,7 +81,7 @@ def join(film: Film, segments: Sequence[Path], durations: dict[int, int], say: C
     Raises:
         UserError: The container refuses something.
     """
-    say(f'joining {len(segments)} segments')
+    say('joining the segments')
     with whole_file(film.path) as part:
         try:
             _write(film, part, segments, durations)
