@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,8 +58,14 @@ def check_writable(path: Path, flag: str) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise UserError(f'{path} cannot be written, for {folder} is no folder; give another {flag}.')
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f'{path} cannot be written, for {folder} is closed to you; give another {flag}.')
+    try:
+        # of no name; rights alone do not tell of folders of the kernel, and of what is mounted to be read
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f'{path} cannot be written, for nothing can be made in {folder} ({error.strerror}); give another {flag}.'
+        ) from error
 
 
 def check_name(path: Path, flag: str) -> None:

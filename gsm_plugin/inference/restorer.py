@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.clips import Clip, as_network_takes_it, join_frames
 from gsm_plugin.inference.devices import choose_device, choose_precision
 from gsm_plugin.inference.handling import TILE_OVERLAP, Handling
@@ -180,8 +181,11 @@ class Restorer:
             Each frame, restored, of its kind, in order.
 
         Raises:
-            UserError: See `__call__`, and where a frame differs from those before it, or windows are too short.
+            UserError: See `__call__`, and where a frame differs from those before it, windows are too short, or frames
+                cannot be taken one after the other.
         """
+        if not isinstance(frames, Iterable):
+            raise UserError(f'stream takes frames one after the other, not {frames!r}; give a list or an iterator.')
         window = self.frames_at_once if window is None else window
         check_window(window, context)
         return restore_in_windows(lambda held: list(self(join_frames(held))), frames, window, context)

@@ -48,10 +48,12 @@ def _is_of_weights(key: str) -> bool:
 def _cure(key: str, path: str) -> str:
     """What to do about a path that does not exist; public files of weights can be had by a command."""
     called = {os.path.basename(known.file): known for known in KNOWN_WEIGHTS.values()}
-    known = called.get(os.path.basename(path), KNOWN_WEIGHTS['spynet'] if key == 'spynet_path' else None)
+    known = called.get(os.path.basename(path))
     if known is None and _is_of_weights(key) and path == os.path.basename(path) and not os.path.splitext(path)[1]:
         near = difflib.get_close_matches(path, KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
         return f'give a path, or a name of basicsr weights list; did you mean {near}?'
+    if known is None and key == 'spynet_path':
+        known = KNOWN_WEIGHTS['spynet']
     if known is None:
         return 'correct the path.'
     other = ' (or spynet-of-basicvsr)' if known.name == 'spynet' else ''

@@ -204,6 +204,8 @@ def _choice(word: str, training: str, protocol: str | None) -> Choice:
         raise UserError(f'--networks {word} is a file; write of which network it is, such as gsm={word}.')
     if re.fullmatch(r'[\w.+-]+', label) is None or label in ('LQ', 'GT'):
         raise UserError(f'--networks: {label!r} cannot be the name of a file; take letters and digits, not LQ or GT.')
+    # what comes along goes by the name of its weights, too
+    label = next((name for name, known in KNOWN_NETWORKS.items() if known.shipped == label), label)
     if value and not Path(value).is_file():
         raise UserError(f'--networks {word}: {value} does not exist; correct the path.')
     if value.endswith(('.yml', '.yaml')):

@@ -36,6 +36,7 @@ def place(tmp_path):
     make_film(tmp_path / 'film.mp4', scene(6), codec='libx264')
     (tmp_path / 'there.mp4').write_text('precious')
     (tmp_path / 'text.mp4').write_text('no film')
+    (tmp_path / 'empty.mp4').touch()
     (tmp_path / 'cuts.txt').write_text('five\n')
     (tmp_path / 'late.txt').write_text('3\n6  # the film has frames 0 to 5\n')
     (tmp_path / 'later.txt').write_text('0.5s\n')
@@ -78,7 +79,11 @@ WRONG = [
         'has 80x16400 pixels, but .webp holds 16383 a side',
     ),
     (['-i', 'links', '-o', 'images'], 'links/2.png is a link that leads nowhere; correct or remove it'),
+    (['-i', 'empty.mp4'], 'empty.mp4 is no film that can be read (it is empty); get it again'),
     (['-o', 'text.mp4/out.mp4'], 'is no folder'),
+    (['-o', '/proc/none/out.mp4'], 'nothing can be made in /'),
+    (['--page', '/proc/none/page.html'], 'nothing can be made in /'),
+    (['--report', '/proc/none/report.json'], 'nothing can be made in /'),
     (['-o', 'full', '--ext', 'png', '--overwrite'], 'has notes.txt in it'),
     (['--page', 'text.mp4/page.html'], 'give another --page'),
     (['--report', 'text.mp4/report.json'], 'give another --report'),

@@ -328,6 +328,8 @@ def test_frames_of_a_stream_that_differ_are_refused(blur):
         list(blur.stream([1, 2]))
     with pytest.raises(UserError, match='make it more than 8'):
         blur.stream([], window=8, context=4)
+    with pytest.raises(UserError, match='one after the other, not 5; give a list or an iterator'):
+        blur.stream(5)
 
 
 def test_the_package_offers_it():

@@ -44,6 +44,8 @@ def test_a_file_of_that_name_goes_before_the_name(tmp_path, monkeypatch):
     [
         (('gsm-smal-x4',), 'or a name of basicsr weights list; did you mean gsm-small-x4?'),
         (('there/gsm-small-x4',), 'correct the path.'),
+        ((None, 'gsm_small_x4'), 'or a name of basicsr weights list; did you mean gsm-small-x4?'),
+        ((None, 'flows.pth'), 'or get it by basicsr weights get spynet (or spynet-of-basicvsr), which puts it into'),
         (('gsm-reds',), 'or get it by basicsr weights get gsm-reds, which puts it into'),
         ((None, 'spynet-of-basicvsr'), 'or get it by basicsr weights get spynet-of-basicvsr, which puts it into'),
     ],

@@ -128,6 +128,11 @@ def test_the_precision_is_that_of_the_flag_then_of_the_file_then_fp32(tmp_path):
     assert found[1].settings()['val'] == {}
 
 
+def test_the_network_that_comes_along_goes_by_the_name_of_its_weights_too():
+    by_weights, by_name = (parse_choices([word], 'REDS BI')[0] for word in ('gsm-small-x4', 'gsm-small'))
+    assert by_weights == by_name
+
+
 @pytest.mark.parametrize(
     'word, sentence',
     [

@@ -80,7 +80,9 @@ def make_clips(
     """
     refuse_existing(out)
     if not 1 <= min_frames <= max_frames:
-        raise UserError(f'clips of {min_frames} to {max_frames} frames cannot be; take 1 <= min <= max.')
+        raise UserError(
+            f'--min-frames is {min_frames} and --max-frames {max_frames}; give 1 or more, and then no less.'
+        )
     clips: list[MadeClip] = []
     cut_videos: dict[Path, tuple[int, int]] = {}
     losses: list[str] = []

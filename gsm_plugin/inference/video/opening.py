@@ -46,6 +46,8 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
     """
     if not path.is_file():
         raise UserError(f'{path} is missing or no file; correct its path.')
+    if not path.stat().st_size:
+        raise UserError(f'{path} is no film that can be read (it is empty); get it again.')
     try:
         container = av.open(str(path), metadata_errors='replace')
     except PermissionError as error:
