@@ -104,16 +104,19 @@ def test_matches_naive(shape, window, shift):
     assert_same_function(of(window_attention_torch), of(window_attention_naive), inputs(shape, window))
 
 
+# Shape, window, shift, heads and channels of clips that kernels may cut at awkward places.
+SMALL = [
+    ((2, 3, 5, 6), (2, 4, 4), (1, 2, 2), 2, 48),
+    ((1, 3, 4, 11), (2, 3, 4), (1, 0, 2), 3, 15),
+    ((1, 1, 7, 9), (1, 7, 9), (0, 0, 0), 1, 17),
+    ((1, 1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 8),
+]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
     'shape, window, shift, heads, channels',
-    [
-        ((2, 3, 5, 6), (2, 4, 4), (1, 2, 2), 2, 48),
-        ((1, 3, 4, 11), (2, 3, 4), (1, 0, 2), 3, 15),
-        ((1, 1, 7, 9), (1, 7, 9), (0, 0, 0), 1, 17),
-        ((1, 1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 8),
-        ((1, 2, 33, 24), (2, 8, 8), (0, 4, 4), 1, 16),
-    ],
+    [*SMALL, ((1, 2, 33, 24), (2, 8, 8), (0, 4, 4), 1, 16)],
 )
 def test_numba_matches_naive(shape, window, shift, heads, channels):
     pytest.importorskip('numba')
@@ -145,13 +148,7 @@ def test_matches_naive_in_single_precision():
 @pytest.mark.parametrize('dtype', KERNEL_DTYPES)
 @pytest.mark.parametrize(
     'shape, window, shift, heads, channels',
-    [
-        ((2, 3, 5, 6), (2, 4, 4), (1, 2, 2), 2, 48),
-        ((1, 3, 4, 11), (2, 3, 4), (1, 0, 2), 3, 15),
-        ((1, 1, 7, 9), (1, 7, 9), (0, 0, 0), 1, 17),
-        ((1, 1, 1, 1), (1, 1, 1), (0, 0, 0), 1, 8),
-        ((1, 2, 9, 8), (2, 8, 8), (1, 4, 4), 1, 64),
-    ],
+    [*SMALL, ((1, 2, 9, 8), (2, 8, 8), (1, 4, 4), 1, 64)],
 )
 def test_triton_matches_naive(shape, window, shift, heads, channels, dtype):
     tensors = inputs(shape, window, heads, channels)

@@ -4,6 +4,7 @@ from functools import cache
 from importlib.util import find_spec
 
 import torch
+from torch import Tensor
 
 # Of kernels that compute in float32.
 UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
@@ -44,6 +45,11 @@ def needs_numba(device: torch.device) -> str | None:
     if not _is_installed('numba'):
         return 'numba is not installed (pip install numba)'
     return None
+
+
+def outside_autocast(x: Tensor, *_: object) -> str | None:
+    """Of calls: why kernels that multiply in the type of what they get do not cover one, or None where they do."""
+    return 'autocast is on, which rounds what is multiplied' if torch.is_autocast_enabled(x.device.type) else None
 
 
 def needs_mamba_ssm(device: torch.device) -> str | None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_numba
+from gsm_plugin.ops._common.requirements import needs_numba, outside_autocast
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
 from gsm_plugin.ops.dispatch import Backend, compute, declare
@@ -11,14 +11,9 @@ from gsm_plugin.ops.dispatch import Backend, compute, declare
 OP = 'mamba_mixer'
 
 
-def _numba_covers(x: Tensor, *_: object) -> str | None:
-    """Why Numba's kernels do not cover a call with float32, or None where they do."""
-    return 'autocast is on, which rounds what is multiplied' if torch.is_autocast_enabled(x.device.type) else None
-
-
 declare(
     OP,
-    Backend('numba', 'gate and last product of some tokens at once', needs_numba, (torch.float32,), _numba_covers),
+    Backend('numba', 'gate and last product of some tokens at once', needs_numba, (torch.float32,), outside_autocast),
     Backend('torch', 'products of matrices around the scan'),
     Backend('naive', 'the definition'),
 )

@@ -3,21 +3,16 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_numba
+from gsm_plugin.ops._common.requirements import needs_numba, outside_autocast
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'sub_pixel_convolution'
 
 
-def _numba_covers(x: Tensor, weight: Tensor, *_: object) -> str | None:
-    """Why Numba's kernels do not cover a call, or None where they do."""
-    return 'autocast is on, which rounds what is multiplied' if torch.is_autocast_enabled(x.device.type) else None
-
-
 declare(
     OP,
-    Backend('numba', 'fewer products, in the cache of this CPU', needs_numba, (torch.float32,), _numba_covers),
+    Backend('numba', 'fewer products, in the cache of this CPU', needs_numba, (torch.float32,), outside_autocast),
     Backend('torch', 'ops one after the other'),
     Backend('naive', 'the definition'),
 )
