@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from gsm_plugin.archs.building import build
+from gsm_plugin.archs.building import build, is_known
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
 from gsm_plugin.weights.finding import FOLDER, find_file
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 from gsm_plugin.weights.loading import load_weights
 from gsm_plugin.weights.reader import TOP_LEVEL, Weights, read_weights
-from gsm_plugin.weights.recognition import Recognised, options_in, recognise
+from gsm_plugin.weights.recognition import Recognised, recognise
+from gsm_plugin.weights.self_description import options_in
 
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
@@ -116,20 +117,29 @@ def _check_scale(scale: int, metadata: Mapping[str, str], path: Path) -> None:
 def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path) -> Recognised:
     """What shapes, the file's own words and the user say, the latter first."""
     own = options_in(weights.metadata)
+    said = own.get('type')
+    if 'type' in overrides and said not in (None, overrides['type']):
+        # words about another network than the one that is wanted
+        own, said = {}, None
+    told = {**own, **overrides}
+    if said is not None and not is_known(said):
+        raise UserError(
+            f'{path} says that its network is {said!r}, which nothing has registered; import the module that does, '
+            f'or name another type in network={{...}}.'
+        )
     try:
         found = recognise(weights.tensors)
     except UserError as error:
-        if 'type' in {**own, **overrides}:
-            return Recognised({**own, **overrides})
+        if 'type' in told:
+            return Recognised(told)
         raise UserError(f'{path}: {error}') from error
+    if told.get('type', found.options['type']) != found.options['type']:
+        return Recognised(told)
     for key, value in own.items():
         if key in found.options and found.options[key] != value:
             raise UserError(
                 f'{path} says {key}: {value}, but its shapes are of {found.options[key]}; get the file again.'
             )
-    told = {**own, **overrides}
-    if told.get('type', found.options['type']) != found.options['type']:
-        return Recognised(told)
     return Recognised(
         {**found.options, **told}, {key: value for key, value in found.assumed.items() if key not in told}
     )

@@ -11,6 +11,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.models.guarded_step import STATE_KEY
 from gsm_plugin.training.checkpoints.sealed_file import SEALED_KEY
 from gsm_plugin.training.data_order import Position
+from gsm_plugin.weights.self_description import describe_network
 
 
 def capture(model: BaseModel, position: Position, run: Mapping) -> dict:
@@ -80,6 +81,8 @@ def restore(model: BaseModel, state: Mapping, ignored: Collection[str] = ()) -> 
 def network_files(model: BaseModel, iteration: int | str) -> dict[str, dict]:
     """What the model's own `save` writes into files of networks, by their names, as BasicSR lays them out.
 
+    Files of `net_g` say under `metadata` what shapes do not tell of their network; BasicSR passes it over.
+
     Args:
         model: The model.
         iteration: The iteration, or a word, for the names.
@@ -138,7 +141,10 @@ def _collect(
     networks = net if isinstance(net, list) else [net]
     keys = param_key if isinstance(param_key, list) else [param_key]
     weights = {key: _on_cpu(model.get_bare_model(one).state_dict()) for key, one in zip(keys, networks, strict=True)}
-    files[f'{net_label}_{current_iter}.pth'] = weights
+    content: dict[str, dict] = {**weights}
+    if net_label == 'net_g' and 'network_g' in model.opt:
+        content['metadata'] = describe_network(model.opt['network_g'], weights[keys[0]])
+    files[f'{net_label}_{current_iter}.pth'] = content
 
 
 def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

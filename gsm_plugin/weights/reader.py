@@ -20,6 +20,8 @@ from gsm_plugin.weights.file_kinds import damaged_part, describe_file, is_safete
 KNOWN_KEYS = ('params', 'params_ema', 'state_dict', 'model_state_dict', 'model', 'net_g', 'net', 'network', 'generator')
 """Where files keep weights: BasicSR's two, that of Lightning and mmagic, and what people call it in own scripts."""
 TOP_LEVEL = 'top level'
+# Beside these, a file may say something about itself.
+_BASICSRS_KEYS = KNOWN_KEYS[:2]
 _DEPTH = 3
 
 
@@ -30,8 +32,8 @@ class Weights:
     Attributes:
         tensors: By name, as in the file.
         taken: Where they were: a key of the file, or `TOP_LEVEL`.
-        metadata: What a file says about itself, as safetensors files do, and .pth files that `basicsr weights convert`
-            wrote; and under `network_g` what a settings buffer says.
+        metadata: What a file says about itself, as safetensors files do, and .pth files of trainings and of `basicsr
+            weights convert`; and under `network_g` what a settings buffer says.
         notes: Sentences on what was taken in the place of what was asked for, and on what was left out.
     """
 
@@ -74,7 +76,7 @@ def read_weights(path: str | Path, key: str | None = 'params') -> Weights:
 def _read_pickled(path: Path, key: str | None) -> Weights:
     content, objects = _load(path)
     weights = _choose(content, path, key, objects)
-    if isinstance(content, Mapping) and weights.taken == 'params':
+    if isinstance(content, Mapping) and weights.taken in _BASICSRS_KEYS:
         said = content.get('metadata', {})
         is_text = isinstance(said, Mapping) and all(isinstance(value, str) for value in said.values())
         weights = replace(weights, metadata=dict(said) if is_text else {})

@@ -1,6 +1,5 @@
 """Which network a file of weights is of, and its sizes, from names and shapes alone."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -48,21 +47,6 @@ def recognise(weights: Weights) -> Recognised:
             if prefix is not None:
                 return _look(kind, _behind(prefix, own), mark)
     raise UserError(_refusal(translated))
-
-
-def options_in(metadata: Mapping[str, str]) -> dict:
-    """The options of a network in what a safetensors file says about itself: JSON under `network_g`.
-
-    Raises:
-        UserError: They are no options.
-    """
-    try:
-        options = json.loads(metadata.get('network_g', '{}'))
-    except json.JSONDecodeError as error:
-        raise UserError(f'The metadata network_g of the weights is no JSON ({error}); name network={{...}}.') from error
-    if not isinstance(options, dict):
-        raise UserError(f'The metadata network_g of the weights is {options!r}, no options; write them anew.')
-    return options
 
 
 def _prefix_of(mark: str, names: Iterable[str]) -> str | None:

@@ -214,6 +214,23 @@ def test_any_network_of_the_registry_is_taken_by_its_type(tmp_path):
         torch.testing.assert_close(restorer(clip(2, 3, 5, 6)), network(clip(1, 2, 3, 5, 6))[0])
 
 
+def test_the_type_that_a_file_says_goes_before_shapes_and_the_user_before_both(files, tmp_path):
+    def saying(weights, **network_g):
+        torch.save({'params_ema': weights, 'metadata': {'network_g': json.dumps(network_g)}}, tmp_path / 'net.pth')
+        return tmp_path / 'net.pth'
+
+    weights = TinyRecurrentNet(5).state_dict()
+    path = saying(weights, type='TinyRecurrentNet', width=5)
+    assert Restorer.load(path, device='cpu').scale == SCALE
+    gsm = torch.load(files['gsm'], weights_only=True)['params']
+    with pytest.raises(UserError, match='do not fit TinyRecurrentNet'):
+        Restorer.load(saying(gsm, type='TinyRecurrentNet', width=5), device='cpu')
+    assert Restorer.load(path, device='cpu', network={'type': 'GSMamba', **GSM}).scale == SCALE
+    with pytest.raises(UserError, match="net.pth says that its network is 'Mine', which nothing has registered; import"):
+        Restorer.load(saying(weights, type='Mine', width=5), device='cpu')
+    assert Restorer.load(path, device='cpu', network={'type': 'TinyRecurrentNet', 'width': 5}).scale == SCALE
+
+
 def test_names_are_those_of_the_known_files(files, tmp_path):
     known = KNOWN_WEIGHTS['basicvsr-reds']
     (tmp_path / known.file).write_bytes(files['basicvsr'].read_bytes())

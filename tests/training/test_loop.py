@@ -3,12 +3,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from basicsr.models import build_model
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.export.convert import convert
+from gsm_plugin.inference.loading import load_network
 from gsm_plugin.locks import locked
 from gsm_plugin.registration import register_all
 from gsm_plugin.training.loop import TrainingLoop
+from tests.archs.tiny_gsm import TINY
 from tests.training import runs
+
+# what no shape tells, none of it as published
+TOLD = {'pa_frame': 1, 'anchor': 'forward', 'scatter': 'anchor', 'flow_composition': 'exact', 'ssm_init': 'mamba'}
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
@@ -66,10 +73,25 @@ def test_networks_are_laid_out_as_basicsr_does_it(project, options):
     runs.train(project, options)
     path = project / 'experiments/tiny/models'
     latest = torch.load(path / 'net_g_latest.pth', weights_only=True)
-    assert list(latest) == ['params', 'params_ema']
+    assert list(latest) == ['params', 'params_ema', 'metadata']
     state = runs.state_of(project, 8)
     runs.assert_same(latest['params'], state['networks']['net_g'])
     runs.assert_same(latest['params_ema'], state['networks']['net_g_ema'])
+
+
+@pytest.mark.parametrize('decay', [0, 0.5])
+def test_saved_networks_tell_their_options_and_basicsr_loads_them(project, options, caplog, decay):
+    options['network_g'] = {'type': 'GSMamba', **TINY, **TOLD}
+    runs.train(project, options, train__total_iter=1, train__ema_decay=decay)
+    path = project / 'experiments/tiny/models/net_g_latest.pth'
+    caplog.clear()
+    for file in (path, convert(path, project / 'a.safetensors', {}).path):
+        loaded = load_network(file, {}, torch.device('cpu'))
+        assert {key: loaded.options[key] for key in TOLD} == TOLD
+        assert 'does not tell' not in caplog.text
+    model = build_model(options | {'is_train': False, 'dist': False, 'rank': 0, 'model_type': 'VideoRecurrentModel'})
+    model.load_network(model.net_g, str(path), True, 'params')
+    runs.assert_same(model.net_g.state_dict(), torch.load(path, weights_only=True)['params'])
 
 
 def test_only_some_checkpoints_stay(project, options):

@@ -12,7 +12,9 @@ import gsm_plugin  # noqa: F401  (makes basicsr importable, so it comes first)
 from gsm_plugin.archs.building import build
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers.window_attention import relative_position_index
-from gsm_plugin.weights.recognition import options_in, recognise
+from gsm_plugin.weights.recognition import recognise
+from gsm_plugin.weights.self_description import describe_network, options_in
+from gsm_plugin.weights.settings_buffer import ASSUMED
 from tests.golden import DATA
 from tests.weights.test_mmagic_names import name_in_mmagic
 
@@ -130,3 +132,13 @@ def test_metadata_are_options_or_refused():
     for text in ('{"pa_frame": ', '[1]'):
         with pytest.raises(UserError, match='metadata network_g'):
             options_in({'network_g': text})
+
+
+def test_a_file_says_what_its_shapes_do_not_tell_and_nothing_of_the_run():
+    gsm = OURS[0]
+    weights = build(gsm).state_dict()
+    network_g = {**gsm, 'pa_frame': 3, 'spynet_path': 'x.pth', 'cuda_graphs': True, 'use_checkpoint_ffn': False}
+    assert options_in(describe_network(network_g, weights)) == {'type': 'GSMamba', **ASSUMED, 'pa_frame': 3}
+    mine = {'type': 'Mine', 'width': 4, 'scan_backend': 'torch', 'edvr_path': 'x.pth'}
+    for known_or_not in (weights, {'a': torch.zeros(1)}):
+        assert options_in(describe_network(mine, known_or_not)) == {'type': 'Mine', 'width': 4}
