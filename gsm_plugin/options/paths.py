@@ -1,4 +1,4 @@
-"""Checks that the files and folders which an option file names exist, before anything is built from them."""
+"""Checks the files and folders which an option file names, before anything is built from them."""
 
 import difflib
 import os
@@ -9,7 +9,7 @@ from gsm_plugin.options.declared.kinds import extra_of
 from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.plan import parts_of
 from gsm_plugin.weights.finding import FOLDER, path_of
-from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
+from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, WeightFile, cure_for_weights_of_another
 
 
 def expand_paths(options: dict) -> None:
@@ -22,15 +22,17 @@ def expand_paths(options: dict) -> None:
 
 
 def check_paths(options: dict, resumes: bool) -> None:
-    """Refuses a path that does not exist.
+    """Refuses a path that does not exist, and public weights of another network than network_g.
 
     Args:
         options: The option file. Relative paths are relative to the working directory.
         resumes: Whether the run continues from a state, which brings its own networks.
 
     Raises:
-        UserError: The first path that does not exist.
+        UserError: The first path that does not exist, or weights that network_g cannot take.
     """
+    if not resumes:
+        _refuse_weights_of_another_network(options)
     for section, key, where in _named_paths(options):
         if resumes and key.startswith('pretrain_network'):
             continue
@@ -41,14 +43,32 @@ def check_paths(options: dict, resumes: bool) -> None:
             )
 
 
+def _refuse_weights_of_another_network(options: dict) -> None:
+    """Before they are got or read; without strictness, what fits of any weights is taken."""
+    path, kind = options.get('path') or {}, (options.get('network_g') or {}).get('type')
+    given = path.get('pretrain_network_g')
+    known = _known_by_file(given) if isinstance(given, str) else None
+    if known is None or not path.get('strict_load_g', True):
+        return
+    network = known.network.split()[0]
+    if cure := cure_for_weights_of_another(network, str(kind)):
+        raise UserError(
+            f'path:pretrain_network_g is {known.name}, weights of {network}, but network_g is {kind}; {cure}.'
+        )
+
+
+def _known_by_file(path: str) -> WeightFile | None:
+    called = {os.path.basename(known.file): known for known in KNOWN_WEIGHTS.values()}
+    return called.get(os.path.basename(path))
+
+
 def _is_of_weights(key: str) -> bool:
     return key == 'spynet_path' or key.startswith('pretrain_network')
 
 
 def _cure(key: str, path: str) -> str:
     """What to do about a path that does not exist; public files of weights can be had by a command."""
-    called = {os.path.basename(known.file): known for known in KNOWN_WEIGHTS.values()}
-    known = called.get(os.path.basename(path))
+    known = _known_by_file(path)
     if known is None and _is_of_weights(key) and path == os.path.basename(path) and not os.path.splitext(path)[1]:
         near = difflib.get_close_matches(path, KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]
         return f'give a path, or a name of basicsr weights list; did you mean {near}?'

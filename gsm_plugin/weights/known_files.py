@@ -74,6 +74,10 @@ class WeightFile:
         """Where the file is, or is to be: in the folder of weights, or in this package."""
         return Path(SHIPPED if self.is_shipped() else folder, self.file)
 
+    def takes_it(self, network: str) -> bool:
+        """Whether a type of network is the one that takes the file."""
+        return self.network.split()[0] == network
+
     def is_shipped(self) -> bool:
         """Whether this package brings it along."""
         return isinstance(self.sources[0], Shipped)
@@ -92,6 +96,23 @@ def find_weights(name: str) -> WeightFile:
             f'known.'
         )
     return KNOWN_WEIGHTS[name]
+
+
+def cure_for_weights_of_another(network: str, wanted: str) -> str | None:
+    """What to do where weights are of another network than the wanted one: half a sentence.
+
+    Args:
+        network: The network that they are of, by its type.
+        wanted: The type of the one that is to take them.
+
+    Returns:
+        None where the two are the same, or of one of them no weights are known.
+    """
+    names = {kind: [known.name for known in _ALL if known.takes_it(kind)] for kind in (network, wanted)}
+    if network == wanted or not all(names.values()):
+        return None
+    other = f'make network_g {network}' if network != 'SpyNet' else 'name these as network_g: spynet_path'
+    return f'give weights of {wanted} (in basicsr weights list: {", ".join(names[wanted])}), or {other}'
 
 
 def training_of(file: str, sha256: str) -> str:

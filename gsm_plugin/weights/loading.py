@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.weights.finite import check_finite
+from gsm_plugin.weights.known_files import cure_for_weights_of_another
 from gsm_plugin.weights.network_fit import Fit, fit_weights, group_names
 from gsm_plugin.weights.parameter_names import match_names
 from gsm_plugin.weights.reader import Weights, first, read_weights
+from gsm_plugin.weights.recognition import recognise
 
 # BasicSR's, whose files and levels hold for the whole run.
 _LOGGER = 'basicsr'
@@ -34,11 +36,7 @@ def load_weights(network: nn.Module, path: str | Path, strict: bool = True, key:
     weights, fit = fit_file(network, path, key)
     title = type(network).__name__
     if not fit.is_exact and (strict or not fit.weights):
-        found = ', '.join(f'{len(names)} {kind} ({first(names)})' for kind, names in fit.differences())
-        cure = 'make network_g the network that they were trained with'
-        if fit.weights:
-            cure += f', or set path: strict_load_g: false to take the {len(fit.weights)} that fit'
-        raise UserError(f'The weights {weights.taken} of {path} do not fit {title}: {found}; {cure}.')
+        raise UserError(f'The weights {weights.taken} of {path} do not fit {title}: {_why_not(weights, fit, title)}.')
     own = network.state_dict()
     check_finite(fit.weights, own, path)
     network.load_state_dict(fit.weights, strict=False)
@@ -64,6 +62,21 @@ def fit_file(network: nn.Module, path: str | Path, key: str | None = 'params') -
     if match.left:
         logger.info(f'Of the weights, {len(match.left)} outside {match.prefix} are left: {first(match.left)}.')
     return weights, fit_weights({match.names[name]: weights.tensors[name] for name in match.names}, network)
+
+
+def _why_not(weights: Weights, fit: Fit, title: str) -> str:
+    """What differs, and the cure; of another network its name is enough."""
+    found = ', '.join(f'{len(names)} {kind} ({first(names)})' for kind, names in fit.differences())
+    cure = 'make network_g the network that they were trained with'
+    try:
+        network = recognise(weights.tensors).options['type']
+    except UserError:
+        network = title
+    if other := cure_for_weights_of_another(network, title):
+        found, cure = f'they are those of {network}', other
+    if fit.weights:
+        cure += f', or set path: strict_load_g: false to take the {len(fit.weights)} that fit'
+    return f'{found}; {cure}'
 
 
 def _list_differences(fit: Fit, own: Mapping[str, Tensor], title: str) -> None:

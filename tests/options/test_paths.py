@@ -1,5 +1,7 @@
 """Names of weights in option files, and what is said of those that are not there."""
 
+import re
+
 import pytest
 
 from gsm_plugin.errors import UserError
@@ -54,3 +56,25 @@ def test_weights_that_are_not_there_have_a_cure(arguments, expected):
     with pytest.raises(UserError) as caught:
         check_paths(expanded(*arguments), resumes=False)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'weights, expected',
+    [
+        ('basicvsr-reds', 'is basicvsr-reds, weights of BasicVSR, but network_g is GSMamba; give weights of GSMamba '
+         '(in basicsr weights list: gsm-small-x4, gsm-reds), or make network_g BasicVSR.'),
+        ('edvr-m-reds', 'is edvr-m-reds, weights of EDVR, but network_g is GSMamba; '),
+        ('spynet', 'or name these as network_g: spynet_path.'),
+    ],
+)  # fmt: skip
+def test_weights_of_another_network_are_named_before_they_are_got(weights, expected):
+    options = expanded(weights)
+    with pytest.raises(UserError, match=re.escape(expected)):
+        check_paths(options, resumes=False)
+    check_paths(options, resumes=True)
+    options['path']['strict_load_g'] = False
+    with pytest.raises(UserError, match='which does not exist in'):
+        check_paths(options, resumes=False)
+    options['network_g'] = {'type': 'MyGSM'}
+    with pytest.raises(UserError, match='which does not exist in'):
+        check_paths(options | {'path': {'pretrain_network_g': 'gsmamba_reds_x4.pth'}}, resumes=False)

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from gsm_plugin.archs.building import build
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.weights.loading import load_weights
+from tests.archs.tiny_gsm import tiny
 from tests.models.tiny import TinyRecurrentNet, make_options, weights_of
 
 
@@ -99,6 +101,20 @@ def test_without_strict_what_fits_is_taken_and_the_rest_is_named(tmp_path, log):
 def test_weights_of_which_nothing_fits_are_refused_also_without_strict(tmp_path):
     with pytest.raises(UserError, match=r'4 missing .* 1 unexpected \(extra\); make network_g the network'):
         load_weights(make_network(), save({'extra': torch.zeros(1)}, tmp_path), strict=False)
+
+
+def test_weights_of_another_network_are_named_with_those_that_fit(tmp_path):
+    path = save({'params': build({'type': 'BasicVSR', 'num_feat': 4, 'num_block': 1}).state_dict()}, tmp_path)
+    gsm = tiny()
+    with pytest.raises(UserError) as error:
+        load_weights(gsm, path)
+    assert str(error.value) == (
+        f'The weights params of {path} do not fit GSMamba: they are those of BasicVSR; give weights of GSMamba (in '
+        f'basicsr weights list: gsm-small-x4, gsm-reds), or make network_g BasicVSR, or set path: strict_load_g: false '
+        f'to take the 63 that fit.'
+    )
+    with pytest.raises(UserError, match=r'do not fit GSMamba: .* of another size .*make network_g the network that'):
+        load_weights(gsm, save({'params': tiny(embed_dims=16).state_dict()}, tmp_path))
 
 
 class Harmful:
