@@ -11,8 +11,9 @@ import yaml
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers import implicit_warp
+from gsm_plugin.ops import flow_warp
 from gsm_plugin.studies.clips import StudyClip, charbonnier, clip_names, psnr, read_clip
-from gsm_plugin.studies.flow import cures, gradients, noise, saw, worth
+from gsm_plugin.studies.flow import cures, gradients, noise, saw, warps, worth
 from gsm_plugin.studies.flow.subject import Subject, load_subject
 from gsm_plugin.studies.networks import NAIVE, TORCH
 
@@ -121,6 +122,40 @@ def test_without_the_gradient_through_the_fraction_flows_learn_less(subject, mon
     cures.take_bilinear_gradient()
     assert not torch.allclose(whole, cut)
     assert not torch.allclose(gradient(), cut)
+
+
+def test_changed_warps_gather_otherwise(monkeypatch):
+    for name in ('__init__', 'forward'):
+        monkeypatch.setattr(implicit_warp.ImplicitWarp, name, getattr(implicit_warp.ImplicitWarp, name))
+    frames, flow = torch.rand(1, 6, 7, 8), torch.full((1, 2, 6, 7), 0.25)
+    warps.strengthen_positions()
+    warp = implicit_warp.ImplicitWarp(8, 2)
+    assert warp.position_bias.max() == 4
+    warps.warp_bilinearly()
+    moved = flow_warp(frames, flow)  # values are linear in frames, and so is the warp
+    inside = (slice(None), slice(1, 5), slice(1, 6))
+    expected = torch.nn.functional.linear(moved, warp.v.weight, warp.v.bias)
+    assert torch.allclose(warp(frames, frames, flow)[inside], expected[inside], atol=1e-6)
+
+
+def test_an_implicit_warp_can_have_a_rate_of_its_own(monkeypatch):
+    class Model:
+        def __init__(self):
+            self.net_g = torch.nn.Sequential(implicit_warp.ImplicitWarp(8, 2), torch.nn.Linear(3, 3))
+
+        def setup_optimizers(self):
+            self.optimizer_g = torch.optim.Adam(self.net_g.parameters(), lr=1e-3)
+
+        def get_bare_model(self, net):
+            return net
+
+    monkeypatch.setattr(warps, 'GSMModel', Model)
+    warps.speed_up_implicit_warp()
+    model = Model()
+    model.setup_optimizers()
+    rest, warp = model.optimizer_g.param_groups
+    assert (rest['lr'], warp['lr']) == (1e-3, 4e-3)
+    assert (len(rest['params']), len(warp['params'])) == (2, 6)
 
 
 def test_missing_clips_are_one_sentence(tmp_path):

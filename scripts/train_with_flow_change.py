@@ -1,0 +1,27 @@
+"""Trains with one change to flows or warps: `python scripts/train_with_flow_change.py CHANGE -opt FILE`.
+
+For the comparisons in docs/training.md. CHANGE is none, no-fraction, bilinear or photometric, which change what the
+flow network learns from (`gsm_plugin/studies/flow/cures.py`), or bilinear-warp, strong-positions or fast-warp, which
+change how frames are gathered (`gsm_plugin/studies/flow/warps.py`). The other arguments are those of `basicsr train`.
+"""
+
+import sys
+
+import gsm_plugin
+
+gsm_plugin.register()
+
+from gsm_plugin.cli.main import main  # noqa: E402
+from gsm_plugin.studies.flow.cures import CURES  # noqa: E402
+from gsm_plugin.studies.flow.warps import WARPS  # noqa: E402
+
+CHANGES = CURES | WARPS
+
+if __name__ == '__main__':
+    change = sys.argv[1] if len(sys.argv) > 1 else None
+    if change in ('-h', '--help'):
+        sys.exit(print(__doc__))
+    if change not in CHANGES:
+        sys.exit(f'{change} is no change; give one of {", ".join(CHANGES)}, then the arguments of basicsr train.')
+    CHANGES[change]()
+    sys.exit(main(['train', *sys.argv[2:]]))
