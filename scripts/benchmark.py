@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[1]
 HOST_GRID = '-host-grid'
 SMALL = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
 CHANNELS_64 = {'type': 'GSMamba', 'prop_depth': 4, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 64, 'num_heads': 4}
+CHANNELS_64 |= {'use_checkpoint_attn': False, 'use_checkpoint_ffn': False}  # as options/train_gsm_small_x4.yml has it
 DEMO = {'type': 'GSMamba', 'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 16, 'num_heads': 2}
 PUBLISHED = ('bicubic', 'basicvsr', 'iconvsr', 'basicvsrpp', 'vrt', 'gsm')
 NETWORKS = {name: KNOWN_NETWORKS[name].options for name in PUBLISHED}
@@ -87,18 +88,19 @@ def main() -> int:
     record = {**provenance(ROOT), 'rows': []}
     rows = record['rows']
     for work in [work for works in args.work for work in works]:
-        kind, network, frames, height, width, precision = _split(work)
+        kind, network, batch, frames, height, width, precision = _split(work)
         try:
             net = build_network(_options(network, kind)).to(device)
-            call = KINDS[kind](net, (1, frames, 3, height, width), precision, torch.device(device))
+            call = KINDS[kind](net, (batch, frames, 3, height, width), precision, torch.device(device))
             with _grid_of(network):
                 clock = time.process_time if args.processor_time else time.perf_counter
                 timing = time_calls(call, device, args.repeats, clock=clock)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
             continue
-        rows.append({'work': work, 'frames_per_second': frames / timing.median, **asdict(timing)})
-        print(f'{work}: {timing.median * 1e3:.1f} ms, {frames / timing.median:.2f} fps', flush=True)
+        speed = batch * frames / timing.median
+        rows.append({'work': work, 'frames_per_second': speed, **asdict(timing)})
+        print(f'{work}: {timing.median * 1e3:.1f} ms, {speed:.2f} fps', flush=True)
         path.write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
         # a network with CUDA graphs refers to itself, and they hold memory
         del net, call
@@ -112,8 +114,8 @@ def main() -> int:
 def _options(network: str, kind: str) -> dict:
     options = dict(NETWORKS[network])
     if options['type'] == 'GSMamba':
-        options |= {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
-        options['cuda_graphs'] = torch.cuda.is_available()
+        recompute = {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
+        options = recompute | options | {'cuda_graphs': torch.cuda.is_available()}
     return options
 
 
@@ -166,10 +168,12 @@ def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, devi
 KINDS = {'infer': _inference, 'restore': _restoring, 'train': _training}
 
 
-def _split(work: str) -> tuple[str, str, int, int, int, str]:
+def _split(work: str) -> tuple[str, str, int, int, int, int, str]:
+    """Kind, network, clips at once (1 where none are named), frames, rows, columns and precision."""
     kind, network, size, precision = work.split(':')
-    frames, height, width = (int(side) for side in size.split('x'))
-    return kind, network, frames, height, width, precision
+    *batch, frames, height, width = (int(side) for side in size.split('x'))
+    (batch,) = batch or [1]
+    return kind, network, batch, frames, height, width, precision
 
 
 def _table(rows: list[dict]) -> str:
@@ -196,7 +200,8 @@ def _works(text: str) -> list[str]:
         kind, network, sides, precision = '', '', [], ''
     if kind not in KINDS or precision not in PRECISIONS:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is neither one of {", ".join(SETS)} nor like infer:gsm:16x180x320:bf16'
+            f'{text!r} is neither one of {", ".join(SETS)} nor like infer:gsm:16x180x320:bf16, or with clips at once '
+            'train:gsm-64:4x8x64x64:bf16'
         )
     if network not in NETWORKS:
         raise argparse.ArgumentTypeError(f'{network!r} is not one of {", ".join(NETWORKS)}')

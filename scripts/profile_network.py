@@ -1,4 +1,4 @@
-"""Shows where the GPU's time goes in the released network: `python scripts/profile_network.py [--train]`.
+"""Shows where the GPU's time goes in a network: `python scripts/profile_network.py [--train] [--network gsm-64]`.
 
 Prints milliseconds of each op, for a frame of inference or for a training step, and of what PyTorch's libraries run.
 """
@@ -17,7 +17,11 @@ from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.scoring.report.tables import markdown_table
 
-RELEASED = {'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}
+# Sizes, and the batch and frames of a training step.
+NETWORKS = {
+    'gsm': ({'prop_depth': 4, 'attn_depth': 4, 'pa_frame': 2, 'embed_dims': 192, 'num_heads': 8}, (1, 16)),
+    'gsm-64': ({'prop_depth': 4, 'attn_depth': 2, 'pa_frame': 2, 'embed_dims': 64, 'num_heads': 4}, (4, 8)),
+}
 # What the names of kernels that are not ours tell, the first that fits.
 LIBRARIES = {
     'convolutions (cuDNN)': 'conv|cudnn|winograd|fprop|dgrad|wgrad|nchw|nhwc',
@@ -33,10 +37,11 @@ def main() -> int:
         return 1
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    recompute = {'use_checkpoint_attn': args.train, 'use_checkpoint_ffn': args.train}
-    network = GSMamba(**RELEASED, **recompute).cuda().train(args.train)
-    shape = (16, 64, 64) if args.train else (8, 180, 320)
-    clip = torch.rand(1, shape[0], 3, *shape[1:], device='cuda')
+    sizes, batch = NETWORKS[args.network]
+    recompute = args.train and args.network == 'gsm'
+    network = GSMamba(**sizes, use_checkpoint_attn=recompute, use_checkpoint_ffn=recompute).cuda().train(args.train)
+    shape = (*batch, 3, 64, 64) if args.train else (1, 8, 3, 180, 320)
+    clip = torch.rand(shape, device='cuda')
 
     policy = policy_for('training' if args.train else 'inference', args.precision)
 
@@ -53,7 +58,7 @@ def main() -> int:
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         run()
         torch.cuda.synchronize()
-    units = 1 if args.train else shape[0]
+    units = 1 if args.train else shape[1]
     totals, calls = defaultdict(float), defaultdict(int)
     owners = _owners()
     # calls from the CPU take none of the GPU's time
@@ -91,8 +96,9 @@ def _op_of(kernel: str, owners: dict[str, str]) -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--train', action='store_true', help='a training step on 16x64x64 instead of 8x180x320')
-    parser.add_argument('--precision', choices=['bf16', 'fp32'], default='bf16')
+    parser.add_argument('--train', action='store_true', help='a training step on crops of 64x64 instead of 8x180x320')
+    parser.add_argument('--network', choices=NETWORKS, default='gsm', help='the released one (gsm), or 64 channels')
+    parser.add_argument('--precision', choices=['bf16', 'tf32', 'fp32'], default='bf16')
     return parser.parse_args()
 
 
