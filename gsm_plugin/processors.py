@@ -1,4 +1,4 @@
-"""How many threads a run on a CPU gets: one for each processor that other programs leave to it."""
+"""How many processors there are for a run, and how many threads it gets on a CPU: one for each that is left to it."""
 
 import os
 from collections.abc import Iterator
@@ -35,6 +35,11 @@ def choose_threads(most: int) -> tuple[int, str]:
     if allowed < len(own) - busy:
         why = f'the control group allows the time of {allowed:.1f} of {len(own)} processors'
     return threads, f'since {why} (OMP_NUM_THREADS sets another number)'
+
+
+def count_processors() -> int:
+    """How many processors this process may use, whole ones, at least one; other programs do not count."""
+    return max(1, int(min([len(_own_processors()), *_quotas()])))
 
 
 def is_chosen_by_user() -> bool:

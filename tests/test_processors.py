@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from gsm_plugin import control_groups, processors
-from gsm_plugin.processors import choose_threads
+from gsm_plugin.processors import choose_threads, count_processors
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def test_processors_that_the_process_may_not_use_do_not_count(machine):
     assert choose_threads(2)[0] == 2
     machine(100, 0, 0, 0, own={0, 1})
     assert choose_threads(2)[0] == 1
+    assert count_processors() == 2
 
 
 def test_the_user_comes_first(machine, monkeypatch):
@@ -71,6 +72,7 @@ def test_the_limit_of_a_control_group_counts(machine, tmp_path, groups, files):
     threads, reason = choose_threads(8)
     assert threads == 2
     assert reason.startswith('since the control group allows the time of 2.5 of 8 processors')
+    assert count_processors() == 2
 
 
 @pytest.mark.parametrize('unlimited', ['max 100000\n', 'nonsense\n'])

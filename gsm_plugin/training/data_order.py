@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from basicsr.data import build_dataset
 from basicsr.data.prefetch_dataloader import CUDAPrefetcher
+from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gsm_plugin.compat.bad_samples import Samples
 from gsm_plugin.errors import UserError
+from gsm_plugin.processors import count_processors
 from gsm_plugin.training.randomness import mixed_seed, seeded
 from gsm_plugin.training.stopping import STOP_SIGNALS
 
@@ -156,8 +158,19 @@ class TrainingData:
             self._reading._shutdown_workers()
 
 
+def _count_workers(section: dict, gpus: int) -> int:
+    """As many processes as the option file wants, but no more than there are processors, of which PyTorch warns."""
+    wanted, processors = section['num_worker_per_gpu'] * gpus, count_processors()
+    if wanted > processors:
+        get_root_logger().info(
+            f'{processors} process(es) read data instead of the {wanted} of num_worker_per_gpu, since there are no '
+            f'more processors; samples and their order stay the same.'
+        )
+    return min(wanted, processors)
+
+
 def _loading(section: dict, gpus: int) -> dict:
-    workers = section['num_worker_per_gpu'] * gpus
+    workers = _count_workers(section, gpus)
     loading = {
         'num_workers': workers,
         'pin_memory': section.get('pin_memory', False),

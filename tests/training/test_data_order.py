@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.training import data_order
 from gsm_plugin.training.data_order import Position, SeededSamples, ShuffledBatches, TrainingData
 from gsm_plugin.training.randomness import mixed_seed, seed_all, seeded
 
@@ -115,3 +116,18 @@ def test_prefetching_changes_no_batch(options):
     for one, other in zip(plain.batches(Position()), ahead.batches(Position()), strict=True):
         assert one['key'] == other['key']
         assert torch.equal(one['lq'], other['lq'])
+
+
+@pytest.mark.usefixtures('project')
+def test_there_are_no_more_workers_than_processors(options, monkeypatch, log):
+    plain = TrainingData(run_options(options, batch_size_per_gpu=30))
+    monkeypatch.setattr(data_order, 'count_processors', lambda: 2)
+    limited = TrainingData(run_options(options, batch_size_per_gpu=30, num_worker_per_gpu=4))
+    assert limited._loader.num_workers == 2
+    said = '2 process(es) read data instead of the 4 of num_worker_per_gpu, since there are no more processors; samples'
+    assert said in log()
+    for one, other in zip(plain.batches(Position()), limited.batches(Position()), strict=True):
+        assert one['key'] == other['key']
+        assert torch.equal(one['lq'], other['lq'])
+    assert TrainingData(run_options(options, num_worker_per_gpu=1))._loader.num_workers == 1
+    assert log().count('read data') == 1
