@@ -39,7 +39,8 @@ class OneLineParser(argparse.ArgumentParser):
         """Ends the program with status 2."""
         for pattern, ours in _REWORDED:
             message = pattern.sub(ours, message)
-        print(f'{self.prog}: {message}{self._hint()}; see {self.prog} --help.', file=sys.stderr)
+        prog = self._innermost().prog
+        print(f'{prog}: {message}{self._hint()}; see {prog} --help.', file=sys.stderr)
         raise SystemExit(2)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
@@ -78,6 +79,17 @@ class OneLineParser(argparse.ArgumentParser):
         default = action.default if isinstance(action.default, int | float) else None
         value = next(iter(action.choices)) if action.choices else default or example or word
         return f'{self._spelled(action)} {value}' if action.option_strings else str(value)
+
+    def _innermost(self) -> argparse.ArgumentParser:
+        """The parser of the command that was written, which argparse passes over for flags that are not known."""
+        parser: argparse.ArgumentParser = self
+        for word in self._words:
+            if not word.startswith('-'):
+                inner = _commands_of(parser).get(word)
+                if inner is None:
+                    break
+                parser = inner
+        return parser
 
     def _hint(self) -> str:
         """Names the flag that is nearest to the first one that is not known."""

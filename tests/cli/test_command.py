@@ -73,7 +73,17 @@ def test_basicsr_itself_does_not_know_the_newer_spelling(monkeypatch, tmp_path):
         (['train'], 'basicsr train: -opt is missing; see basicsr train --help.'),
         (['teach'], "basicsr: COMMAND is 'teach'; did you mean "),
         (['train', '-opt', 'x', '--launcher', 'mpi'], "basicsr train: --launcher is 'mpi'; did you mean "),
-        (['train', '-opt', 'x', '--fast'], 'basicsr: nothing is known of --fast; see basicsr --help.'),
+        (['train', '-opt', 'x', '--fast'], 'basicsr train: nothing is known of --fast; see basicsr train --help.'),
+        (
+            ['infer', '-i', 'train', '--precison', 'bf16'],
+            'basicsr infer: nothing is known of --precison bf16; did you mean --precision for --precison?; see basicsr '
+            'infer --help.',
+        ),
+        (
+            ['data', 'check', 'clips', '--gt', 'GT', '--sacle', '4'],
+            'basicsr data check: nothing is known of --sacle 4; did you mean ',
+        ),
+        (['teach', 'infer'], "basicsr: COMMAND is 'teach'; did you mean "),
         (['export', 'a'], 'basicsr export: OUT, --frames, --size are missing;'),
         (['train', '-opt'], 'basicsr train: -opt has no value; write -opt FILE; see'),
         (
@@ -92,7 +102,7 @@ def test_basicsr_itself_does_not_know_the_newer_spelling(monkeypatch, tmp_path):
             ['infer', '-i', 'a', '--overwrite=x'],
             "basicsr infer: --overwrite takes no value, but has 'x'; leave it out;",
         ),
-        (['compare', 'a', 'b', '--networks', 'x'], 'basicsr: nothing is known of b;'),
+        (['compare', 'a', 'b', '--networks', 'x'], 'basicsr compare: nothing is known of b;'),
         (['compare', 'a', '--networks'], 'basicsr compare: --networks has no value; write --networks NAME[=FILE];'),
     ],
 )
