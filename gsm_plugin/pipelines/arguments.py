@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from gsm_plugin.options.nearest import nearest, similarity
 
 _ALIKE = 0.6
+# What is a value and no flag: beside negative numbers also negative times (-5s, -1:20), which are refused as such.
+_NEGATIVE = re.compile(r'-\.?\d')
 # What a type wants, and an example where there is no default.
 _EXPECTED: dict[Any, tuple[str, str]] = {int: ('a whole number', '4'), float: ('a number', '1.5')}
 # What argparse says, and how we say it.
@@ -29,6 +31,10 @@ class OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, with value and cure or the nearest right word; the usage is for --help."""
 
     _words: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = _NEGATIVE
 
     def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         """Remembers the words, for the hint."""

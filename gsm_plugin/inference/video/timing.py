@@ -15,8 +15,10 @@ def read_seconds(text: str, what: str) -> float:
         what: What messages call it.
 
     Raises:
-        UserError: It is none.
+        UserError: It is none, or less than 0.
     """
+    if text.strip().startswith('-'):
+        raise UserError(f'{what} is {text!r}, a negative time; write seconds from 0 up (80.5) or 0:01:20.5.')
     match = _TIME.fullmatch(text.strip())
     if match is None:
         raise UserError(f'{what} is {text!r}, which is no time; write seconds (80.5) or 0:01:20.5.')
