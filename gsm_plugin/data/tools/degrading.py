@@ -1,7 +1,7 @@
 """LQ copies of clips by a named degradation."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gsm_plugin.compat.image_files import read_file
+from gsm_plugin.compat.image_files import read_file, read_header
 from gsm_plugin.data.degradations import check_degradation, degrade
 from gsm_plugin.data.paired_clips import size_text
 from gsm_plugin.data.parallel import default_workers, map_in_order
@@ -79,10 +79,15 @@ def check_out(source: Path, out: Path) -> None:
 
 
 def read_frames(source: Path) -> tuple[dict[str, Path], Iterator[Frame], int | None]:
-    """What is to be degraded: the files, the frames in order, and their number where it is known."""
+    """What is to be degraded: the files, the frames in order, and their number where it is known.
+
+    Raises:
+        UserError: There are no images, some would have the same copy, or frames of a clip have several sizes.
+    """
     if source.is_file():
         return {source.name: source}, _video_frames(source), announced_frames(source)
     files = _list_images(source)
+    _refuse_several_sizes(files.values())
     return files, _folder_frames(files), len(files)
 
 
@@ -114,8 +119,8 @@ def degrade_clips(
         Number of frames.
 
     Raises:
-        UserError: The folder exists or lies in the source, the degradation is not known, the source cannot be read, or
-            a frame does not fit the scale.
+        UserError: The folder exists or lies in the source, the degradation is not known, the source cannot be read,
+            frames of a clip have several sizes, or one does not fit the scale.
     """
     check_out(source, out)
     check_degradation(kind, scale)
@@ -144,6 +149,19 @@ def _list_images(folder: Path) -> dict[str, Path]:
                 raise UserError(f'{images[name]} and {path} would have the same copy {name}; rename one of them.')
             images[name] = path
     return images
+
+
+def _refuse_several_sizes(paths: Collection[Path]) -> None:
+    """By their headers, before anything is made; networks take clips of one size."""
+    headers = zip(paths, map_in_order(read_header, paths, default_workers()), strict=True)
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path, header in tqdm(headers, 'sizes', len(paths), unit='frame', delay=2):
+        before = sizes.setdefault(path.parent, header.size)
+        if header.size != before:
+            raise UserError(
+                f'{path} has {size_text(header.size)} pixels, the frames before it {size_text(before)}; make all '
+                f'frames of a clip the same size.'
+            )
 
 
 def _folder_frames(images: dict[str, Path]) -> Iterator[Frame]:

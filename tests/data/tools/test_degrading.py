@@ -89,7 +89,12 @@ def test_mistakes_are_named_and_leave_nothing_that_looks_finished(gt, tmp_path):
     damage(tmp_path / 'broken' / 'a' / '0.png', 'cut')
     write_frame(tmp_path / 'twice' / 'a' / '0.png', 0)
     write_frame(tmp_path / 'twice' / 'a' / '0.bmp', 0)
+    for clip, sizes in {'a': [(16, 24), (16, 24)], 'b': [(24, 16), (24, 16), (16, 24)]}.items():
+        for number, size in enumerate(sizes):
+            write_frame(tmp_path / 'mixed' / clip / f'{number}.png', 0, size)
+    mixed = r'mixed/b/2\.png has 16x24 pixels, the frames before it 24x16; make all frames of a clip the same size'
     for source, out, kind, message in (
+        ('mixed', 'out', 'bi', mixed),
         ('GT', 'there', 'bi', 'there exists; remove it'),
         ('GT', 'out', 'blur', r"No degradation is called 'blur'; take one of bi, bd, bd-duf"),
         ('nowhere', 'out', 'bi', 'nowhere does not exist'),
