@@ -14,6 +14,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.inference.loading import trained_on
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.manifest import has_finished_segments
 from gsm_plugin.inference.video.outcomes import Outcome
 from gsm_plugin.inference.video.progress import Bar, JsonLines, Lines
 from gsm_plugin.inference.video.request import Request
@@ -74,4 +75,13 @@ def serve(
     try:
         return run_requests(known, networks, progress, arguments.dry_run)
     except KeyboardInterrupt:
-        end_program('basicsr: stopped; finished pieces are kept, and the same command goes on from them.', status=130)
+        end_program(f'basicsr: stopped{_what_is_kept(known, arguments.dry_run)}.', status=130)
+
+
+def _what_is_kept(requests: Sequence[Request], dry: bool) -> str:
+    """What there is of the output that was being made, as the end of a sentence."""
+    if dry:
+        return ''
+    if any(has_finished_segments(request.target) for request in requests):
+        return '; finished pieces are kept, and the same command goes on from them'
+    return '; no piece of the output was finished, so the next run makes it from its beginning'

@@ -2,6 +2,7 @@ import io
 import json
 import re
 import shutil
+import time
 import zipfile
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ import pytest
 
 from gsm_plugin.cli.main import main
 from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video import job
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.locks import locked
 from tests.inference.video.films import Nearest, make_film, read_film, scene
@@ -290,15 +292,39 @@ def test_a_page_shows_before_and_after(films, weights, tmp_path):
     assert (tmp_path / 'page.html').read_text().count('<figure') == 3
 
 
-def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(films, weights, tmp_path, monkeypatch, capsys):
+KEPT = '; finished pieces are kept, and the same command goes on from them'
+NONE = '; no piece of the output was finished, so the next run makes it from its beginning'
+
+
+@pytest.mark.parametrize(('pieces', 'said'), [(0, NONE), (1, KEPT)])
+def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(films, weights, tmp_path, monkeypatch, capsys, pieces, said):
+    windows, restore = [], Nearest.restore
+
     def interrupted(self, clip):
+        windows.append(clip)
+        # a piece is finished when the next one has begun
+        if len(windows) <= 2 * pieces:
+            return restore(self, clip)
+        deadline = time.monotonic() + 20
+        while len(list(tmp_path.glob('out.mp4.segments/segment_?????0'))) < pieces and time.monotonic() < deadline:
+            time.sleep(0.01)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Nearest, 'restore', interrupted)
-    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, *QUICK) == 130
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.endswith('basicsr: stopped; finished pieces are kept, and the same command goes on from them.')
+    (tmp_path / 'cuts.txt').write_text('2\n4\n')
+    words = ('--cuts', tmp_path / 'cuts.txt', *weights, *QUICK)
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *words) == 130
+    assert capsys.readouterr().err.strip().splitlines()[-1].endswith(f'basicsr: stopped{said}.')
     assert not (tmp_path / 'out.mp4').exists()
+
+
+def test_ctrl_c_while_a_plan_is_made_says_nothing_of_pieces(films, weights, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, 'survey', interrupted)
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *weights, '--dry-run') == 130
+    assert capsys.readouterr().err.endswith('basicsr: stopped.\n')
 
 
 def test_what_the_file_does_not_tell_is_named(films, weights, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import write_whole
 
-_NAME = 'manifest.json'
+_NAME, _SEGMENT = 'manifest.json', 'segment_'
 _BLOCK, _BLOCKS = 2**16, 64
 
 
@@ -25,7 +25,7 @@ class Workplace:
 
     def segment(self, number: int) -> Path:
         """The file of a segment, which is there when the segment is finished."""
-        return self.folder / f'segment_{number:06d}'
+        return self.folder / f'{_SEGMENT}{number:06d}'
 
     def finished(self, count: int) -> set[int]:
         """Which of so many segments are there."""
@@ -47,7 +47,7 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
     Raises:
         UserError: What is there was made with other settings.
     """
-    folder = out.with_name(f'{out.name}.segments')
+    folder = _folder_of(out)
     if restart:
         shutil.rmtree(folder, ignore_errors=True)
     path = folder / _NAME
@@ -62,8 +62,13 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
 
 def left_settings(out: Path) -> dict[str, str]:
     """The settings of an interrupted run of an output; none where there is no such run."""
-    path = out.with_name(f'{out.name}.segments') / _NAME
+    path = _folder_of(out) / _NAME
     return _read(path) if path.is_file() else {}
+
+
+def has_finished_segments(out: Path) -> bool:
+    """Whether there is anything of an output to go on from."""
+    return any(path.name.removeprefix(_SEGMENT).isdecimal() for path in _folder_of(out).glob(f'{_SEGMENT}*'))
 
 
 def film_fingerprint(path: Path) -> str:
@@ -81,6 +86,10 @@ def film_fingerprint(path: Path) -> str:
             film.seek(place)
             digest.update(film.read(_BLOCK))
     return f'{size} {digest.hexdigest()}'
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_name(f'{out.name}.segments')
 
 
 def _read(path: Path) -> dict:
