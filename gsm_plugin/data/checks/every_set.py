@@ -13,6 +13,7 @@ from gsm_plugin.data.checks import gt_images, paired_images, reds, video_test_se
 from gsm_plugin.data.checks.held_out import check_held_out
 from gsm_plugin.data.checks.scored_borders import check_borders
 from gsm_plugin.errors import UserError
+from gsm_plugin.options.data_sections import data_sections
 from gsm_plugin.options.names import find
 
 _CHECKS = {
@@ -57,11 +58,13 @@ def check_datasets(options: dict) -> None:
         UserError: A data set lacks an option, LQ and GT disagree, a clip is trained and validated on, or a metric cuts
             away whole frames; the text names the place and the cure.
     """
+    for where, section in data_sections(options):
+        with _as_user_error(where):
+            _refuse_lmdb_as_folder(section)
     for key, section in options['datasets'].items():
         cls = find(DATASET_REGISTRY, section['type'])
         owner = cls.__module__.split('.')[0]
         with _as_user_error(f'datasets:{key}'):
-            _refuse_lmdb_as_folder(section)
             if owner == 'gsm_plugin':
                 with _log_untouched():
                     dataset = cls(deepcopy(section))

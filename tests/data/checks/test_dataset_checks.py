@@ -8,6 +8,7 @@ import pytest
 
 from gsm_plugin.data.checks import check_datasets
 from gsm_plugin.errors import UserError
+from gsm_plugin.registration import register_all
 from tests import tiny_project
 
 SEQUENCE = '00001/0001'
@@ -183,6 +184,17 @@ def test_an_lmdb_that_is_read_as_a_folder_is_told_as_one(clips, key, changes, cu
     (clips / 'LQ.lmdb' / 'data.mdb').touch()
     with pytest.raises(UserError, match=f'LQ.lmdb, an LMDB, but io_backend type is disk; {cure}'):
         check(key, made | {'dataroot_lq': str(clips / 'LQ.lmdb')})
+
+
+def test_an_lmdb_that_a_part_of_a_mix_reads_as_a_folder_is_told_as_one(clips):
+    register_all()
+    (clips / 'GT.lmdb').mkdir()
+    (clips / 'GT.lmdb' / 'data.mdb').touch()
+    part = {'type': 'DegradedClipsDataset', 'dataroot_gt': str(clips / 'GT.lmdb')}
+    made = {'name': 'mix', 'type': 'MixedDataset', 'phase': 'train', 'num_frame': 2, 'gt_size': 32, 'scale': 4}
+    made |= {'degradation': {'kind': 'bi'}, 'parts': {'film': part}}
+    with pytest.raises(UserError, match=r'datasets:train:parts:film: dataroot_gt is .*GT\.lmdb, an LMDB, but io_back'):
+        check('train', made)
 
 
 def vimeo_section(tmp_path, **changes):
