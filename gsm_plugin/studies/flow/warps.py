@@ -1,12 +1,12 @@
 """Changes to how frames are gathered, for the question what makes a network use motion sooner (docs/training.md)."""
 
 from torch import Tensor
-from torch.nn.functional import linear
 
 from gsm_plugin.compat.replacing import replaces
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.models.gsm_model import GSMModel
-from gsm_plugin.ops import flow_warp
+from gsm_plugin.ops import flow_warp, linear
 
 _RATE = 4.0  # of the implicit warp, relative to the rest
 _STRENGTH = 4.0  # of positions, relative to the published ones
@@ -17,7 +17,8 @@ def warp_bilinearly() -> None:
 
     @replaces(ImplicitWarp)
     def forward(self, frames: Tensor, target: Tensor, flow: Tensor) -> Tensor:
-        return flow_warp(linear(frames, self.v.weight, self.v.bias), flow)
+        with training_policy(frames).gather.on(frames):
+            return flow_warp(linear(frames, self.v.weight, self.v.bias), flow)
 
 
 def strengthen_positions() -> None:
