@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import folder_for
+from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.video.fidelity import BackProjection, in_words
 from gsm_plugin.inference.video.fitting_memory import Memory, shrunk
 from gsm_plugin.inference.video.job import Job, inspect, plan_job, run_job
@@ -145,6 +146,12 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
         f'segments: {len(job.segments)}',
         f'output: {request.target}, {job.output.describe()}',
     ]
+    # what is no restorer has no handling
+    handling: Handling | None = getattr(network, 'handling', None)
+    if handling is not None and handling.tile is not None:
+        overlap = 'x'.join(map(str, handling.tile_overlap[1:]))
+        sides = 'x'.join(map(str, handling.tile[1:]))
+        lines.append(f'tiles: {sides} pixels are seen at once, overlap {overlap}, {handling.tile_rule}')
     if request.beside:
         lines.append('the input, enlarged by bicubic interpolation, stands on the left')
     return [*lines, *(f'note: {note}' for note in job.notes)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.host_memory import held_by_process
+from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.video.byte_sizes import show_bytes
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.manifest import left_settings
@@ -88,11 +89,13 @@ class Memory:
         if not self._places:
             return request, _tiled(self._networks, request)
         window = min(request.window, longest)
-        plan = plan_memory(self._places, (facts.height, facts.width), window, request.context)
+        own = _own_tile(self._networks[0])
+        plan = plan_memory(self._places, (facts.height, facts.width), window, request.context, own)
         self._say(plan.describe())
         if plan.tile is not None:
             self.seconds_a_frame = None
-        fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=plan.tile)
+        tile = plan.tile if own is None else None
+        fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=tile)
         strict = request.memory is not None
         return fitted, [WatchedNetwork(network, plan, self._say, strict) for network in _tiled(self._networks, fitted)]
 
@@ -111,13 +114,14 @@ class Memory:
         self._places = tuple(_places(request, self._networks, facts, measure))
         self.seconds_a_frame = measure.seconds_a_pixel * facts.height * facts.width / len(self._networks)
         # which refuses
-        plan_memory(self._places, size, window, request.context)
+        plan_memory(self._places, size, window, request.context, _own_tile(self._networks[0]))
 
     def _as_before(self, left: Mapping[str, str]) -> tuple[Request, Sequence[Network]]:
         tile = None if left['tile'] == 'None' else int(left['tile'])
         window, context = int(left['window']), int(left['context'])
         fitted = replace(self._request, window=window, context=context, wanted=_wanted(self._request), tile=tile)
-        shown = 'whole frames' if tile is None else f'tiles of {tile}x{tile}'
+        side = tile or _own_tile(self._networks[0])
+        shown = 'whole frames' if side is None else f'tiles of {side}x{side}'
         self._say(f'memory: windows of {window} frames, {shown}, as in the run that was interrupted')
         return fitted, _tiled(self._networks, fitted)
 
@@ -167,6 +171,7 @@ class WatchedNetwork:
         self.scale, self.device = network.scale, network.device
         self.network = getattr(network, 'network', None)
         self.precision, self.name = network.precision, network.name
+        self.handling = getattr(network, 'handling', None)
         self._network, self._plan, self._say, self._strict, self._is_first = network, plan, say, strict, True
 
     def with_precision(self, precision: str) -> Network:
@@ -220,6 +225,12 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts, measure
         Place(f'network on {network.device}', cost.predict, *budget),
         Place('all on the host', of_all, held + free, f'{why}, and {show_bytes(held)} that are held'),
     ]
+
+
+def _own_tile(network: Network) -> int | None:
+    """Side of the tiles that a network has; None for whole frames, and for what is no restorer."""
+    handling: Handling | None = getattr(network, 'handling', None)
+    return None if handling is None or handling.tile is None else max(handling.tile[1:])
 
 
 class _Tileable(Network, Protocol):

@@ -143,7 +143,9 @@ def is_measured_by(frames: float, height: int, width: int) -> bool:
     return frames * height * width <= long * small**2
 
 
-def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, context: int) -> MemoryPlan:
+def plan_memory(
+    places: Sequence[Place], size: tuple[int, int], window: int, context: int, tile: int | None = None
+) -> MemoryPlan:
     """Takes the longest window of whole frames that fits everywhere, and tiles where none does.
 
     Args:
@@ -151,6 +153,7 @@ def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, con
         size: Rows and columns of a frame.
         window: Frames of a window at most.
         context: See `plan_windows`.
+        tile: Side of tiles that are not to be changed; None for whole frames, or tiles where memory demands them.
 
     Raises:
         UserError: Not even the smallest tile of the shortest window fits.
@@ -158,17 +161,19 @@ def plan_memory(places: Sequence[Place], size: tuple[int, int], window: int, con
     places = tuple(places)
     least = min(window, 3 * context + 1)
     largest = max(size) // TILE_STEP * TILE_STEP
-    choices: list[tuple[int, int | None]] = [(frames, None) for frames in range(window, least - 1, -1)]
-    choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -TILE_STEP)]
+    choices = [(frames, tile) for frames in range(window, least - 1, -1)]
+    if tile is None:
+        choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -TILE_STEP)]
     height, width = size
     for frames, side in choices:
         seen = frames, min(side or height, height), min(side or width, width)
         if all(place.predict(*seen) <= place.budget for place in places):
             return MemoryPlan(frames, side, seen, places)
-    seen = least, min(LEAST_TILE, height), min(LEAST_TILE, width)
+    last = tile or LEAST_TILE
+    seen = least, min(last, height), min(last, width)
     lacking = next(place for place in places if place.predict(*seen) > place.budget)
     raise UserError(
-        f'Memory is too little, even for windows of {least} frames in tiles of {LEAST_TILE}: '
+        f'Memory is too little, even for windows of {least} frames in tiles of {last}: '
         f'{lacking.describe(*seen)}; free some, give more --memory, or a smaller --context.'
     )
 

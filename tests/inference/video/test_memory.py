@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import torch
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import held_by_process, peak_of_process
+from gsm_plugin.inference.handling import Handling
+from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.byte_sizes import read_bytes, show_bytes
@@ -113,6 +116,26 @@ def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', fit=True)], [Tiled(1)], Progress)
     assert outcome.state == 'failed'
     assert 'all of a small machine' in outcome.text
+
+
+def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 1000))
+    free = 20 * 32 * 32 * 1150
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**40 if device == 'cpu' else free, 'a part'))
+    source, progress = make_film(tmp_path / 'in.mkv', scene(24, 96, 128), codec='ffv1'), Progress()
+    handling = Handling(tile=(1000, 32, 32), tile_overlap=(0, 16, 16), tile_rule='blended')
+    network = Restorer(torch.nn.Identity(), 1, handling)
+    request = Request(source, tmp_path / 'out.mkv', window=24, context=2, fit=True)
+    (outcome,) = run_requests([request], [network], lambda: progress)
+    assert outcome.state == 'done', outcome.text
+    assert 'tiles: 32x32 pixels are seen at once, overlap 16x16, blended' in progress.lines
+    assert any(line.startswith('memory: windows of 20 frames, tiles of 32x32: network') for line in progress.lines)
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (6 * 32 * 32 * 1150, 'a part'))
+    (outcome,) = run_requests(
+        [replace(request, overwrite=True)], [Restorer(torch.nn.Identity(), 1, handling)], Progress
+    )
+    assert 'Memory is too little, even for windows of 7 frames in tiles of 32: network on cpu' in outcome.text
 
 
 def test_the_plan_is_for_the_frames_of_the_longest_scene(tmp_path, monkeypatch):
