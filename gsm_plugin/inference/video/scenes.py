@@ -18,8 +18,8 @@ class CutFinder:
     """Finds cuts while frames come in.
 
     A cut is where colour and brightness change by `threshold` times as much as between the frames around it, so that
-    fast motion is none; dissolves are not found, nor fades, but for those through black in films without noise: the hue
-    of what is nearly black jumps.
+    fast motion is none. Dissolves are not found, and fades rarely: where they take a few frames, or where the hue
+    of what is nearly black jumps, in films without noise.
 
     Args:
         threshold: How many times as much; lower finds more cuts.
