@@ -1,6 +1,7 @@
 """Which frames the network sees at once, and which of its outputs are kept."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,13 +53,13 @@ class Segment:
 def plan_windows(start: int, stop: int, length: int, context: int) -> list[Window]:
     """Covers a scene with windows.
 
-    Where two windows overlap, each frame is taken from the one in which it is further from the end. The last window
-    reaches back to have the full length.
+    There are as few windows as possible, all of one length, which is as short as so few can be; the last one reaches
+    back for that. Where two windows overlap, each frame is taken from the one in which it is further from the end.
 
     Args:
         start: First frame of the scene.
         stop: One after its last.
-        length: Frames of a window; a scene that is no longer is one window.
+        length: Frames of a window at most; a scene that is no longer is one window.
         context: Frames that are seen beyond those that are kept, on both sides.
 
     Raises:
@@ -71,6 +72,8 @@ def plan_windows(start: int, stop: int, length: int, context: int) -> list[Windo
             f'windows of {length} frames leave none beside a context of {context} on both sides; '
             f'make --window larger than {2 * context}, or --context smaller.'
         )
+    count = math.ceil((stop - start - 2 * context) / (length - 2 * context))
+    length = math.ceil((stop - start + (count - 1) * 2 * context) / count)
     starts = [*range(start, stop - length, length - 2 * context), stop - length]
     borders = [start, *((a + b + length) // 2 for a, b in itertools.pairwise(starts)), stop]
     return [
