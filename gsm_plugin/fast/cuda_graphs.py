@@ -13,6 +13,9 @@ from gsm_plugin.layers.precision import autocast_as_it_is, state_of_precision, w
 
 # Steps before a capture, as PyTorch advises.
 _WARM_UPS = 3
+# A capture takes as long as the launches of a call, and so longer the more frames there are, but what it spares becomes
+# less the larger they are. Clips of more pixels keep a GPU busy whoever launches.
+_MOST_PIXELS = 3_000_000
 _logger = logging.getLogger('basicsr.gsm_plugin')
 
 
@@ -81,7 +84,10 @@ class GraphedTraining(_GraphedCall):
 
 
 class GraphedInference(_GraphedCall):
-    """A function without gradients: the second of two equal calls is captured, and kept until two others are equal."""
+    """A function without gradients: the second of two equal calls is captured, and kept until two others are equal.
+
+    Calls with clips (b, t, c, h, w) of more than three million pixels run as they are.
+    """
 
     _graph: '_InferenceGraph | None' = None
     _previous_call: tuple = ()
@@ -91,6 +97,8 @@ class GraphedInference(_GraphedCall):
             if call != self._previous_call:
                 # what runs once need not be captured, and this call compiles what the capture needs
                 self._previous_call = call
+                return self._function(*tensors)
+            if _pixels(tensors[0]) > _MOST_PIXELS:
                 return self._function(*tensors)
             self._graph = None
             with _explained():
@@ -227,6 +235,11 @@ def _differentiate(output: Tensor, wanted: Sequence[Tensor], cotangent: Tensor) 
 def _capture(graph: torch.cuda.CUDAGraph, pool: Any = None) -> torch.cuda.graph:
     """Captures what this thread does; elsewhere, memory may be pinned and events may be asked for meanwhile."""
     return torch.cuda.graph(graph, pool=pool, capture_error_mode='thread_local')
+
+
+def _pixels(clip: Tensor) -> int:
+    """Those of all frames of a clip (..., c, h, w)."""
+    return clip.numel() // clip.shape[-3]
 
 
 def _samples(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
