@@ -78,7 +78,10 @@ def _add_part(command: argparse.ArgumentParser) -> None:
 
 def _add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        '--window', type=int, metavar='N', help='frames that the network sees at once (default: 96 for GSM, else 32)'
+        '--window',
+        type=int,
+        metavar='N',
+        help='most frames that the network sees at once (default: 96 for GSM, 240 on a GPU; else 32)',
     )
     command.add_argument(
         '--context', type=int, default=8, metavar='N', help='frames seen beyond those that are kept (default: 8)'

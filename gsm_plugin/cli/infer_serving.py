@@ -64,7 +64,7 @@ def serve(
     used = read_tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
     identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
     training = '' if weights is None else trained_on(weights, read_metadata(weights))
-    window = arguments.window or networks[0].frames_at_once
+    window = arguments.window or networks[0].frames_with_room
     if window <= 2 * arguments.context:
         raise UserError(
             f'--context is {arguments.context} on each side, but windows have {window} frames by default; give '

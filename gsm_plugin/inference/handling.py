@@ -12,7 +12,8 @@ Run = Callable[[Tensor], Tensor]
 TILE_OVERLAP = (2, 50, 50)
 # Recurrent networks carry mistakes along, so on noisy films longer clips are worse. GSM sees a few frames around each,
 # so that longer clips only spare it the frames by which they overlap.
-_FRAMES_AT_ONCE, _FRAMES_AT_ONCE_OF_GSM = 32, 96
+# A GPU with room for them is shown as many as the pieces have in which films are written.
+_FRAMES_AT_ONCE, _FRAMES_AT_ONCE_OF_GSM, _FRAMES_OF_GSM_WITH_ROOM = 32, 96, 240
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Handling:
         tile: Frames, rows and columns of a tile in LQ pixels (`run_tiled`); None takes clips whole.
         tile_overlap: By how many of each tiles overlap.
         tile_rule: How they are joined; see `list_axes`.
-        frames_at_once: How many frames of a film are shown at once, where memory allows and nobody says otherwise.
+        frames_at_once: How many frames of a film are shown at once, where nobody says otherwise.
+        frames_with_room: The same on a GPU whose memory is planned.
     """
 
     smallest_side: int = 1
@@ -42,6 +44,7 @@ class Handling:
     tile_overlap: Sequence[int] = TILE_OVERLAP
     tile_rule: str = 'published'
     frames_at_once: int = _FRAMES_AT_ONCE
+    frames_with_room: int = _FRAMES_AT_ONCE
 
     def around(self, network: Run, scale: int) -> Run:
         """A network of clips of any size and length, from one that enlarges by a factor; tiles are not made here."""
@@ -94,7 +97,7 @@ def handling_of(network_g: dict) -> Handling:
         window = network_g.get('num_frame', 5)
         return Handling(multiple_of=16 if network_g.get('hr_in') else 4, window=window, least_frames=window)
     if kind == 'GSMamba':
-        return Handling(frames_at_once=_FRAMES_AT_ONCE_OF_GSM)
+        return Handling(frames_at_once=_FRAMES_AT_ONCE_OF_GSM, frames_with_room=_FRAMES_OF_GSM_WITH_ROOM)
     return Handling()
 
 

@@ -123,6 +123,11 @@ class Restorer:
         """How many frames of a film it is best shown at once, where memory allows."""
         return self.handling.frames_at_once
 
+    @property
+    def frames_with_room(self) -> int:
+        """The same where memory is planned, so that a GPU may be shown more."""
+        return self.handling.frames_with_room if self.device.type == 'cuda' else self.frames_at_once
+
     def with_tile(
         self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = TILE_OVERLAP, tile_rule: str = 'blended'
     ) -> 'Restorer':
