@@ -33,22 +33,11 @@ _LOSSLESS = (
 
 
 @dataclass
-class _Sum:
-    squares: float = 0.0
-    count: int = 0
-
-    @property
-    def decibel(self) -> float:
-        """PSNR over all that was added."""
-        mean = self.squares / max(1, self.count)
-        return math.inf if mean == 0 else -10 * math.log10(mean)
-
-
-@dataclass
 class BackProjection:
     """Collects, scene by scene, how far the output made small again is from the input; several threads may add."""
 
-    _sums: dict[int, _Sum] = field(default_factory=dict)
+    # Sum of errors and number of frames, by scene and device: to ask a GPU for a number is to wait for it.
+    _sums: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, segment: Segment, number: int, seen: Tensor, output: Tensor) -> None:
@@ -62,15 +51,17 @@ class BackProjection:
         """
         small = resized(output, *seen.shape[-2:])
         squares = torch.mean((small.clamp(0, 1) - seen.clamp(0, 1)) ** 2, dim=(1, 2, 3)).double()
-        total = float(squares.sum())
+        added = torch.stack((squares.sum(), torch.ones_like(squares).sum()))
+        place = segment.scene, squares.device
         with self._lock:
-            held = self._sums.setdefault(segment.scene, _Sum())
-            held.squares += total
-            held.count += len(squares)
+            self._sums[place] = self._sums[place] + added if place in self._sums else added
 
     def by_scene(self) -> dict[int, float]:
         """PSNR in decibel of each scene of which frames were added."""
-        return {scene: held.decibel for scene, held in sorted(self._sums.items())}
+        sums: dict[int, Tensor] = {}
+        for (scene, _), held in self._sums.items():
+            sums[scene] = sums.get(scene, torch.zeros(2, dtype=torch.float64)) + held.cpu()
+        return {scene: _decibel(*held.tolist()) for scene, held in sorted(sums.items())}
 
     def warnings(self) -> list[str]:
         """A sentence for every scene in which the result falls off."""
@@ -84,6 +75,11 @@ class BackProjection:
             f'{median:.1f} dB); look whether the network invents something there'
             for scene, value in low.items()
         ]
+
+
+def _decibel(squares: float, count: float) -> float:
+    mean = squares / max(1, count)
+    return math.inf if mean == 0 else -10 * math.log10(mean)
 
 
 def in_words(decibels: Collection[float]) -> str:

@@ -15,6 +15,7 @@ from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.manifest import film_fingerprint, opened_workplace
 from gsm_plugin.inference.video.outputs import FilmOutput, FolderOutput, plan_film, plan_folder
 from gsm_plugin.inference.video.pipeline import Network, Work, run_on_devices
+from gsm_plugin.inference.video.pipeline_memory import bytes_written, frames_waiting
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.inference.video.survey import Survey, survey
@@ -178,6 +179,7 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
         job.output.layout,
         sink,
         job.treatment,
+        _waiting(job),
         lambda network, frames: _watched(network, frames, watcher),
         watcher.wrote,
         watcher.window,
@@ -188,6 +190,13 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     job.output.finish(workplace, [workplace.segment(segment.number) for segment in job.segments], watcher.say)
     workplace.remove()
     return done
+
+
+def _waiting(job: Job) -> int:
+    """How many frames may wait for the encoder."""
+    rows, columns = job.treatment.size
+    longest = max(window.stop - window.start for segment in job.segments for window in segment.windows)
+    return frames_waiting(longest, bytes_written(rows * columns, job.output.layout.depth))
 
 
 def _early_end(request: Request, facts: Facts, found: Survey) -> Iterator[str]:

@@ -23,8 +23,8 @@ from gsm_plugin.inference.video.memory import is_out_of_memory
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.windows import Segment, Window
 
-# Frames that are turned into planes at once, and frames that wait for the encoder.
-_CHUNK, _WAITING = 4, 16
+# Frames that are turned into planes at once.
+_CHUNK = 4
 
 
 class MemoryEndedError(UserError):
@@ -73,6 +73,7 @@ class Work:
         layout: What samples of the output mean.
         sink: Where the output goes.
         treat: What happens between network and output.
+        waiting: Frames that wait for the encoder at most.
         around_window: Entered with a network and the frames of its window while the network works on it.
         on_frames: Called with a number of frames that are written.
         on_window: Called with segment, number of the first frame, what the network saw and what it gave.
@@ -83,6 +84,7 @@ class Work:
     layout: Layout
     sink: Sink
     treat: Treatment
+    waiting: int
     around_window: Callable[[Network, int], AbstractContextManager[None]]
     on_frames: Callable[[int], None]
     on_window: Callable[[Segment, int, Tensor, Tensor], None]
@@ -120,15 +122,15 @@ def run_on_devices(work: Work, networks: Sequence[Network], segments: Sequence[S
 
 
 def _run(work: Work, network: Network, segments: Iterator[Segment], stop: threading.Event) -> None:
-    clips, frames = Channel(1, stop), Channel(_WAITING, stop)
+    clips, outputs = Channel(1, stop), Channel(max(1, work.waiting // _CHUNK), stop)
     with ThreadPoolExecutor(2) as pool:
         try:
             threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
-            threads.append(pool.submit(_guarded, stop, _write, work, frames))
+            threads.append(pool.submit(_guarded, stop, _write, work, outputs))
             for segment, window, planes in clips:
                 with work.around_window(network, len(planes[0])):
-                    _restore(work, network, segment, window, planes, frames)
-            frames.close()
+                    _restore(work, network, segment, window, planes, outputs)
+            outputs.close()
             for thread in threads:
                 thread.result()
         except Stopped:
@@ -179,9 +181,40 @@ def _stacked(pictures: list[Picture]) -> list[Tensor]:
     return [torch.from_numpy(stack if stack.dtype == np.uint8 else stack.astype(np.int32)) for stack in stacks]
 
 
+class _Output:
+    """Planes of a few frames, on their way from a device to the host.
+
+    A GPU goes on with the next ones meanwhile.
+
+    Args:
+        segment: Where the frames are from.
+        number: Number of the first one in the film.
+        planes: (t, h, w) each, on any device.
+    """
+
+    def __init__(self, segment: Segment, number: int, planes: Sequence[Tensor]):
+        self.segment, self._number, self._arrived = segment, number, None
+        if not planes[0].is_cuda:
+            self._planes = [plane.cpu() for plane in planes]
+            return
+        self._planes = [torch.empty(plane.shape, dtype=plane.dtype, pin_memory=True) for plane in planes]
+        for host, plane in zip(self._planes, planes, strict=True):
+            host.copy_(plane, non_blocking=True)
+        self._arrived = torch.cuda.Event()
+        self._arrived.record(torch.cuda.current_stream(planes[0].device))
+
+    def frames(self, dtype: type[np.generic]) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """Each frame's number and planes, once they are here."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        planes = [plane.numpy().astype(dtype, copy=False) for plane in self._planes]
+        for place in range(len(planes[0])):
+            yield self._number + place, [plane[place] for plane in planes]
+
+
 @torch.inference_mode()
 def _restore(
-    work: Work, network: Network, segment: Segment, window: Window, planes: list[Tensor], frames: Channel
+    work: Work, network: Network, segment: Segment, window: Window, planes: list[Tensor], outputs: Channel
 ) -> None:
     began = time.perf_counter()
     clip = to_rgb([plane.to(network.device) for plane in planes], work.reading.facts.layout)
@@ -196,11 +229,9 @@ def _restore(
         given = output[part].to(seen.device)
         treated = work.treat(seen[part], given)
         work.on_window(segment, window.keep_start + start, seen[part], given)
-        codes = [plane.cpu().numpy() for plane in from_rgb(treated, work.layout)]
+        written = _Output(segment, window.keep_start + start, from_rgb(treated, work.layout))
         done += time.perf_counter() - began
-        for place in range(len(treated)):
-            frame = [plane[place].astype(work.layout.dtype, copy=False) for plane in codes]
-            frames.put((segment, window.keep_start + start + place, frame))
+        outputs.put(written)
     work.on_stage('network', done)
 
 
@@ -234,17 +265,17 @@ def _checked(output: Tensor, clip: Tensor, network: Network) -> Tensor:
     return output
 
 
-def _write(work: Work, frames: Channel) -> None:
-    incoming = iter(frames)
-    ahead = next(incoming, None)
+def _write(work: Work, outputs: Channel) -> None:
+    incoming = iter(outputs)
+    ahead: _Output | None = next(incoming, None)
 
     def of_segment(segment: Segment) -> Iterator[tuple[int, list[np.ndarray]]]:
         nonlocal ahead
-        while ahead is not None and ahead[0] is segment:
-            _, number, planes = ahead
-            yield number, planes
-            work.on_frames(1)
+        while ahead is not None and ahead.segment is segment:
+            for number, planes in ahead.frames(work.layout.dtype):
+                yield number, planes
+                work.on_frames(1)
             ahead = next(incoming, None)
 
     while ahead is not None:
-        work.sink.write(ahead[0], of_segment(ahead[0]))
+        work.sink.write(ahead.segment, of_segment(ahead.segment))

@@ -9,19 +9,38 @@ from gsm_plugin.inference.video.facts import Facts
 _STACKS = 3
 # Colours of a frame in float RGB, as often as converting a chunk of frames holds them at once.
 _CHUNK, _FLOAT_RGB, _COPIES = 4, 3 * 4, 4
-# Frames that wait for the encoder, and those that it holds to look ahead and to refer to.
-_WAITING, _ENCODER = 17, 70
-_DECODER = 20
+# Frames that the encoder holds to look ahead and to refer to, and those that the decoder does.
+_ENCODER, _DECODER = 70, 20
+# Frames of a window wait for the encoder together, so that the network can go on; no more of them than these bytes, but
+# always a few.
+_WAITING_BYTES, _FEWEST_WAITING = 512 << 20, 16
+
+
+def bytes_written(pixels: float, depth: int) -> float:
+    """Bytes of a frame of so many pixels and bits a sample that waits for the encoder, chroma as large as luma."""
+    return pixels * 3 * (1 if depth == 8 else 4)
+
+
+def frames_waiting(window: int, frame_bytes: float) -> int:
+    """How many frames may wait for the encoder, of a window of so many and of so many bytes each."""
+    return max(_FEWEST_WAITING, min(window, int(_WAITING_BYTES // frame_bytes)))
 
 
 @dataclass(frozen=True)
 class PipelineCost:
-    """Bytes that are taken beside the network: `per_frame * frames + fixed`, and `joined` a frame where tiles are put
-    together on the host."""
+    """Bytes that are taken beside the network.
+
+    Attributes:
+        per_frame: For each frame of a window.
+        fixed: Whatever the window.
+        joined: For each frame of a window where tiles are put together on the host.
+        written: For each frame that waits for the encoder.
+    """
 
     per_frame: float
     fixed: float
     joined: float
+    written: float
 
     @staticmethod
     def of(facts: Facts, scale: int, outscale: float) -> 'PipelineCost':
@@ -39,10 +58,12 @@ class PipelineCost:
         return PipelineCost(
             per_frame=pixels * 3 * (decoded + _STACKS * stacked),
             fixed=pixels * 3 * decoded * _DECODER
-            + written * (_CHUNK * _FLOAT_RGB * _COPIES + (_WAITING + _ENCODER) * 1.5 * decoded),
+            + written * (_CHUNK * _FLOAT_RGB * _COPIES + _ENCODER * 1.5 * decoded),
             joined=pixels * scale**2 * _FLOAT_RGB,
+            written=bytes_written(written, facts.layout.depth),
         )
 
     def predict(self, frames: int, whole: bool) -> int:
         """Bytes for windows of so many frames, seen whole or in tiles."""
-        return round(self.fixed + frames * (self.per_frame + (0 if whole else self.joined)))
+        waiting = (1 + frames_waiting(frames, self.written)) * self.written
+        return round(self.fixed + waiting + frames * (self.per_frame + (0 if whole else self.joined)))

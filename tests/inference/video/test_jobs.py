@@ -1,3 +1,4 @@
+import threading
 from fractions import Fraction
 
 import cv2
@@ -177,6 +178,31 @@ def test_windows_are_as_long_as_wanted(tmp_path):
     source, network = make_film(tmp_path / 'in.mkv', scene(20)), Nearest()
     enlarge(source, tmp_path / 'out.mkv', network, window=8, context=2)
     assert network.seen == [8] * 4
+
+
+def test_the_network_goes_on_while_a_window_waits_for_the_encoder(tmp_path):
+    second = threading.Event()
+
+    class Watched(Nearest):
+        def restore(self, clip):
+            if self.seen:
+                second.set()
+            return super().restore(clip)
+
+    class Slow(Quiet):
+        went_on = True
+
+        def wrote(self, frames):
+            super().wrote(frames)
+            self.went_on = self.went_on and second.wait(5)
+
+    source = make_film(tmp_path / 'in.mkv', scene(100, 16, 16), codec='ffv1')
+    network, watcher = Watched(), Slow()
+    run_job(
+        planned(Request(source, tmp_path / 'out.mkv', wishes=LOSSLESS, window=60), network, watcher), [network], watcher
+    )
+    assert watcher.went_on
+    assert watcher.frames == 100
 
 
 def test_an_output_that_is_there_or_is_the_input_is_refused(tmp_path):

@@ -195,7 +195,10 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
 def test_what_stands_beside_the_network_is_predicted():
     facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
     cost = PipelineCost.of(facts, 4, 4)
-    assert cost.predict(20, whole=True) - cost.predict(10, whole=True) == 10 * 100 * 200 * 3 * 4
+    assert cost.predict(15, whole=True) - cost.predict(10, whole=True) == 5 * 100 * 200 * 3 * 4
+    # from 16 frames on, those of a window wait for the encoder together
+    assert cost.predict(40, whole=True) - cost.predict(30, whole=True) == 10 * (100 * 200 * 3 * 4 + 400 * 800 * 3)
+    assert cost.predict(4000, whole=True) - cost.predict(3990, whole=True) == 10 * 100 * 200 * 3 * 4
     assert cost.predict(10, whole=False) - cost.predict(10, whole=True) == 10 * 400 * 800 * 12
     assert cost.fixed > 80 * 400 * 800
 
@@ -251,7 +254,7 @@ def test_where_memory_ends_the_work_stops_or_goes_on_aloud_with_smaller_windows(
     wanted = {'window': 16, 'context': 2}
     (outcome,) = run_requests([Request(source, tmp_path / 'a.mkv', **wanted)], [Small(1)], Progress)
     assert outcome.state == 'failed'
-    assert 'too little memory for 16 frames of 64x48' in outcome.text
+    assert 'too little memory for 12 frames of 64x48' in outcome.text
     assert '--retry-smaller' in outcome.text
     progress = Progress()
     request = Request(source, tmp_path / 'b.mkv', retry_smaller=True, **wanted)
