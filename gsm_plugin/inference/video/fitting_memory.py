@@ -108,8 +108,9 @@ class Memory:
             # To measure the network would take more than the windows do.
             return
         device = self._networks[0].device
-        first = '; the first run on a CPU also compiles kernels, for up to a minute' if device.type == 'cpu' else ''
-        self._say(f'memory: measuring what the network takes, on small clips{first}')
+        where = 'a CPU' if device.type == 'cpu' else 'a GPU'
+        first = f'the first run on {where} also compiles kernels, for up to a minute'
+        self._say(f'memory: measuring what the network takes, on small clips; {first}')
         measure = TimedMeasure(measured_on(self._networks[0]))
         self._places = tuple(_places(request, self._networks, facts, measure))
         self.seconds_a_frame = measure.seconds_a_pixel * facts.height * facts.width / len(self._networks)

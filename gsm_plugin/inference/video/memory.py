@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Measure = Callable[[int, int, int], int]
 """Bytes that the network takes for frames, rows and columns."""
 
-# A few frames and twice as many, a side and a longer one; on a GPU large enough for work to be more than overhead.
-_PROBES, _PROBES_OF_GPU = ((4, 8), (64, 96)), ((8, 16), (96, 192))
+# A few frames and twice as many, a side and a longer one. On a GPU large enough for work to be more than overhead, and
+# of so many frames that what is done with a few at a time does not grow with them.
+_PROBES, _PROBES_OF_GPU = ((4, 8), (64, 96)), ((16, 32), (96, 192))
 TILE_STEP, LEAST_TILE = 32, 64
 """Sides of tiles that memory demands are multiples of the first, from the second up; so is what they overlap by. Flow
 networks halve frames five times, and tiles that begin between these places give other flows than the frame."""
