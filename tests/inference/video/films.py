@@ -17,7 +17,7 @@ class Nearest:
 
     def __init__(self, scale=1):
         self.scale, self.device, self.precision, self.name = scale, torch.device('cpu'), 'fp32', 'nearest'
-        self.frames_at_once, self.seen = 40, []
+        self.frames_with_room, self.seen = 40, []
 
     def restore(self, clip):
         self.seen.append(clip.shape[1])
