@@ -73,8 +73,8 @@ if __name__ == '__main__':
             # Compiles the scan for a CPU; it lags behind new Pythons, on which PyTorch's operators do that.
             'numba>=0.60; python_version < "3.16"',
             'opencv-python',
-            # Brings FFmpeg along; 15 is the first that copies attachments and sets chapters.
-            'av>=15',
+            # Brings FFmpeg along; 17.1 is the last for Python 3.10, and the first whose frames and streams tell all.
+            'av>=17.1',
             'einops',
             'lmdb',
             'jinja2',

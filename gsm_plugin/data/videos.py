@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.containers import open_input
 
 # Containers that OpenCV's FFmpeg opens; a folder or an image is not taken for a video.
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg', '.mpeg', '.ts', '.mts', '.wmv', '.y4m')
@@ -62,7 +63,7 @@ def _open(path: Path) -> cv2.VideoCapture:
 def _is_video(path: Path) -> bool:
     """Asks FFmpeg through PyAV, where it is silent; in OpenCV it writes lines of its own about what it cannot open."""
     try:
-        with av.open(str(path), metadata_errors='replace') as container:
+        with open_input(path) as container:
             return bool(container.streams.video)
     except PermissionError as error:
         raise UserError(f'{path} cannot be read (permission denied); correct its permissions.') from error

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.containers import open_input
 
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 # Pixels that a photograph moves from frame to frame, down and to the right.
@@ -45,7 +46,7 @@ def example_clip(place: Path | None, frames: int, height: int, width: int) -> tu
 def _film(place: Path, frames: int) -> list[np.ndarray]:
     pictures = []
     try:
-        with av.open(str(place)) as film:
+        with open_input(place) as film:
             for frame in film.decode(video=0):
                 pictures.append(frame.to_ndarray(format='rgb24'))
                 if len(pictures) == frames:

@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 
 from gsm_plugin.files import whole_file
+from gsm_plugin.inference.video.containers import open_input, open_output
 
 _FEWEST_FRAMES = 16
 
@@ -23,7 +24,7 @@ def copy_shots(film: Path, shots: list[tuple[int, int]], folder: Path, budget: f
     Returns:
         Number of frames.
     """
-    with av.open(str(film)) as container:
+    with open_input(film) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
         numbers = _frame_numbers(packets)
@@ -75,7 +76,7 @@ def _shortened(piece: range, numbers: list[int], longest: int) -> range:
 
 def _write(path: Path, source: av.VideoStream, packets: list[av.Packet]) -> None:
     earliest = min(_times(packet)[0] for packet in packets)
-    with av.open(str(path), 'w', format='mp4') as out:
+    with open_output(path, 'mp4') as out:
         stream = out.add_stream_from_template(source)
         for packet in packets:
             shown, decoded = _times(packet)

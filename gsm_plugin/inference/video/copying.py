@@ -11,6 +11,7 @@ import av
 from av.stream import Disposition
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.containers import open_input, open_output
 
 # Text of subtitles, by the codecs that containers take.
 _PLAIN = ('subrip', 'srt', 'text', 'webvtt')
@@ -57,7 +58,7 @@ def container_format(path: Path) -> av.ContainerFormat:
         UserError: None does, or it takes no video.
     """
     try:
-        with av.open(io.BytesIO(), 'w', format=_guess(path)) as container:
+        with open_output(io.BytesIO(), _guess(path)) as container:
             found = container.format
     except (ValueError, av.FFmpegError) as error:
         raise UserError(f'{path} ends in {path.suffix or "nothing"}, which no film does; try .mp4 or .mkv.') from error
@@ -111,7 +112,7 @@ def is_cover(stream: av.stream.Stream) -> bool:
 
 def attach_cover(container: av.container.OutputContainer, path: Path, copy: Copy) -> av.stream.Stream:
     """Adds a cover of a film as a file, as Matroska has it."""
-    with av.open(str(path)) as source:
+    with open_input(path) as source:
         content = next(bytes(packet) for packet in source.demux(source.streams[copy.index]) if packet.size)
     ending, kind = {'mjpeg': ('jpg', 'image/jpeg')}.get(copy.codec, (copy.codec, f'image/{copy.codec}'))
     return container.add_attachment(f'cover.{ending}', kind, content)
@@ -125,7 +126,7 @@ def _plan(stream: av.stream.Stream, name: str, path: Path) -> Copy:
     if stream.type == 'subtitle' and name == 'matroska' and codec == _MOV:
         return Copy(stream.index, stream.type, codec, 'subrip')
     try:
-        with av.open(io.BytesIO(), 'w', format=name) as container:
+        with open_output(io.BytesIO(), name) as container:
             if stream.type == 'attachment' and name not in _MATROSKA:
                 raise ValueError(f'{name} has no attachments')
             add_copied(container, stream, Copy(stream.index, stream.type, codec))

@@ -16,6 +16,7 @@ import av
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import whole_file
+from gsm_plugin.inference.video.containers import open_input, open_output
 from gsm_plugin.inference.video.copying import Copy, add_copied, as_text, attach_cover, container_format, packets_of
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.encoding import Encoder
@@ -102,7 +103,7 @@ def rehearse(film: Film) -> None:
     """
     written = io.BytesIO()
     try:
-        with av.open(written, 'w', format=container_format(film.path).name) as target:
+        with open_output(written, container_format(film.path).name) as target:
             if film.source is None:
                 _add_video(target, film)
                 target.start_encoding()
@@ -128,7 +129,7 @@ def rehearse(film: Film) -> None:
 def _refuse_lost(film: Film, begun: Counter[str], written: io.BytesIO) -> None:
     """Refuses streams that MPEG-TS takes and does not know again, such as text; other containers do not take those."""
     written.seek(0)
-    with av.open(written, format='mpegts') as container:
+    with open_input(written, 'mpegts') as container:
         found = Counter(stream.type for stream in container.streams)
     lost = next((kind for kind in ('audio', 'subtitle') if found[kind] < begun[kind]), None)
     if lost is not None:
@@ -143,7 +144,7 @@ def _refuse_lost(film: Film, begun: Counter[str], written: io.BytesIO) -> None:
 
 def _write(film: Film, part: Path, segments: Sequence[Path], durations: dict[int, int]) -> None:
     name = container_format(film.path).name
-    with av.open(str(part), 'w', format=name, options=_options(name, film.encoder.time_base)) as target:
+    with open_output(part, name, _options(name, film.encoder.time_base)) as target:
         if film.source is None:
             video = _add_video(target, film)
             target.start_encoding()

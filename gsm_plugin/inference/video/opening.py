@@ -14,6 +14,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video.containers import open_input
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.layout import LOCATIONS, Layout, is_planar, matrix_of
 
@@ -49,7 +50,7 @@ def opened(path: Path) -> Iterator[av.container.InputContainer]:
     if not path.stat().st_size:
         raise UserError(f'{path} is no film that can be read (it is empty); get it again.')
     try:
-        container = av.open(str(path), metadata_errors='replace')
+        container = open_input(path)
     except PermissionError as error:
         raise UserError(f'{path} cannot be read (permission denied); correct its permissions.') from error
     except (av.FFmpegError, ValueError) as error:
@@ -156,7 +157,8 @@ def _first_frame(container: av.container.InputContainer, stream: av.VideoStream,
 
 
 def _check_interlaced(stream: av.VideoStream, frame: av.VideoFrame, path: Path, deinterlace: bool) -> None:
-    order = _FIELDS.get(int(stream.codec_context.field_order or 0))
+    # PyAV 17 does not tell the order, and its frames have to do.
+    order = _FIELDS.get(int(getattr(stream.codec_context, 'field_order', 0) or 0))
     if (frame.interlaced_frame or order) and not deinterlace:
         raise UserError(
             f'{path} is interlaced ({order or "by its frames"}); a network would take the combs for detail, '
@@ -205,9 +207,10 @@ def _header_lines(path: Path, index: int) -> list[str]:
 
 
 def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    # PyAV's annotation names one of them, and there are several
+    # Asked for by its type: what comes out of a walk through them are the data up to PyAV 18, and from 19 on the types.
     every: Any = frame.side_data
-    return next((bytes(data) for data in every if data.type == kind), b'')
+    data = every.get(kind)
+    return b'' if data is None else bytes(data)
 
 
 def _mastering(frame: av.VideoFrame) -> tuple[str, ...]:
