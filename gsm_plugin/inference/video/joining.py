@@ -22,6 +22,7 @@ from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.opening import opened, reason, video_stream
 from gsm_plugin.inference.video.packet_file import read_packets
+from gsm_plugin.inference.video.sound_clock import sound_clock
 
 if TYPE_CHECKING:
     # in PyAV's annotations alone
@@ -224,8 +225,11 @@ def _other_packets(
     film: Film, source: av.container.InputContainer, added: dict[int, av.stream.Stream]
 ) -> Iterator[av.Packet]:
     wanted = [copy for copy in film.copies if copy.index in added]
+    clocks = {index: sound_clock(source.streams[index], stream) for index, stream in added.items()}
     for copy, original in packets_of(source, wanted, film.start, film.end):
         packet = as_text(original, copy)
+        if (clock := clocks[copy.index]) is not None:
+            clock.restamp(packet)
         moved = 0 if copy.kind == 'cover' else round(film.shift / packet.time_base)
         if packet.pts is not None:
             packet.pts -= moved
