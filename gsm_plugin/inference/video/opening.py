@@ -81,10 +81,15 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     return streams[0]
 
 
-def time_base_of(source: av.stream.Stream | av.VideoFrame) -> Fraction:
+def time_base_of(source: av.stream.Stream | av.VideoFrame | av.Packet) -> Fraction:
     """Seconds per unit of the time stamps of what comes out of a file, where they always have one."""
     assert source.time_base is not None
-    return Fraction(source.time_base)
+    return _exact(source.time_base)
+
+
+def _exact(number: Any) -> Fraction:
+    # PyAV 19 has rationals of its own, which are numbers, though its annotations do not say so
+    return Fraction(number)
 
 
 def learn(path: Path, deinterlace: bool = False) -> Facts:
@@ -110,11 +115,11 @@ def learn(path: Path, deinterlace: bool = False) -> Facts:
             frame.width,
             _layout(path, stream, frame),
             time_base_of(stream),
-            Fraction(rate),
+            _exact(rate),
             context.codec.canonical_name,
             int(frame.color_primaries),
             int(frame.color_trc),
-            Fraction(stream.sample_aspect_ratio or 1),
+            _exact(stream.sample_aspect_ratio or 1),
             struct.unpack('9i', turned[:36]) if turned else (),
             frame.rotation,
             _mastering(frame),

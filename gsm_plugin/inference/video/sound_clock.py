@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import av
 
+from gsm_plugin.inference.video.opening import time_base_of
+
 
 class SoundClock:
     """Follows the packets of one stream, which begin where the one before ends, unless the container says otherwise.
@@ -26,7 +28,7 @@ class SoundClock:
         """Gives a packet that has a time stamp one in samples, within half a unit of its own; its duration too."""
         if packet.pts is None:
             return
-        unit = Fraction(packet.time_base) * self._rate
+        unit = time_base_of(packet) * self._rate
         least, most = math.floor((packet.pts - Fraction(1, 2)) * unit), math.ceil((packet.pts + Fraction(1, 2)) * unit)
         begin = round(packet.pts * unit)
         if self._next is not None and abs(self._next - begin) <= 3 * (most - least) / 2:
@@ -44,5 +46,5 @@ def sound_clock(source: av.stream.Stream, target: av.stream.Stream) -> SoundCloc
     if not isinstance(source, av.AudioStream) or source.codec_context is None:
         return None
     context = source.codec_context
-    coarse = Fraction(source.time_base or 0) > Fraction(target.time_base or 0) > 0
+    coarse = time_base_of(source) > time_base_of(target)
     return SoundClock(context.sample_rate, context.frame_size) if coarse and context.frame_size else None
