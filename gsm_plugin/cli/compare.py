@@ -19,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument(
         '--degradation', default='bi', metavar='KIND', help='bi, bd, or bd-duf: how LQ frames are made (default: bi)'
     )
+    command.add_argument('--crf', type=float, metavar='X', help='encode LQ frames by H.264 with this quality, 0 to 51')
     command.add_argument('--scale', type=int, metavar='N', help='enlargement (default: that of the networks)')
     command.add_argument('--frames', type=int, metavar='N', help='take the first N frames of each clip')
     command.add_argument(
@@ -74,11 +75,13 @@ def _run(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UserError(f'--{name} is {value}; give a whole number from 1 up.')
+    if arguments.crf is not None and not 0 <= arguments.crf <= 51:
+        raise UserError(f'--crf is {arguments.crf:g}; give 0 (no loss) to 51 (the worst), as x264 takes it.')
     gsm_plugin.register()
     from gsm_plugin.scoring.clips import Reduction
     from gsm_plugin.scoring.comparison import Comparison, compare
 
-    reduction = Reduction(arguments.degradation, arguments.scale, arguments.frames, arguments.shrink)
+    reduction = Reduction(arguments.degradation, arguments.scale, arguments.frames, arguments.shrink, arguments.crf)
     wanted = Comparison(
         arguments.place,
         arguments.networks,

@@ -13,6 +13,7 @@ from basicsr.utils import img2tensor
 from gsm_plugin.compat.image_files import read_image, to_unit
 from gsm_plugin.data.clip_names import is_hidden, is_image_name
 from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.degrading.codecs import Encoding, recode
 from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
 from gsm_plugin.data.sample_videos import read_frames, shrink_by_area
@@ -66,6 +67,10 @@ class PairedClipSet:
         return fingerprint(files)
 
 
+# Frames from one key frame to the next, as x264 has it.
+_GOP = 250
+
+
 @dataclass(frozen=True)
 class Reduction:
     """How ground truth becomes LQ frames.
@@ -75,12 +80,14 @@ class Reduction:
         scale: Factor between both; None until the networks have been looked at.
         frames: The first so many of each clip are taken; None takes all.
         shrink: Whole factor by which the ground truth itself is made smaller before, by area.
+        crf: Quality in which LQ frames are encoded by H.264 and decoded again; None leaves them as they are.
     """
 
     degradation: str
     scale: int | None = 4
     frames: int | None = None
     shrink: int = 1
+    crf: float | None = None
 
     @property
     def known_scale(self) -> int:
@@ -113,6 +120,10 @@ class ReducedClipSet:
         if len({frame.shape for frame in gt}) > 1:
             raise UserError(f'{self._places[name]} has frames of several sizes; make them the same.')
         lq = [degrade(frame, reduction.degradation, reduction.known_scale) for frame in gt]
+        if reduction.crf is not None:
+            if lq[0].dtype != np.uint8:
+                raise UserError(f'{self._places[name]} has frames of 16 bits, which --crf cannot encode; leave it out.')
+            lq = list(recode(lq, Encoding('h264', reduction.crf, bitrate=0, gop=_GOP)))
         return Clip(
             name,
             torch.stack([_tensor(frame) for frame in lq]),

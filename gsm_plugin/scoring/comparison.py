@@ -73,6 +73,7 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
         'scale': reduction.scale,
         'frames': reduction.frames,
         'shrink': reduction.shrink,
+        'crf': reduction.crf,
         'channel': wanted.channel,
     }
     task = Task(clips, names, metrics, open_measures(wanted.metrics, clips, names), as_read(protocol))
@@ -123,7 +124,8 @@ def _refuse_other_results(out: Path, task: Task, choices: Sequence[Choice]) -> N
 def _describe(channel: str, reduction: Reduction) -> str:
     channel = {'rgb': 'RGB', 'y': 'the Y channel'}[channel]
     shrunk = f', made {reduction.shrink} times smaller by area before' if reduction.shrink > 1 else ''
+    coded = '' if reduction.crf is None else f', then encoded by H.264 (x264, veryfast) with crf {reduction.crf:g}'
     return (
         f'PSNR and SSIM on {channel} of 8-bit frames, no border cut, every frame; mean over frames, then over clips. '
-        f'LQ frames are made from the ground truth{shrunk}: {reduction.degradation}, x{reduction.scale}.'
+        f'LQ frames are made from the ground truth{shrunk}: {reduction.degradation}, x{reduction.scale}{coded}.'
     )

@@ -1,10 +1,27 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from gsm_plugin.compat.image_files import read_image, to_unit
 from gsm_plugin.data.degradations import degrade
+from gsm_plugin.errors import UserError
 from gsm_plugin.scoring.clips import ReducedClipSet, Reduction
+
+
+def test_lq_frames_can_be_compressed(tmp_path):
+    (tmp_path / 'a').mkdir()
+    draw = np.random.default_rng(0)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / 'a' / f'{i}.png'), draw.integers(0, 256, (64, 96, 3)).astype(np.uint8))
+    clean, good, bad = (ReducedClipSet(tmp_path, Reduction('bi', crf=crf)).open('a').lq for crf in (None, 1, 45))
+    assert clean.shape == good.shape == bad.shape
+    assert 0 < (good - clean).square().mean() < (bad - clean).square().mean()
+    cv2.imwrite(str(tmp_path / 'a/0.png'), np.zeros((64, 96, 3), np.uint16))
+    (tmp_path / 'a/1.png').unlink()
+    (tmp_path / 'a/2.png').unlink()
+    with pytest.raises(UserError, match='16 bits, which --crf'):
+        ReducedClipSet(tmp_path, Reduction('bi', crf=20)).open('a')
 
 
 def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_path):

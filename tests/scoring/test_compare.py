@@ -106,7 +106,7 @@ def test_videos_and_smaller_ground_truth(tmp_path, capsys):
     record = json.loads((tmp_path / 'out' / 'bicubic.json').read_text())
     assert record['lq_size'] == [12, 16]
     assert len(record['clips']['film']['frames']) == 3
-    reduction = {'degradation': 'bi', 'scale': 4, 'frames': 3, 'shrink': 2}
+    reduction = {'degradation': 'bi', 'scale': 4, 'frames': 3, 'shrink': 2, 'crf': None}
     assert record['protocol'] == {'place': str(video), **reduction, 'channel': 'y'}
 
 
