@@ -1,4 +1,4 @@
-"""A room imports only the rooms below it, and no two modules import each other in a circle."""
+"""A package imports only the packages below it, and no two modules import each other in a circle."""
 
 import ast
 import functools
@@ -9,19 +9,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'gsm_plugin'
 
-# From top to bottom; rooms of one storey do not import each other.
-STOREYS = (
+# From top to bottom; packages of one layer do not import each other.
+LAYERS = (
     ('__init__', '__main__'),
     ('cli',),
     ('studies',),
-    # a training and a test are run by it, on the rooms below
+    # a training and a test are run by it, on the packages below
     ('pipelines',),
     ('demo',),
     ('training', 'scoring'),
     ('registration',),
     # what other programs load us by
     ('models', 'data', 'export', 'spandrel', 'vapoursynth'),
-    # classes in the rooms above say what they read by it; it knows what the rooms below can do
+    # classes in the packages above say what they read by it; it knows what the packages below can do
     ('options',),
     # the Restorer makes networks, and models run them by it
     ('inference', 'metrics'),
@@ -37,11 +37,11 @@ STOREYS = (
 HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops', 'switches')
 
 
-def storey(room):
-    return next(number for number, rooms in enumerate(STOREYS) if room in rooms)
+def layer(package):
+    return next(number for number, packages in enumerate(LAYERS) if package in packages)
 
 
-def room_of(module):
+def package_of(module):
     parts = module.split('.')
     return parts[1] if len(parts) > 1 else '__init__'
 
@@ -77,22 +77,22 @@ def own_imports(path, everywhere=True):
 
 
 @pytest.mark.parametrize('module', modules())
-def test_every_module_has_a_room(module):
-    assert any(room_of(module) in rooms for rooms in STOREYS)
+def test_every_module_has_a_package(module):
+    assert any(package_of(module) in packages for packages in LAYERS)
 
 
 @pytest.mark.parametrize('module', modules())
 def test_imports_go_downstairs(module):
-    here = room_of(module)
+    here = package_of(module)
     for name in own_imports(modules()[module]):
-        there = room_of(name)
+        there = package_of(name)
         # The package itself is the door: it has the version, and only the command asks for it.
-        allowed = there == here or storey(there) > storey(here) or (here == 'cli' and there == '__init__')
+        allowed = there == here or layer(there) > layer(here) or (here == 'cli' and there == '__init__')
         assert allowed, f'{module} ({here}) imports {name} ({there})'
 
 
-@pytest.mark.parametrize('module', [name for name in modules() if room_of(name) in HOSTLESS])
-def test_rooms_of_pure_functions_do_not_know_basicsr(module):
+@pytest.mark.parametrize('module', [name for name in modules() if package_of(name) in HOSTLESS])
+def test_packages_of_pure_functions_do_not_know_basicsr(module):
     assert not [name for name in imports(modules()[module]) if name.split('.')[0] == 'basicsr']
 
 
