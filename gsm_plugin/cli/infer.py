@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gsm_plugin.cli.network_options import add_network
+from gsm_plugin.pipelines.arguments import add_import
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -15,6 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_part(command)
     _add_plan(command)
     _add_encoder(command)
+    add_import(command)
     command.set_defaults(run=_run)
 
 

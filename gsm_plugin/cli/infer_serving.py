@@ -82,6 +82,8 @@ def _what_is_kept(requests: Sequence[Request], dry: bool) -> str:
     """What there is of the output that was being made, as the end of a sentence."""
     if dry:
         return ''
-    if any(has_finished_segments(request.target) for request in requests):
-        return '; finished pieces are kept, and the same command goes on from them'
+    kept = [request for request in requests if has_finished_segments(request.target)]
+    if kept:
+        again = 'the same command without --restart' if kept[0].restart else 'the same command'
+        return f'; finished pieces are kept, and {again} goes on from them'
     return '; no piece of the output was finished, so the next run makes it from its beginning'

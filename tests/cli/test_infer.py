@@ -296,8 +296,15 @@ KEPT = '; finished pieces are kept, and the same command goes on from them'
 NONE = '; no piece of the output was finished, so the next run makes it from its beginning'
 
 
-@pytest.mark.parametrize(('pieces', 'said'), [(0, NONE), (1, KEPT)])
-def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(films, weights, tmp_path, monkeypatch, capsys, pieces, said):
+AFRESH = KEPT.replace('command', 'command without --restart')
+
+
+@pytest.mark.parametrize(
+    ('pieces', 'flags', 'said'), [(0, [], NONE), (1, [], KEPT), (1, ['--restart'], AFRESH)], ids=str
+)
+def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(
+    films, weights, tmp_path, monkeypatch, capsys, pieces, flags, said
+):
     windows, restore = [], Nearest.restore
 
     def interrupted(self, clip):
@@ -312,7 +319,7 @@ def test_ctrl_c_is_one_sentence_that_says_how_to_go_on(films, weights, tmp_path,
 
     monkeypatch.setattr(Nearest, 'restore', interrupted)
     (tmp_path / 'cuts.txt').write_text('2\n4\n')
-    words = ('--cuts', tmp_path / 'cuts.txt', *weights, *QUICK)
+    words = ('--cuts', tmp_path / 'cuts.txt', *flags, *weights, *QUICK)
     assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', *words) == 130
     assert capsys.readouterr().err.strip().splitlines()[-1].endswith(f'basicsr: stopped{said}.')
     assert not (tmp_path / 'out.mp4').exists()

@@ -11,7 +11,9 @@ from copy import deepcopy
 import pytest
 import torch
 
+from gsm_plugin.inference.video.opening import learn
 from tests import tiny_project
+from tests.inference.video.films import make_film, scene
 
 FILES = {
     'archs/__init__.py': 'from archs import my_arch',
@@ -159,3 +161,36 @@ def test_a_script_that_imports_its_own_first_stops_and_resumes_exactly(project):
     assert 'Resuming training from' in output
     assert validations(project)[-1]['iter'] == done + 4
     assert weights(project)['body.0.weight'].isfinite().all()
+
+
+TWICE = """
+import torch
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+
+@ARCH_REGISTRY.register()
+class Twice(torch.nn.Module):
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, clip):
+        return self.gain * clip.repeat_interleave(2, -1).repeat_interleave(2, -2)
+"""
+
+
+def test_a_network_of_ones_own_enlarges_films(tmp_path):
+    (tmp_path / 'twice.py').write_text(TWICE)
+    told = {'network_g': '{"type": "Twice"}'}
+    torch.save({'params': {'gain': torch.ones(1)}, 'metadata': told}, tmp_path / 'twice.pth')
+    make_film(tmp_path / 'in.mp4', scene(3), codec='libx264')
+    command = [sys.executable, '-m', 'gsm_plugin', 'infer', '--import', 'twice', '--device', 'cpu']
+    command += ['-i', 'in.mp4', '-o', 'out.mp4', '-w', 'twice.pth']
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = learn(tmp_path / 'out.mp4')
+    assert (facts.height, facts.width) == (96, 128)

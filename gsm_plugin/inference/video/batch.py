@@ -55,7 +55,7 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
                 state, text = 'done', _carry_out(job, networks, watcher, checked)
         return Outcome(request, state, text, report_of(request, job, watcher, checked, None))
     except MemoryEndedError as error:
-        smaller = shrunk(request, job.facts) if request.retry_smaller and job is not None else None
+        smaller = shrunk(request, job.facts, networks[0]) if request.retry_smaller and job is not None else None
         if smaller is None:
             return Outcome(request, 'failed', str(error), report_of(request, job, watcher, checked, str(error)))
         watcher.say(f'warning: {error} --retry-smaller: begun anew with {_how_small(smaller)}')

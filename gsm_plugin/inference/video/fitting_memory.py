@@ -139,12 +139,13 @@ def _left(request: Request) -> dict[str, str]:
     return left if left.get('wanted') == _wanted(request) else {}
 
 
-def shrunk(request: Request, facts: Facts) -> Request | None:
+def shrunk(request: Request, facts: Facts, network: Network) -> Request | None:
     """The same with windows and context of half the length, or where they are at their least with smaller tiles.
 
     Args:
         request: What did not fit.
         facts: Its input.
+        network: What it was shown to, maybe in tiles of its own.
 
     Returns:
         None where nothing can be made smaller.
@@ -154,7 +155,7 @@ def shrunk(request: Request, facts: Facts) -> Request | None:
     window = request.window // 2
     if window >= _LEAST_WINDOW:
         return replace(again, window=window, context=min(request.context, (window - 1) // 4))
-    side = request.tile or max(facts.height, facts.width)
+    side = request.tile or _own_tile(network) or max(facts.height, facts.width)
     return replace(again, tile=max(LEAST_TILE, side // 2 // TILE_STEP * TILE_STEP)) if side > LEAST_TILE else None
 
 

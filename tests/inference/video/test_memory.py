@@ -13,6 +13,7 @@ from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.byte_sizes import read_bytes, show_bytes
 from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.fitting_memory import shrunk
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.memory import (
     Cost,
@@ -287,6 +288,18 @@ def test_when_windows_are_at_their_smallest_tiles_come_next_and_then_a_sentence(
     assert outcome.state == 'failed'
     assert 'too little memory' in outcome.text
     assert not (tmp_path / 'no.mkv').exists()
+
+
+def test_tiles_of_ones_own_become_smaller_than_they_were():
+    facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
+    request, network = Request('in.mkv', 'out.mkv', window=2, context=0), Nearest()
+    assert shrunk(replace(request, window=4), facts, network).tile is None
+    again = replace(request, window=1)
+    assert shrunk(again, facts, network).tile == 96
+    network.handling = Handling(tile=(9, 96, 96))
+    assert shrunk(again, facts, network).tile == 64
+    network.handling = Handling(tile=(9, 64, 64))
+    assert shrunk(again, facts, network) is None
 
 
 def test_sizes_are_shown_as_people_read_them():
