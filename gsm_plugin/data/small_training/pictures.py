@@ -58,7 +58,7 @@ def write_cutouts(stamps: Path, folder: Path) -> int:
 def _serves(image: np.ndarray) -> bool:
     if image.ndim != 3 or image.shape[2] != 4 or min(image.shape[:2]) < 150:
         return False
-    return 0.2 < (image[..., 3] > 127).mean() < 0.95
+    return 0.2 < float((image[..., 3] > 127).mean()) < 0.95
 
 
 def _detail(image: np.ndarray) -> float:

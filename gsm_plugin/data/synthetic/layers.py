@@ -53,7 +53,7 @@ def _blob(side: int, rng: np.random.Generator) -> np.ndarray:
     radius = np.ones(_CORNERS)
     for wave in range(2, 8):
         radius += rng.uniform(0, 0.7 / wave) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
-    radius *= 0.48 * side / radius.max()
+    radius *= 0.48 * side / np.max(radius)
     squeeze = rng.uniform(0.4, 1.0)
     points = np.stack([radius * np.cos(angles), squeeze * radius * np.sin(angles)], axis=1) + side / 2
     return np.round(points * 16).astype(np.int32)

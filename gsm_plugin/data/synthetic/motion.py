@@ -118,7 +118,7 @@ def greatest_step(motion: Motion, times: list[float], side: int) -> float:
     """The longest way, in pixels, that a corner or the middle of a square canvas goes from one time to the next."""
     points = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1], [side / 2, side / 2, 1]]).T
     seen = np.stack([motion.matrix(time) @ points for time in times])
-    return float(np.linalg.norm(np.diff(seen, axis=0), axis=1).max()) if len(times) > 1 else 0.0
+    return float(np.max(np.linalg.norm(np.diff(seen, axis=0), axis=1))) if len(times) > 1 else 0.0
 
 
 def _small_first(limits: tuple[float, float], rng: np.random.Generator) -> float:
