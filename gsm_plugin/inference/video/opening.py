@@ -218,6 +218,22 @@ def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
     return b'' if data is None else bytes(data)
 
 
+def _named(cls: type[Type], value: int) -> Type:
+    """A type of side data that PyAV has no name for.
+
+    Up to PyAV 18 one of these hides all others of a frame by a ValueError, as EXIF in MJPEG of cameras does. PyAV
+    19 names them in this way.
+    """
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f'UNKNOWN_{value}', value
+    cls._value2member_map_[value] = member
+    return member
+
+
+if '_missing_' not in vars(Type):
+    Type._missing_ = classmethod(_named)  # type: ignore[assignment, method-assign]
+
+
 def _mastering(frame: av.VideoFrame) -> tuple[str, ...]:
     """HDR metadata of the frame, as x265 takes it: lengths in 0.00002, luminances in 0.0001 candela."""
     options = []
