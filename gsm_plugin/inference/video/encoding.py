@@ -151,6 +151,8 @@ class Encoder:
         context = av.CodecContext.create(self.codec, 'w')
         assert isinstance(context, av.VideoCodecContext)
         self.configure(context, global_header)
+        # PyAV asks for slices, which are no faster than a few processors and cost bits
+        context.thread_type = 'AUTO'
         context.options = dict(options)
         return context
 

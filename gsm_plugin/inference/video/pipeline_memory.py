@@ -1,5 +1,6 @@
 """What decoder, queues and encoder hold on the host beside the network."""
 
+import os
 from dataclasses import dataclass
 
 from gsm_plugin.inference.video.facts import Facts
@@ -9,8 +10,9 @@ from gsm_plugin.inference.video.facts import Facts
 _STACKS = 3
 # Colours of a frame in float RGB, as often as converting a chunk of frames holds them at once.
 _CHUNK, _FLOAT_RGB, _COPIES = 4, 3 * 4, 4
-# Frames that the encoder holds to look ahead and to refer to, and those that the decoder does.
-_ENCODER, _DECODER = 70, 20
+# Frames that the encoder holds to look ahead and to refer to, and one in each of its threads; x264 takes half as many
+# again as there are processors. And those that the decoder holds.
+_ENCODER, _DECODER = 70 + 3 * (os.cpu_count() or 1) // 2, 20
 # Frames of a window wait for the encoder together, so that the network can go on; no more of them than these bytes, but
 # always a few.
 _WAITING_BYTES, _FEWEST_WAITING = 512 << 20, 16

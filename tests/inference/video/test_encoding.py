@@ -3,6 +3,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from gsm_plugin.errors import UserError
@@ -75,3 +76,10 @@ def test_what_an_encoder_does_not_take_is_told_with_what_it_takes(wanted, senten
 )
 def test_what_an_encoder_takes_passes(wanted):
     choose(**wanted).opened(False)
+
+
+def test_frames_are_encoded_side_by_side_and_not_cut_into_slices():
+    encoder = choose_encoder(FILM, 360, 640, True, Wishes(), Fraction(1, 25), Fraction(25))
+    planes = [np.zeros((360, 640), np.uint8), *[np.zeros((180, 320), np.uint8)] * 2]
+    packets = encoder.encode((encoder.frame(planes, pts) for pts in range(2)), global_header=False)
+    assert b'sliced_threads=0' in b''.join(map(bytes, packets))
