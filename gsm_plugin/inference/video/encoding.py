@@ -179,11 +179,14 @@ class Encoder:
         """A frame to encode, of planes of the layout's shapes and type."""
         frame = av.VideoFrame(self.width, self.height, self.layout.pixel_format)
         for plane, samples in zip(frame.planes, planes, strict=True):
+            rows, columns = samples.shape
             line = plane.line_size // samples.itemsize
-            padded = np.zeros((samples.shape[0], line), samples.dtype)
-            padded[:, : samples.shape[1]] = samples
-            content = padded.tobytes()
-            plane.update(content + bytes(plane.buffer_size - len(content)))
+            held = np.frombuffer(memoryview(plane), samples.dtype)
+            lines = held[: rows * line].reshape(rows, line)
+            lines[:, :columns] = samples
+            # encoders may look at what fills lines up
+            lines[:, columns:] = 0
+            held[rows * line :] = 0
         frame.pts, frame.time_base = pts, self.time_base
         return frame
 

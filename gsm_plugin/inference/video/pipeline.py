@@ -23,8 +23,8 @@ from gsm_plugin.inference.video.memory import is_out_of_memory
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.windows import Segment, Window
 
-# Frames that are turned into planes at once.
-_CHUNK = 4
+# Frames that are turned into planes at once: a few, and on a GPU as many as keep it busy.
+_CHUNK, _CHUNK_OF_GPU = 4, 8
 
 
 class MemoryEndedError(UserError):
@@ -122,7 +122,7 @@ def run_on_devices(work: Work, networks: Sequence[Network], segments: Sequence[S
 
 
 def _run(work: Work, network: Network, segments: Iterator[Segment], stop: threading.Event) -> None:
-    clips, outputs = Channel(1, stop), Channel(max(1, work.waiting // _CHUNK), stop)
+    clips, outputs = Channel(1, stop), Channel(max(1, work.waiting // _chunk(network)), stop)
     with ThreadPoolExecutor(2) as pool:
         try:
             threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
@@ -221,10 +221,10 @@ def _restore(
     output = _checked(_restored(network, clip), clip, network)
     kept = slice(window.keep_start - window.start, window.keep_stop - window.start)
     seen, output = clip[kept], output[kept]
-    done = time.perf_counter() - began
-    for start in range(0, len(output), _CHUNK):
+    done, chunk = time.perf_counter() - began, _chunk(network)
+    for start in range(0, len(output), chunk):
         began = time.perf_counter()
-        part = slice(start, start + _CHUNK)
+        part = slice(start, start + chunk)
         # what was put together from tiles is on the CPU
         given = output[part].to(seen.device)
         treated = work.treat(seen[part], given)
@@ -233,6 +233,10 @@ def _restore(
         done += time.perf_counter() - began
         outputs.put(written)
     work.on_stage('network', done)
+
+
+def _chunk(network: Network) -> int:
+    return _CHUNK_OF_GPU if network.device.type == 'cuda' else _CHUNK
 
 
 def _restored(network: Network, clip: Tensor) -> Tensor:
