@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from gsm_plugin.layers.precision import is_plain
+from gsm_plugin.layers.precision import inference_policy, is_plain
 
 
 def fast_without_gradients(method: Callable) -> Callable:
@@ -13,7 +13,8 @@ def fast_without_gradients(method: Callable) -> Callable:
 
     This is all that tells training from inference: every command, script and user gets the fast one by
     `torch.no_grad()`, and what stands in the method by turning gradients on, which need not be taken. A policy of plain
-    autocast gets what stands in the method, too, since the fast one has types of its own.
+    autocast gets what stands in the method, too, since the fast one has types of its own. The fast one splits products
+    where the policy of inference does.
 
     Args:
         method: A method of a network that has a method `fast`, whose result has a method of the same name.
@@ -23,6 +24,7 @@ def fast_without_gradients(method: Callable) -> Callable:
     def either(network, *args, **kwargs):
         if torch.is_grad_enabled() or is_plain():
             return method(network, *args, **kwargs)
-        return getattr(network.fast(), method.__name__)(*args, **kwargs)
+        with inference_policy(next(network.parameters())).splitting():
+            return getattr(network.fast(), method.__name__)(*args, **kwargs)
 
     return either

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.switches import tf32
+from gsm_plugin.switches import split_products, tf32
+from gsm_plugin.switches.switch import TurnedSwitch
 
 HALF = MappingProxyType({'bf16': torch.bfloat16, 'fp16': torch.float16})
 Use = Literal['training', 'inference']
@@ -94,6 +95,7 @@ class Policy:
 
     autocast: torch.dtype | None = None
     tf32: bool | None = None
+    splits: bool = False
     ends: Work = AS_AROUND
     attention: Work = AS_AROUND
     gather: Work = AS_AROUND
@@ -137,6 +139,10 @@ class Policy:
         with tf32.products.turned(self.tf32), tf32.convolutions.turned(self.tf32):
             yield
 
+    def splitting(self) -> TurnedSwitch:
+        """Where what has no gradients runs, and products are split or not."""
+        return split_products.products.turned(self.splits)
+
     def multiplies_by_tf32(self, device: torch.device) -> bool:
         """Whether a network on a device may multiply anything by TF32 that it does not turn it on for itself."""
         with self.multiplying_float32(device):
@@ -177,7 +183,7 @@ POLICIES: Mapping[tuple[str, str], Policy] = MappingProxyType(
             flow_network=_WITHOUT_TF32,
             scales_loss=True,
         ),
-        ('inference', 'fp32'): Policy(tf32=False),
+        ('inference', 'fp32'): Policy(tf32=False, splits=True),
         ('inference', 'tf32'): Policy(tf32=True),
         ('inference', 'bf16'): replace(_IN_FLOAT16, autocast=torch.bfloat16),
         ('inference', 'fp16'): _IN_FLOAT16,

@@ -1,1 +1,1 @@
-"""Switches of PyTorch that hold for the whole process: read by ops, turned for a while by who decides."""
+"""Switches that hold for the whole process, PyTorch's and one of ours: read by ops, turned by who decides."""

@@ -1,4 +1,4 @@
-"""PyTorch's global switches, turned for a while."""
+"""Global switches, PyTorch's and ours, turned for a while."""
 
 import threading
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gsm_plugin.archs.vrt_arch import VRT
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.layers.precision import HALF, POLICIES, Policy, Work, policy_for
-from gsm_plugin.switches import tf32
+from gsm_plugin.switches import split_products, tf32
 from tests.archs.tiny_gsm import clip, tiny
 
 CPU, GPU = torch.device('cpu'), torch.device('cuda')
@@ -57,11 +57,17 @@ def _small_pyramids(monkeypatch):
 
 
 class Watch(TorchDispatchMode):
-    """Notes by kind of work the types of factors, and where they are float32, whether TF32 is on for them."""
+    """Notes by kind of work the types of factors, and where they are float32, whether TF32 is on for them.
+
+    Attributes:
+        seen: The same.
+        split: Whether products may be split, in all.
+    """
 
     def __init__(self):
         super().__init__()
         self.seen = defaultdict(set)
+        self.split = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
@@ -70,6 +76,7 @@ class Watch(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
     def note(self, kind, dtype, convolves=False):
+        self.split.add(split_products.products.is_on())
         switch = tf32.convolutions if convolves else tf32.products
         self.seen[kind].add((dtype, convolves, switch.is_on() if dtype == torch.float32 else None))
 
@@ -155,6 +162,8 @@ def test_a_network_computes_and_keeps_what_its_cell_says(use, precision, before,
         sums = run(net, x, use, policy, watch)
     assert set(watch.seen) == WORKS
     assert_is_as_the_table_says(watch.seen, policy, before)
+    assert watch.split == {policy.splits}
+    assert not split_products.products.is_on()
     assert sums == {policy.frames or torch.float32}
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
     if use == 'training':

@@ -11,12 +11,18 @@ from gsm_plugin.ops.fraction_encoding.naive import fraction_encoding_naive
 
 def encoded_query_naive(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
     """Computes `encoded_query`, arguments and result as described there."""
-    return projected(fraction_encoding_naive, target, flow, weight, bias, dtype)
+    return projected(fraction_encoding_naive, F.linear, target, flow, weight, bias, dtype)
 
 
 def projected(
-    encode: Callable, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype
+    encode: Callable,
+    multiply: Callable,
+    target: Tensor,
+    flow: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    dtype: torch.dtype,
 ) -> Tensor:
-    """Computes `encoded_query` by an implementation of `fraction_encoding` and PyTorch's product of matrices."""
+    """Computes `encoded_query` by an implementation of `fraction_encoding` and one of a linear layer."""
     with torch.autocast(target.device.type, enabled=False):
-        return F.linear(encode(target, flow, dtype), weight.to(dtype), bias.to(dtype))
+        return multiply(encode(target, flow, dtype), weight.to(dtype), bias.to(dtype))

@@ -15,6 +15,7 @@ from gsm_plugin.ops.fraction_encoding.triton_impl import (
     turns_of,
     turns_per_pixel,
 )
+from gsm_plugin.ops.linear.interface import linear
 
 _MOST_CHANNELS = 192
 # Pixels of a program and its warps, channels that it encodes and multiplies at once, and weights of how many such steps
@@ -26,7 +27,7 @@ def encoded_query_triton(target: Tensor, flow: Tensor, weight: Tensor, bias: Ten
     """Computes `encoded_query`, arguments and result as described there."""
     (n, _, h, w), c = flow.shape, target.shape[3]
     if dtype not in (torch.bfloat16, torch.float16) or c > _MOST_CHANNELS:
-        return projected(fraction_encoding_triton, target, flow, weight, bias, dtype)
+        return projected(fraction_encoding_triton, linear, target, flow, weight, bias, dtype)
     query = torch.empty(n, h, w, c, dtype=dtype, device=target.device)
     if query.numel():
         first = max(16, triton.next_power_of_2(c) // 2)

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gsm_plugin.ops.gated_feed_forward.interface import FeedForward
 from gsm_plugin.ops.gated_gelu.interface import gated_gelu
+from gsm_plugin.ops.linear.interface import linear
 from gsm_plugin.ops.residual_norm.interface import residual_layer_norm, residual_sum
 
 # What is between is in memory for so many rows at a time; on a CPU, in its cache.
@@ -40,4 +40,4 @@ def empty_output(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        return F.linear(x.to(dtype), weight.to(dtype), bias.to(dtype))
+        return linear(x.to(dtype), weight.to(dtype), bias.to(dtype))

@@ -1,4 +1,4 @@
-"""A linear layer in training."""
+"""A linear layer: faster gradients in training, split products in inference in float32."""
 
 from gsm_plugin.ops.linear.interface import linear
 

@@ -13,8 +13,12 @@ from gsm_plugin.switches import tf32
 _PARTS = 128
 
 
-def linear_torch(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear_torch(x: Tensor, weight: Tensor, bias: Tensor | None, onto: Tensor | None) -> Tensor:
     """Computes `linear`, arguments and result as described there."""
+    if onto is not None:
+        total = onto if bias is None else onto.add_(bias)
+        total.view(-1, len(weight)).addmm_(x.reshape(-1, x.shape[-1]), weight.t())
+        return onto
     if not (x.is_cuda and torch.is_grad_enabled()):
         return F.linear(x, weight, bias)
     multiply = ByTf32.apply if _multiplies_by_tf32(x) else F.linear

@@ -19,6 +19,8 @@ _WORKS = {
 
 # Kinds of work that are convolutions before all; the others are products of matrices.
 _CONVOLUTIONS = ('ends', 'flow_network', 'flow_hidden')
+# Kinds of work whose products of matrices may be split.
+_SPLIT = ('attention', 'gather', 'scan', 'feed_forward')
 
 
 def precision_tables() -> str:
@@ -47,7 +49,7 @@ def _table(use: Use) -> str:
 
 
 def _factors(policy: Policy, field: str) -> str:
-    """What a kind of work multiplies: a type, or TF32."""
+    """What a kind of work multiplies: a type, or TF32, or float32 in two parts."""
     work: Work = getattr(policy, field)
     if field == 'flow_hidden' and work == Work():
         return _factors(policy, 'flow_network')
@@ -56,6 +58,8 @@ def _factors(policy: Policy, field: str) -> str:
     dtype = policy.factors(work, torch.float32)
     if dtype != torch.float32:
         return _name(dtype)
+    if policy.splits and field in _SPLIT:
+        return 'split float32'
     own = work.convolutions if field in _CONVOLUTIONS else work.products
     by_tf32 = policy.tf32 if own is None else own
     return {True: 'TF32', False: 'float32', None: 'float32 or TF32'}[by_tf32]
