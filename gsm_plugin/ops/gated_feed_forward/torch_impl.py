@@ -29,7 +29,10 @@ def gated_feed_forward_torch(
         total, normed = residual_layer_norm(x_rows, update, None, p.norm, p.norm_bias, eps, dtype, into=output_rows)
         # one product of matrices reads the norm once, and leaves what the gate needs side by side
         gated = gated_gelu(_product(normed, gate_and_value, their_bias, dtype))
-        residual_sum(total, _product(gated, p.out, p.out_bias, dtype), None, into=output_rows)
+        if total.dtype == dtype:
+            _product(gated, p.out, p.out_bias, dtype, onto=total)
+        else:
+            residual_sum(total, _product(gated, p.out, p.out_bias, dtype), None, into=total)
     return output if into is None or output is into else into.copy_(output)
 
 
@@ -38,6 +41,6 @@ def empty_output(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty(x.shape, dtype=torch.promote_types(x.dtype, dtype), device=x.device)
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, onto: Tensor | None = None) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        return linear(x.to(dtype), weight.to(dtype), bias.to(dtype))
+        return linear(x.to(dtype), weight.to(dtype), bias.to(dtype), onto=onto)
