@@ -149,6 +149,20 @@ def test_split_products_are_as_exact_as_float32_whatever_the_size_of_rows_and_co
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('greatest', [2**-20, 0.99 * 2**-10, 2**-10, 1.0, 127.99, 128.0, 255.99, 256.0, 7e4])
+@pytest.mark.parametrize('others', [0.0, 1.0])
+def test_a_row_is_as_exact_at_the_edges_of_usual_sizes_whatever_the_others_are(greatest, others):
+    x, weight = (value.float() for value in random_tensors((9, 70), (24, 70)))
+    x[4] *= greatest / x[4].abs().max()
+    x[:4] *= others
+    x[5:] *= others
+    actual = by_triton(x, weight)
+    seen = slice(4, 5) if others == 0 else slice(None)
+    assert far_from(actual[seen], x[seen], weight) < 2e-7
+    assert others or not actual[:4].any()
+
+
+@torch.no_grad()
 def test_rows_of_zeros_give_zeros_and_others_that_are_not_finite_do_not_spread():
     x, weight = (value.float() for value in random_tensors((5, 6), (4, 6)))
     x[0], x[1, 2], x[2, 3], x[3, 0] = 0, float('inf'), float('nan'), 3e38

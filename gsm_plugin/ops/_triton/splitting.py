@@ -4,9 +4,12 @@ A row is brought near 2^8 by a power of two, which changes no bits. The high par
 together tell it to 2^-23, where it is not so small beside the greatest of its row that this is beyond float16: what is
 lost there is 2^-32 of the greatest. Left out of a product is that of two low parts, each up to 2^-11 of its number
 (Ootomo and Yokota, arXiv 2203.03341).
+
+That is so for weights. To find what brings other rows there, they would have to be read first. So kernels multiply them
+by 2^8 itself, look for the greatest of each on the way, and begin again where that is no usual one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -14,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 _WARPS = 4
+_MUCH = 200 * 2**10
 # What the greatest of a row is brought to, or up to twice that.
 NEAR = tl.constexpr(2.0**8)
 
@@ -41,6 +45,12 @@ def halves_of_rows(matrix: Tensor) -> Halves:
     return halves
 
 
+def has_much_shared_memory(x: Tensor) -> bool:
+    """Whether a block may have as much shared memory as on Hopper; where there is no GPU, as with the interpreter."""
+    properties: Any = torch.cuda.get_device_properties(x.device) if x.is_cuda else None
+    return properties is None or properties.shared_memory_per_block_optin >= _MUCH
+
+
 @triton.jit
 def halves_of_rows_kernel(p_x, p_high, p_low, p_scale, stride_n, stride_k, k, BLOCK: tl.constexpr):
     """Grid (rows,)."""
@@ -63,6 +73,17 @@ def scales_of(greatest):
     # so that neither is too large or too small to be exact
     bits = tl.minimum(tl.maximum(power, 0x0C000000), 0x7F000000) - 0x04000000
     return bits.to(tl.float32, bitcast=True), (0x7F000000 - bits).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def any_unusual(greatest):
+    """Whether the greatest absolute value of a row is such that the row needs another scale than `NEAR`.
+
+    With that, values below 2^7 are within float16, and where the greatest is 2^-10 or more, both parts together tell
+    all of them to 2^-23 of it. Zeros need no scale.
+    """
+    unusual = (greatest >= 2.0**7) | ((greatest < 2.0**-10) & (greatest > 0.0))
+    return tl.max(unusual.to(tl.int32), 0) > 0
 
 
 @triton.jit
