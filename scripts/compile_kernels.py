@@ -73,14 +73,14 @@ def _run_network(precision: str) -> None:
         network.to_empty(device='cpu')
         clip = torch.rand(1, 6, 3, 64, 64)
         with torch.no_grad(), autocast:
-            network.enhance(clip, *_flows(clip))
+            network.restore(clip)
         with autocast:
             output = network.enhance(clip, *_flows(clip))
         output.float().mean().backward()
 
 
 def _flows(clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flows as the flow network gives them, which is BasicSR's and has no kernel of ours."""
+    """Flows as the flow network gives them, which has no kernel of ours in training."""
     return tuple(torch.rand(1, clip.shape[1] - 1, 2, *clip.shape[3:]).requires_grad_() for _ in range(2))
 
 
@@ -130,11 +130,12 @@ def _describe(kernel: triton.JITFunction, args: tuple, kwargs: dict) -> tuple[st
     signature, constants, attributes, types = {}, {}, {}, []
     for i, parameter in enumerate(kernel.params):
         value = bound[parameter.name]
-        if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
+        is_one = type(value) is int and value == 1 and not parameter.do_not_specialize
+        if parameter.is_constexpr or value is None or is_one:
             signature[parameter.name] = 'constexpr'
             constants[(i,)] = value
             continue
-        aligned = not parameter.do_not_specialize_on_alignment
+        aligned = not (parameter.do_not_specialize or parameter.do_not_specialize_on_alignment)
         if isinstance(value, torch.Tensor):
             signature[parameter.name] = f'*{TYPES[value.dtype]}'
             types.append(TYPES[value.dtype])

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from gsm_plugin.fast.flow_estimation import estimate_flows
 from gsm_plugin.fast.grouping import run_in_groups
-from gsm_plugin.fast.reconstruction import convolve_frames, upsample_onto
+from gsm_plugin.fast.reconstruction import by_one_op, convolve_frames, upsample_onto
 from gsm_plugin.fast.sweep import run_stage
 from gsm_plugin.layers.memory_format import for_convolutions
 from gsm_plugin.layers.precision import inference_policy
@@ -63,8 +63,11 @@ class FastGSM:
         return features
 
     def _embed(self, frames: Tensor) -> Tensor:
+        conv = self._network.conv_first
         with inference_policy(frames).ends.on(frames):
-            return self._network.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
+            of_colours = frames.is_cpu or not by_one_op(frames)
+            embedded = conv(for_convolutions(frames)) if of_colours else convolve_frames(conv, frames)
+            return embedded.permute(0, 2, 3, 1)
 
     def _reconstruct(self, deep: Tensor, frames: Tensor) -> Tensor:
         net = self._network
@@ -79,6 +82,6 @@ class FastGSM:
     def _widen(self, features: Tensor) -> Tensor:
         """What `conv_before_upsample` gives."""
         conv, leaky_relu = self._network.conv_before_upsample
-        if features.is_cpu:
+        if by_one_op(features):
             return convolve_frames(conv, features, slope=leaky_relu.negative_slope)
         return leaky_relu(conv(for_convolutions(features)))

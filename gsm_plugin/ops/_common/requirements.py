@@ -6,6 +6,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from gsm_plugin.switches import split_products
+
 # Of kernels that compute in float32.
 UP_TO_FLOAT32 = (torch.float32, torch.bfloat16, torch.float16)
 _LEAST_CAPABILITY = (8, 0)
@@ -50,6 +52,11 @@ def needs_numba(device: torch.device) -> str | None:
 def outside_autocast(x: Tensor, *_: object) -> str | None:
     """Of calls: why kernels that multiply in the type of what they get do not cover one, or None where they do."""
     return 'autocast is on, which rounds what is multiplied' if torch.is_autocast_enabled(x.device.type) else None
+
+
+def splits_products(x: Tensor, *_: object) -> str | None:
+    """Of calls without gradients: why kernels of split products do not cover one, or None where they do."""
+    return outside_autocast(x) if split_products.products.is_on() else 'products are not to be split'
 
 
 def needs_mamba_ssm(device: torch.device) -> str | None:

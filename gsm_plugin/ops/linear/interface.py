@@ -3,21 +3,16 @@
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_triton, outside_autocast
+from gsm_plugin.ops._common.requirements import needs_triton, splits_products
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
-from gsm_plugin.switches import split_products
 
 OP = 'linear'
 
 
 def _splits(x: Tensor, *_: object) -> str | None:
     """Why the kernel does not cover a call in float32, or None where it does."""
-    if torch.is_grad_enabled():
-        return 'its kernel keeps no gradients'
-    if not split_products.products.is_on():
-        return 'products are not to be split'
-    return outside_autocast(x)
+    return 'its kernel keeps no gradients' if torch.is_grad_enabled() else splits_products(x)
 
 
 declare(

@@ -19,8 +19,8 @@ _WORKS = {
 
 # Kinds of work that are convolutions before all; the others are products of matrices.
 _CONVOLUTIONS = ('ends', 'flow_network', 'flow_hidden')
-# Kinds of work whose products of matrices may be split.
-_SPLIT = ('attention', 'gather', 'scan', 'feed_forward')
+# Kinds of work whose products or convolutions may be split.
+_SPLIT = ('ends', 'attention', 'gather', 'scan', 'feed_forward', 'flow_network')
 
 
 def precision_tables() -> str:
