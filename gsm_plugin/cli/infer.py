@@ -44,7 +44,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         '-n',
         '--name',
         metavar='NAME',
-        help='name in basicsr weights list (default: gsm-reds or basicvsr-reds, whichever is here, else gsm-small-x4)',
+        help='name in basicsr weights list (default: gsm-small-x4-video, which comes along)',
     )
     weights.add_argument('-w', '--weights', type=Path, metavar='FILE', help='file of weights')
     add_network(command)

@@ -24,8 +24,8 @@ from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weig
 
 # Frames of a tile, which takes all that a window has.
 _MORE_THAN_A_WINDOW = 1000
-# In this order, where no weights are named.
-_OWN_CHOICE = ('gsm-reds', 'basicvsr-reds', 'gsm-small-x4')
+# Where no weights are named: what was trained on films as people have them, compressed.
+_OWN_CHOICE = 'gsm-small-x4-video'
 
 
 def check_flags(arguments: argparse.Namespace) -> None:
@@ -161,7 +161,7 @@ def _rate(text: str | None) -> Fraction | None:
 
 
 def choose_weights(arguments: argparse.Namespace) -> Path | None:
-    """The file that is meant: named, or the first of our own choice that is here; None for a named network.
+    """The file that is meant: named, or one that comes with this package; None for a named network.
 
     Raises:
         UserError: There is no such file, or it holds no weights.
@@ -172,9 +172,7 @@ def choose_weights(arguments: argparse.Namespace) -> Path | None:
         return path
     if 'type' in network_options(arguments.network):
         return None
-    places = [find_weights(name).place(FOLDER) for name in _OWN_CHOICE]
-    # the last one comes with this package
-    return next((path for path in places if path.is_file()), places[-1])
+    return find_weights(_OWN_CHOICE).place(FOLDER)
 
 
 def expected_scale(arguments: argparse.Namespace, weights: Path | None) -> int | None:

@@ -45,6 +45,16 @@ def _on_vimeo(values: dict) -> dict[str, dict]:
 
 _FLOW_NEEDS = {'smallest_side': 64}
 
+_GSM_SMALL = {
+    'type': 'GSMamba',
+    'upscale': 4,
+    'prop_depth': 4,
+    'attn_depth': 2,
+    'pa_frame': 2,
+    'embed_dims': 64,
+    'num_heads': 4,
+}
+
 KNOWN_NETWORKS = {
     'bicubic': KnownNetwork('Bicubic', {'type': 'Bicubic', 'upscale': 4}),
     'edvr': KnownNetwork(
@@ -123,17 +133,6 @@ KNOWN_NETWORKS = {
         weights={'REDS BI': 'gsm-reds'},
         val_by_protocol={'reds4': {'tile': [100, 144, 144], 'tile_overlap': [2, 50, 50]}},
     ),
-    'gsm-small': KnownNetwork(
-        'GSM (small)',
-        {
-            'type': 'GSMamba',
-            'upscale': 4,
-            'prop_depth': 4,
-            'attn_depth': 2,
-            'pa_frame': 2,
-            'embed_dims': 64,
-            'num_heads': 4,
-        },
-        shipped='gsm-small-x4',
-    ),
+    'gsm-small': KnownNetwork('GSM (small)', _GSM_SMALL, shipped='gsm-small-x4'),
+    'gsm-small-video': KnownNetwork('GSM (small, for films)', _GSM_SMALL, shipped='gsm-small-x4-video'),
 }

@@ -182,6 +182,16 @@ _ALL = (
         6.11,
     ),
     WeightFile(
+        'gsm-small-x4-video',
+        'GSMamba',
+        'gsm_small_x4_video.safetensors',
+        'photographs in motion and Big Buck Bunny, compressed, noisy and soft',
+        'MIT; SPyNet inside: Apache-2.0',
+        (Shipped(),),
+        'edb0a36ab83a520a6e4429c8981639c3137faca46e15b2de2997f7c3ff2e1ad0',
+        6.11,
+    ),
+    WeightFile(
         'gsm-reds',
         'GSMamba',
         'gsmamba_reds_x4.pth',

@@ -10,7 +10,7 @@ def test_the_list_has_every_file_and_says_which_are_here(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(KNOWN_WEIGHTS)
     here = [line.split('|')[1].strip() for line in lines[2:] if line.split('|')[-2].strip() == 'yes']
-    assert here == ['gsm-small-x4', 'gsm-reds']
+    assert here == ['gsm-small-x4', 'gsm-small-x4-video', 'gsm-reds']
     row = next(line for line in lines if line.startswith('| basicvsr-reds '))
     cells = [cell.strip() for cell in row.split('|')[2:8]]
     assert cells[:5] == ['BasicVSR', 'REDS BI', '25.2', 'Apache-2.0', '543c8261']

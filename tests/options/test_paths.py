@@ -62,12 +62,13 @@ def test_weights_that_are_not_there_have_a_cure(arguments, expected):
     'weights, expected',
     [
         ('basicvsr-reds', 'is basicvsr-reds, weights of BasicVSR, but network_g is GSMamba; give weights of GSMamba '
-         '(in basicsr weights list: gsm-small-x4, gsm-reds), or make network_g BasicVSR.'),
+         '(in basicsr weights list: gsm-small-x4, gsm-small-x4-video, gsm-reds), or make network_g BasicVSR.'),
         ('edvr-m-reds', 'is edvr-m-reds, weights of EDVR, but network_g is GSMamba; '),
         ('spynet', 'or name these as network_g: spynet_path.'),
     ],
 )  # fmt: skip
-def test_weights_of_another_network_are_named_before_they_are_got(weights, expected):
+def test_weights_of_another_network_are_named_before_they_are_got(weights, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     options = expanded(weights)
     with pytest.raises(UserError, match=re.escape(expected)):
         check_paths(options, resumes=False)

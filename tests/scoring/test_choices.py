@@ -91,7 +91,7 @@ def test_weights_of_an_option_file_that_are_missing_are_named(tmp_path):
 
 def test_the_list_of_networks_is_consistent():
     for label, known in KNOWN_NETWORKS.items():
-        assert label in ('gsm', 'gsm-small') or published_for(known.title) is not None
+        assert label in ('gsm', 'gsm-small', 'gsm-small-video') or published_for(known.title) is not None
         assert set(known.weights) | set(known.by_training) | set(known.val_by_training) <= set(TRAININGS)
         assert set(known.val_by_protocol) | set(known.by_protocol) <= set(PROTOCOLS)
         for training, name in known.weights.items():
@@ -128,9 +128,10 @@ def test_the_precision_is_that_of_the_flag_then_of_the_file_then_fp32(tmp_path):
     assert found[1].settings()['val'] == {}
 
 
-def test_the_network_that_comes_along_goes_by_the_name_of_its_weights_too():
-    by_weights, by_name = (parse_choices([word], 'REDS BI')[0] for word in ('gsm-small-x4', 'gsm-small'))
-    assert by_weights == by_name
+def test_networks_that_come_along_go_by_the_names_of_their_weights_too():
+    for words in (('gsm-small-x4', 'gsm-small'), ('gsm-small-x4-video', 'gsm-small-video')):
+        by_weights, by_name = (parse_choices([word], 'REDS BI')[0] for word in words)
+        assert by_weights == by_name
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gsm_plugin import Restorer
 from gsm_plugin.cli.infer_flags import choose_weights
 from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.weights.download import get_weights, sha256_of
-from gsm_plugin.weights.finding import FOLDER, find_file
+from gsm_plugin.weights.finding import find_file
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, SHIPPED
 from gsm_plugin.weights.reader import read_weights
 
@@ -63,11 +63,10 @@ def test_a_network_is_small_and_sharper_than_bicubic_interpolation(name, tmp_pat
     assert errors[0] < 0.5 * errors[1]
 
 
-def test_infer_takes_what_was_fetched_and_else_what_is_shipped(tmp_path, monkeypatch):
+def test_infer_takes_what_was_trained_on_compressed_films_unless_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    flags = argparse.Namespace(weights=None, name=None, network=[])
-    assert choose_weights(flags) == find_file('gsm-small-x4', tmp_path)[1]
-    fetched = KNOWN_WEIGHTS['basicvsr-reds'].place(FOLDER)
-    fetched.parent.mkdir(parents=True)
-    fetched.touch()
-    assert choose_weights(flags) == fetched
+    chosen = choose_weights(argparse.Namespace(weights=None, name=None, network=[]))
+    assert chosen == find_file('gsm-small-x4-video', tmp_path)[1]
+    assert 'compress' in read_weights(chosen).metadata['trained_on']
+    named = choose_weights(argparse.Namespace(weights=None, name='gsm-small-x4', network=[]))
+    assert named == find_file('gsm-small-x4', tmp_path)[1]
