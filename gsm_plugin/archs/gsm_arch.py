@@ -154,7 +154,7 @@ class GSMamba(nn.Module):
         if flows is not None:
             return self.enhance(lq, *flows)
         if not torch.is_grad_enabled():
-            # by plain autocast; graphs and the observer are for training
+            # a policy of plain autocast; all else without gradients is with `fast`, and never comes here
             return self.restore(lq)
         flows = self.estimate_flows(lq)
         if self.flow_observer is not None:
@@ -205,7 +205,7 @@ class GSMamba(nn.Module):
         return {'warp_positions': attention_to_positions(self.implicit_align), **describe_blocks(blocks)}
 
     def _propagate(self, features: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
-        """Runs the layers over features (b, t, h, w, c), every second one from the last frame to the first."""
+        """Runs the layers over features (b, t, h, w, c); each reverses the clip, so every second one sweeps back."""
         window_flows = self.window_flows(flows_backward, flows_forward)
         for i, layer in enumerate(self.prop_layers):
             features = layer(features, *window_flows[i % 2], self.anchor, self.implicit_align)

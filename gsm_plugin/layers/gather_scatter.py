@@ -23,9 +23,9 @@ class GatherScatterBlock(nn.Module):
         dim: Channels.
         mlp_ratio: Width of the feed-forward network relative to `dim`.
         scatter: `all` carries the result back to every frame, `anchor` updates the anchor alone.
-        ssm_init: `reference` draws every Linear of the block from a truncated normal of std 0.02, with zero bias, as
-            published; `mamba` keeps Mamba's own step sizes.
-        recompute_attn: Compute the activations from gather to scatter again in the backward pass.
+        ssm_init: Every Linear of the block is drawn from a truncated normal of std 0.02, with zero bias. `reference`
+            leaves it so, as published; `mamba` then draws step sizes as Mamba does.
+        recompute_attn: Compute the activations from gather to scatter again in the backward pass; the published name.
         recompute_ffn: The same for the feed-forward network.
         scan_backend: Backend of the scan; see `gsm_plugin.ops.bidirectional_scan`.
         warp_backend: Backend of the flow warp that carries frames back; see `gsm_plugin.ops.flow_warp`.
@@ -66,13 +66,17 @@ class GatherScatterBlock(nn.Module):
         anchor: int,
         implicit_warp: Callable[[Tensor, Tensor, Tensor], Tensor],
     ) -> Tensor:
-        """Updates a window of k frames: `x = skip_scale * window + scatter(mix(gather(window)))`, then
+        """Updates a window of k frames: `x = skip_scale * window + scatter(BiMamba(LN(gather(window))))`, then
         `skip_scale2 * x + MLP(LN(x))`.
+
+        Both warps read, and nothing is splatted.
 
         Args:
             window: (b, k, h, w, dim).
-            gather_flow: From the anchor's grid into each frame, (b, k, 2, h, w), pixels, x then y; zero for the anchor.
-            scatter_flow: From each frame's grid into the anchor, (b, k, 2, h, w), likewise.
+            gather_flow: (b, k, 2, h, w), pixels, x then y; for pixel p of the anchor, frame i is read at
+                `p + gather_flow[:, i, :, p]`. Zero for the anchor.
+            scatter_flow: (b, k, 2, h, w), likewise; for pixel p of frame i, what was mixed for this frame on the
+                anchor's grid is read at `p + scatter_flow[:, i, :, p]`.
             anchor: Position of the anchor in the window.
             implicit_warp: What gathers, an `ImplicitWarp`; all blocks of a network share one.
 
@@ -95,14 +99,17 @@ class GatherScatterBlock(nn.Module):
     def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: Callable[..., Tensor]) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same.
 
-        Afterwards a place (y, x) shows the same part of the scene in all k frames, but where something covers it. The
-        anchor goes through the same warp, with a flow of zero, so that all frames are made alike.
+        Afterwards pixel (y, x) shows the same point of the scene in all k frames, except where it is occluded. The
+        anchor goes through the same warp, with a flow of zero, so that it has passed the same layers as the others.
         """
         frames, target = window.flatten(0, 1), window[:, anchor]
         return implicit_warp(frames, target, flow.flatten(0, 1)).view_as(window)
 
     def mix(self, gathered: Tensor) -> Tensor:
-        """Scans the tokens pixel by pixel, the k frames of a pixel in a row: (b, k, h, w, dim) -> the same."""
+        """Scans all h * w * k tokens as one sequence: pixels row by row, the k frames of a pixel one after the other.
+
+        (b, k, h, w, dim) -> the same.
+        """
         policy = training_policy(gathered)
         with policy.scan.on(gathered):
             tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))

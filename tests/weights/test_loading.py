@@ -110,7 +110,8 @@ def test_weights_of_another_network_are_named_with_those_that_fit(tmp_path):
         load_weights(gsm, path)
     assert str(error.value) == (
         f'The weights params of {path} do not fit GSMamba: they are those of BasicVSR; give weights of GSMamba (in '
-        f'basicsr weights list: gsm-small-x4, gsm-small-x4-video, gsm-reds), or make network_g BasicVSR, or set path: strict_load_g: false '
+        f'basicsr weights list: gsm-small-x4, gsm-small-x4-video, gsm-reds), '
+        f'or make network_g BasicVSR, or set path: strict_load_g: false '
         f'to take the 63 that fit.'
     )
     with pytest.raises(UserError, match=r'do not fit GSMamba: .* of another size .*make network_g the network that'):

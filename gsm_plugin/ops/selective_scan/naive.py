@@ -1,4 +1,7 @@
-"""The selective scan, one time step after another (Gu & Dao, Mamba, arXiv 2312.00752, equations 2a-2b and 4)."""
+"""The selective scan, one time step after another (Gu & Dao, Mamba, arXiv 2312.00752, equations 2a-2b).
+
+Inputs are made discrete as in mamba-ssm: `delta B` in place of the zero-order hold of equation 4.
+"""
 
 import torch
 from torch import Tensor
@@ -7,12 +10,13 @@ from torch import Tensor
 def selective_scan_naive(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """Runs `h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t`, `y_t = C_t h_t` step by step.
 
-    This is the reference that every other backend is held to. It is slow and keeps all states for autograd.
+    This is the reference that every other backend is held to. It is slow and keeps all states for autograd. Skip, gate,
+    bias and softplus of `delta` are added by `interface.py`.
 
     Args:
         u: Input, (b, d, l).
         delta: Step sizes, positive, (b, d, l).
-        A: Continuous-time decay, (d, n).
+        A: Decay in continuous time, negative, (d, n).
         B: Input projection of each step, (b, n, l).
         C: Output projection of each step, (b, n, l).
 
