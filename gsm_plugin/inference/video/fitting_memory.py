@@ -108,8 +108,8 @@ class Memory:
             # To measure the network would take more than the windows do.
             return
         device = self._networks[0].device
-        where = 'a CPU' if device.type == 'cpu' else 'a GPU'
-        first = f'the first run on {where} also compiles kernels, for up to a minute'
+        where, long = ('a CPU', 'up to a minute') if device.type == 'cpu' else ('a GPU', 'a minute or two')
+        first = f'the first run on {where} also compiles kernels, for {long}'
         self._say(f'memory: measuring what the network takes, on small clips; {first}')
         measure = TimedMeasure(measured_on(self._networks[0]))
         self._places = tuple(_places(request, self._networks, facts, measure))

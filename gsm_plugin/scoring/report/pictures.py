@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 _WIDTH, _MARGIN, _GAP, _ZOOM = 1600, 32, 16, 4
-_TITLE, _LABEL, _SMALL = 34, 28, 22
+_TITLE, _LABEL, _LEAST_LABEL, _SMALL = 34, 28, 14, 22
 _INK, _GREY, _MARK, _PAPER = (29, 29, 31), (110, 110, 115), (255, 176, 0), (255, 255, 255)
 
 
@@ -67,7 +67,7 @@ def comparison_strip(title: str, note: str, panels: Sequence[Panel], region: Reg
     _line(draw, (_MARGIN, _MARGIN), title, _TITLE, note)
     for i, panel in enumerate(panels):
         x = _MARGIN + i * (column + _GAP)
-        _line(draw, (x, labels), panel.label, _LABEL, panel.note)
+        _line(draw, (x, labels), panel.label, _fitting(draw, panel, column), panel.note)
         picture.paste(Image.fromarray(panel.image).resize((column, row), Image.Resampling.LANCZOS), (x, images))
         _mark(draw, (x, images), region, column / width)
         magnified = Image.fromarray(region.of(panel.image)).resize((column, detail), Image.Resampling.NEAREST)
@@ -118,6 +118,13 @@ def _mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int], region: Region, fa
     left, right = (corner[0] + round(x * factor) for x in (region.left, region.left + region.width))
     top, bottom = (corner[1] + round(y * factor) for y in (region.top, region.top + region.height))
     draw.rectangle((left, top, right - 1, bottom - 1), outline=_MARK, width=3)
+
+
+def _fitting(draw: ImageDraw.ImageDraw, panel: Panel, width: int) -> int:
+    """The size of a label that leaves room for its note, so that neither runs into the next panel."""
+    left = width - draw.textlength(panel.note, _font(_SMALL))
+    sizes = range(_LABEL, _LEAST_LABEL, -1)
+    return next((size for size in sizes if draw.textlength(panel.label, _font(size)) + size / 2 <= left), _LEAST_LABEL)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -109,3 +109,13 @@ def test_strips_are_written_below_each_other_with_a_footnote(tmp_path):
 def test_pillow_is_imported_only_to_draw():
     code = 'import sys, gsm_plugin.scoring.report.pictures as p; sys.exit("PIL" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+def test_long_labels_leave_room_for_their_notes():
+    image = np.full((90, 120, 3), 255, np.uint8)
+    row = [Panel('a network of a long name', '26.43 dB', image), *[Panel('GT', '', image)] * 4]
+    picture = np.asarray(comparison_strip('clip', '', row, Region(0, 0, 15, 20)))
+    column = 32 + region_size((1000, 1000), 5)[1] * 4
+    labels = picture[86:124]
+    assert (labels[:, 32:column] < 128).any()
+    assert (labels[:, column : column + 16] > 250).all()
