@@ -4,7 +4,6 @@ Up is linear interpolation; down is the least-squares inverse of it, so that dow
 chroma planes the one is written from which a player that interpolates linearly gets closest to the network's colours.
 """
 
-import functools
 import math
 from functools import lru_cache
 
@@ -57,13 +56,15 @@ def reduce(plane: Tensor, ratio: int, offset: float, dim: int, tolerance: float)
     """
     if ratio == 1:
         return plane
-    size = plane.shape[dim]
+    size, device = plane.shape[dim], plane.device
     if size < (_MODEL + 1) * ratio:
-        return _gathered(plane, *_weights(size, ratio, offset, tolerance), dim)
-    starts, weights = _weights(_MODEL * ratio + size % ratio, ratio, offset, tolerance)
+        return _gathered(plane, *_taps(size, ratio, offset, tolerance, 0, None, device), dim)
+    model = _MODEL * ratio + size % ratio
+    starts, weights = _weights(model, ratio, offset, tolerance)
     count = -(-size // ratio)
-    head = _gathered(plane, starts[:_END], weights[:_END], dim)
-    tail = _gathered(plane, starts[-_END:] + (count - len(starts)) * ratio, weights[-_END:], dim)
+    head = _gathered(plane, *_taps(model, ratio, offset, tolerance, 0, _END, device), dim)
+    places, factors = _taps(model, ratio, offset, tolerance, -_END, None, device)
+    tail = _gathered(plane, places + (count - len(starts)) * ratio, factors, dim)
     middle = len(starts) // 2
     start = starts[middle] - (middle - _END) * ratio
     body = _slid(plane, int(start), weights[middle], count - 2 * _END, ratio, dim)
@@ -85,14 +86,24 @@ def _slid(plane: Tensor, start: int, weights: np.ndarray, count: int, ratio: int
     return output
 
 
-def _gathered(plane: Tensor, starts: np.ndarray, weights: np.ndarray, dim: int) -> Tensor:
-    """Weights (n, k) of their own at each of n places."""
+def _gathered(plane: Tensor, places: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Sums over taps, by weights (n, k) of their own, of samples at places (n, k)."""
+    samples = plane.index_select(dim, places.flatten()).unflatten(dim, places.shape)
+    # of the two axes of places, taps are the second
+    return (samples * (weights if dim == -1 else weights[..., None])).sum(dim)
 
-    def tapped(tap: int) -> Tensor:
-        weight = torch.from_numpy(weights[:, tap]).to(plane).view((-1,) if dim == -1 else (-1, 1))
-        return plane.index_select(dim, torch.from_numpy(starts + tap).to(plane.device)) * weight
 
-    return functools.reduce(torch.add, map(tapped, range(weights.shape[1])))
+@lru_cache
+def _taps(
+    size: int, ratio: int, offset: float, tolerance: float, first: int, last: int | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Luma samples (n, k) and weights (n, k) of chroma samples from `first` to before `last`, where planes are.
+
+    They are kept there, since a GPU waits for whatever comes from the host.
+    """
+    starts, weights = (array[first:last] for array in _weights(size, ratio, offset, tolerance))
+    places = starts[:, None] + np.arange(weights.shape[1])
+    return torch.from_numpy(places).to(device), torch.from_numpy(weights).to(device)
 
 
 @lru_cache

@@ -90,3 +90,15 @@ def test_codes_outside_of_rgb_are_not_clipped():
     planes = [torch.full((1, 2, 2), value) for value in (235, 240, 240)]
     assert to_rgb(planes, layout).max() > 1.2
     assert np.array_equal([int(plane[0, 0, 0]) for plane in from_rgb(to_rgb(planes, layout), layout)], [235, 240, 240])
+
+
+def test_nothing_comes_from_the_host_once_frames_of_a_size_were_converted(monkeypatch):
+    layout, clip = Layout('yuv420p', False, 1), torch.rand(2, 3, 40, 500)
+    before = from_rgb(clip, layout)
+
+    def copied(*arguments):
+        raise AssertionError('a GPU would wait for this')
+
+    monkeypatch.setattr(torch, 'from_numpy', copied)
+    monkeypatch.setattr(torch, 'tensor', copied)
+    assert all(map(torch.equal, from_rgb(clip, layout), before))
