@@ -15,6 +15,7 @@ from gsm_plugin.data.bicubic import resize_bicubic
 from gsm_plugin.errors import UserError
 
 _SIGMA = 1.6
+_DUF_SIZE = 13
 
 
 def degrade(image: np.ndarray, kind: str, scale: int = 4) -> np.ndarray:
@@ -29,12 +30,18 @@ def degrade(image: np.ndarray, kind: str, scale: int = 4) -> np.ndarray:
         (h / scale, w / scale, 3), of the same type and order of channels.
 
     Raises:
-        UserError: The degradation is not known or not defined for this scale, or a side is no multiple of it.
+        UserError: The degradation is not known or not defined for this scale, or a side is no multiple of it or too
+            short.
     """
     check_degradation(kind, scale)
     height, width = image.shape[:2]
     if height % scale or width % scale:
         raise UserError(f'A frame of {height}x{width} pixels is no multiple of scale {scale}; crop it first.')
+    if min(height, width) < (least := least_side(kind, scale)):
+        raise UserError(
+            f'A frame of {height}x{width} pixels is too small for {kind} of scale {scale}, which needs '
+            f'{least}x{least}; take a larger one.'
+        )
     return DEGRADATIONS[kind](image, scale)
 
 
@@ -45,6 +52,11 @@ def check_degradation(kind: str, scale: int) -> None:
     scales = {'bi': (2, 3, 4, 8), 'bd': (2, 4), 'bd-duf': (2, 3, 4)}[kind]
     if scale not in scales:
         raise UserError(f'{kind} is not defined for scale {scale}; take one of {", ".join(map(str, scales))}.')
+
+
+def least_side(kind: str, scale: int) -> int:
+    """Pixels that both sides of a frame need, so that its border can be mirrored as far as the kernel reaches."""
+    return {'bi': 2 * scale, 'bd': scale, 'bd-duf': 2 * scale + _DUF_SIZE // 2 + 1}[kind]
 
 
 def blur_down(image: np.ndarray, scale: int = 4) -> np.ndarray:
@@ -82,7 +94,7 @@ def blur_down_duf(image: np.ndarray, scale: int = 4) -> np.ndarray:
         (h / scale, w / scale, 3), of the same type. Its content lies (scale - 1) / 2 GT pixels off that of `blur_down`.
     """
     frame = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
-    return _rounded(duf_downsample(frame[None], 13, scale)[0].permute(1, 2, 0).numpy(), image.dtype)
+    return _rounded(duf_downsample(frame[None], _DUF_SIZE, scale)[0].permute(1, 2, 0).numpy(), image.dtype)
 
 
 DEGRADATIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {

@@ -12,7 +12,7 @@ from basicsr.utils import img2tensor
 
 from gsm_plugin.compat.image_files import read_image, to_unit
 from gsm_plugin.data.clip_names import is_hidden, is_image_name
-from gsm_plugin.data.degradations import degrade
+from gsm_plugin.data.degradations import degrade, least_side
 from gsm_plugin.data.degrading.codecs import Encoding, recode
 from gsm_plugin.data.frame_sources import FolderSource
 from gsm_plugin.data.paired_clips import PairedClips
@@ -145,8 +145,11 @@ class ReducedClipSet:
             if frames is not None and len(read) == frames:
                 break
             read.append(frame)
-        if not read or min(read[0].shape) == 0:
-            raise UserError(f'{path} has no frames of at least {scale}x{scale} pixels; name another clip.')
+        least = least_side(self._reduction.degradation, scale)
+        if not read or min(read[0].shape[:2]) < least:
+            shrunk = f' when made {shrink} times smaller' if shrink > 1 else ''
+            cure = 'name another clip, or a smaller --shrink' if shrink > 1 else 'name another clip'
+            raise UserError(f'{path} has no frames of at least {least}x{least} pixels{shrunk}; {cure}.')
         return read
 
     def _length(self, path: Path) -> int:

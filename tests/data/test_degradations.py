@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gsm_plugin.data.degradations import DEGRADATIONS, blur_down, blur_down_duf, degrade
+from gsm_plugin.data.degradations import DEGRADATIONS, blur_down, blur_down_duf, degrade, least_side
 from gsm_plugin.errors import UserError
 
 
@@ -109,3 +109,14 @@ def test_what_cannot_be_degraded_is_named():
         degrade(noise(18, 16), 'bi')
     with pytest.raises(UserError, match=r'bd is not defined for scale 3; take one of 2, 4\.'):
         degrade(noise(18, 18), 'bd', 3)
+
+
+@pytest.mark.parametrize(
+    'kind, scale', [('bi', 2), ('bi', 3), ('bi', 4), ('bi', 8), ('bd', 4), ('bd-duf', 2), ('bd-duf', 4)]
+)
+def test_frames_that_are_too_small_are_told_of_and_no_others(kind, scale):
+    least = -(-least_side(kind, scale) // scale) * scale
+    assert degrade(noise(least, least), kind, scale).shape == (least // scale, least // scale, 3)
+    if least > scale:
+        with pytest.raises(UserError, match=rf'too small for {kind} of scale {scale}, which needs .*; take a larger'):
+            degrade(noise(least - scale, 64 * scale), kind, scale)

@@ -41,3 +41,21 @@ def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_
             torch.testing.assert_close(actual, expected, rtol=0, atol=0)
     assert len(np.unique(clip.lq)) > 256 / 4
     assert not torch.equal((clip.lq * 255).round() / 255, clip.lq)
+
+
+@pytest.mark.parametrize(
+    'reduction, sentence',
+    [
+        (Reduction('bi'), r'a has no frames of at least 8x8 pixels; name another clip\.'),
+        (
+            Reduction('bd', shrink=3),
+            r'at least 4x4 pixels when made 3 times smaller; name another clip, or a smaller --s',
+        ),
+        (Reduction('bd-duf', crf=23), r'a has no frames of at least 15x15 pixels; name another clip\.'),
+    ],
+)
+def test_clips_of_which_too_little_would_be_left_are_named(tmp_path, reduction, sentence):
+    (tmp_path / 'a').mkdir()
+    cv2.imwrite(str(tmp_path / 'a/0.png'), np.zeros((7, 64, 3), np.uint8))
+    with pytest.raises(UserError, match=sentence):
+        ReducedClipSet(tmp_path, reduction).open('a')
