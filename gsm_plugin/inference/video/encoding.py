@@ -1,6 +1,7 @@
 """The encoder of a film: chosen once, opened anew for every segment, so that a segment depends on its frames alone."""
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,9 @@ class Encoder:
         self.configure(context, global_header)
         # PyAV asks for slices, which are no faster than a few processors and cost bits
         context.thread_type = 'AUTO'
+        if self.codec == 'libsvtav1':
+            # it prints two dozen lines for each context, past FFmpeg's log; 1 leaves errors
+            os.environ.setdefault('SVT_LOG', '1')
         context.options = dict(options)
         return context
 

@@ -83,3 +83,18 @@ def test_frames_are_encoded_side_by_side_and_not_cut_into_slices():
     planes = [np.zeros((360, 640), np.uint8), *[np.zeros((180, 320), np.uint8)] * 2]
     packets = encoder.encode((encoder.frame(planes, pts) for pts in range(2)), global_header=False)
     assert b'sliced_threads=0' in b''.join(map(bytes, packets))
+
+
+@pytest.mark.parametrize(
+    'codec, decoder',
+    [('libx264', 'h264'), ('libx265', 'hevc'), ('libvpx-vp9', 'vp9'), ('libsvtav1', 'libdav1d'), ('mpeg4', 'mpeg4')],
+)
+def test_encoders_print_nothing_and_give_every_frame_once_and_in_order(codec, decoder, capfd):
+    encoder, context = choose(codec=codec), av.CodecContext.create(decoder, 'r')
+    values = range(20, 236, 12)
+    planes = ([np.full((96, 128), value, np.uint8), *[np.full((48, 64), 128, np.uint8)] * 2] for value in values)
+    packets = encoder.encode((encoder.frame(one, pts) for pts, one in enumerate(planes)), global_header=False)
+    frames = [frame for packet in (*packets, None) for frame in context.decode(packet)]
+    assert [frame.pts for frame in frames] == list(range(len(values)))
+    assert [frame.to_ndarray()[:96].mean() for frame in frames] == pytest.approx(values, abs=5)
+    assert capfd.readouterr() == ('', '')
