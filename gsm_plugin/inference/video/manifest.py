@@ -45,10 +45,10 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
         restart: Whether to throw away what is there.
 
     Raises:
-        UserError: What is there was made with other settings.
+        UserError: Finished segments are there that were made with other settings.
     """
     folder = _folder_of(out)
-    if restart:
+    if restart or not has_finished_segments(out):
         shutil.rmtree(folder, ignore_errors=True)
     path = folder / _NAME
     if path.is_file():
@@ -61,9 +61,9 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
 
 
 def left_settings(out: Path) -> dict[str, str]:
-    """The settings of an interrupted run of an output; none where there is no such run."""
+    """The settings of an interrupted run of an output; none where there is nothing to go on from."""
     path = _folder_of(out) / _NAME
-    return _read(path) if path.is_file() else {}
+    return _read(path) if path.is_file() and has_finished_segments(out) else {}
 
 
 def has_finished_segments(out: Path) -> bool:

@@ -183,9 +183,17 @@ def measured_on(network: Network) -> Measure:
     """How a network's memory is measured: on a GPU what PyTorch holds, else what the process grows by."""
 
     def measure(frames: int, height: int, width: int) -> int:
-        clip = torch.rand(1, frames, 3, height, width).to(network.device)
-        with peak_of(network.device) as peak, torch.inference_mode():
-            network.restore(clip)
+        try:
+            clip = torch.rand(1, frames, 3, height, width).to(network.device)
+            with peak_of(network.device) as peak, torch.inference_mode():
+                network.restore(clip)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f'{network.device} has too little memory even to measure {network.name} on {frames} frames of '
+                f'{width}x{height}; free some, or give another --device.'
+            ) from error
         return peak[0]
 
     return measure

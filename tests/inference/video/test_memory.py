@@ -184,7 +184,8 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
     fitted, _ = fitting_memory.Memory(request, [Tiled(1)], print).fit(learn(source), 20)
     assert fitted.window < 20
     job = plan_job(fitted, Tiled(1), inspect(fitted, 1, Quiet()))
-    opened_workplace(request.target, job.settings, restart=False)
+    # there is something to go on from, though of no use
+    opened_workplace(request.target, job.settings, restart=False).segment(99).touch()
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**60, 'all'))
     progress, network = Progress(), Tiled(1)
     (outcome,) = run_requests([request], [network], lambda: progress)
@@ -221,6 +222,17 @@ def test_what_a_network_takes_is_measured():
         held = torch.ones(2**23)
         held.add_(1)
     assert peak[0] >= 0.8 * 2**25
+
+
+def test_a_network_that_cannot_even_be_measured_is_told_in_a_sentence():
+    class Huge(Nearest):
+        def restore(self, clip):
+            raise MemoryError
+
+    with pytest.raises(
+        UserError, match=r'cpu has too little memory even to measure \S+ on 2 frames of 16x8; free some'
+    ):
+        measured_on(Huge(1))(2, 8, 16)
 
 
 def test_a_budget_makes_windows_shorter_and_is_told(tmp_path):

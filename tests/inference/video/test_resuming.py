@@ -73,6 +73,18 @@ def test_other_settings_do_not_mix(source, tmp_path, other):
     assert (tmp_path / 'out.mp4').exists()
 
 
+def test_a_run_that_finished_no_piece_does_not_stand_in_the_way_of_other_settings(source, tmp_path):
+    class Fails(Nearest):
+        def restore(self, clip):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        enlarge(source, tmp_path / 'out.mp4', Fails(2), **SMALL)
+    assert (tmp_path / 'out.mp4.segments/manifest.json').exists()
+    enlarge(source, tmp_path / 'out.mp4', Nearest(2), **{**SMALL, 'window': 10})
+    assert (tmp_path / 'out.mp4').exists()
+
+
 def test_another_input_of_the_same_name_does_not_mix(source, tmp_path):
     interrupted(source, tmp_path / 'out.mp4')
     make_film(source, scene(24, seed=5), codec='libx264')
