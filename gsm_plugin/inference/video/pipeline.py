@@ -263,9 +263,8 @@ def _checked(output: Tensor, clip: Tensor, network: Network) -> Tensor:
     if tuple(output.shape) != expected:
         raise UserError(f'{network.name} gave {tuple(output.shape)} instead of {expected}; its scale does not match.')
     if not torch.isfinite(output).all():
-        raise UserError(
-            f'{network.name} gave values that are no numbers in {network.precision}; give --precision fp32.'
-        )
+        cure = 'other weights' if network.precision == 'fp32' else '--precision fp32'
+        raise UserError(f'{network.name} gave values that are no numbers in {network.precision}; give {cure}.')
     return output
 
 

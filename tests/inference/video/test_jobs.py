@@ -228,6 +228,20 @@ def test_a_network_of_another_scale_than_it_says_is_refused_and_leaves_no_film(t
     assert not (tmp_path / 'out.mkv').exists()
 
 
+@pytest.mark.parametrize('precision, cure', [('fp32', 'other weights'), ('bf16', '--precision fp32')])
+def test_values_that_are_no_numbers_are_told_with_a_cure_that_is_not_in_use(tmp_path, precision, cure):
+    class Broken(Nearest):
+        def restore(self, clip):
+            return super().restore(clip) * float('nan')
+
+    network = Broken(2)
+    network.precision = precision
+    network.with_precision = lambda other: Nearest(2)
+    source = make_film(tmp_path / 'in.mkv', scene(2))
+    with pytest.raises(UserError, match=f'no numbers in {precision}; give {cure}'):
+        enlarge(source, tmp_path / 'out.mkv', network)
+
+
 def test_what_matroska_does_not_hold_exactly_is_said(tmp_path):
     codes = scene(3)
     ragged = {'stamps': [0, 1001, 2002], 'time_base': Fraction(1, 30000), 'codec': 'libx264'}
