@@ -209,4 +209,7 @@ class Restorer:
 
     def _run(self, clip: Tensor) -> Tensor:
         with self.policy.running(self.device):
-            return self.network(clip.to(self.device)).to(self.policy.output)
+            output = self.network(clip.to(self.device))
+        if not isinstance(output, Tensor):
+            raise UserError(f'{self.name} gave a {type(output).__name__} instead of a clip; make it return one tensor.')
+        return output.to(self.policy.output)

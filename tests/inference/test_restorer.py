@@ -366,3 +366,12 @@ def test_gsm_is_shown_longer_clips_than_networks_that_carry_mistakes_along(kind,
     restorer = Restorer(network, 1, replace(handling_of({'type': kind}), smallest_side=1))
     list(restorer.stream(torch.zeros(3, 2, 2) for _ in range(100)))
     assert max(seen) == frames
+
+
+def test_a_network_that_gives_several_things_is_told_as_one():
+    class Pair(nn.Module):
+        def forward(self, clip):
+            return clip, clip
+
+    with pytest.raises(UserError, match='gave a tuple instead of a clip'):
+        Restorer(Pair().eval(), 1)(torch.rand(2, 3, 8, 8))
