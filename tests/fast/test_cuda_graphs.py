@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gsm_plugin.archs.gsm_arch import GSMamba
+from gsm_plugin.fast import cuda_graphs
 from gsm_plugin.fast.cuda_graphs import GraphedInference, GraphedTraining, Replay, _TrainingGraphs, stand_ins
 
 SIZES = {'prop_depth': 2, 'attn_depth': 2, 'pa_frame': 1, 'embed_dims': 32, 'num_heads': 4}
@@ -287,3 +288,15 @@ def test_a_graph_is_not_used_after_the_module_moved():
             call(x)
         linear.weight.data = torch.zeros(3, 3, device='cuda')
         torch.testing.assert_close(call(x), linear(x))
+
+
+def test_clips_of_many_pixels_are_not_captured(monkeypatch):
+    captured = MagicMock()
+    monkeypatch.setattr(cuda_graphs, '_InferenceGraph', captured)
+    monkeypatch.setattr(cuda_graphs, '_MOST_PIXELS', 2 * 8 * 8)
+    graphed = GraphedInference(lambda clip: clip + 1, [])
+    for frames, captures in ((3, 0), (2, 1)):
+        clip = torch.zeros(1, frames, 3, 8, 8)
+        for _ in range(2):
+            graphed._run(('call', frames), (clip,))
+        assert captured.call_count == captures

@@ -375,3 +375,13 @@ def test_a_network_that_gives_several_things_is_told_as_one():
 
     with pytest.raises(UserError, match='gave a tuple instead of a clip'):
         Restorer(Pair().eval(), 1)(torch.rand(2, 3, 8, 8))
+
+
+def test_a_gpu_with_room_is_shown_more_frames_of_a_film_by_gsm_alone():
+    found = {}
+    for kind in ('GSMamba', 'BasicVSR'):
+        restorer = Restorer(Blur().eval(), 2, handling_of({'type': kind}))
+        found[kind] = [restorer.frames_at_once, restorer.frames_with_room]
+        restorer.device = torch.device('cuda')
+        found[kind].append(restorer.frames_with_room)
+    assert found == {'GSMamba': [96, 96, 240], 'BasicVSR': [32, 32, 32]}
