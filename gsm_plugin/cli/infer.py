@@ -58,11 +58,10 @@ def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument('-s', '--outscale', type=float, metavar='X', help="enlargement (default: the network's own)")
     command.add_argument('-t', '--tile', type=int, default=0, metavar='N', help='side of tiles (default: 0, no tiles)')
     command.add_argument(
-        '--tile_pad', '--tile-pad', type=int, default=32, metavar='N', help='pixels seen around a tile (default: 32)'
+        '--tile_pad', '--tile-pad', type=int, metavar='N', help='pixels seen around a tile (default: 32)'
     )
     command.add_argument(
         '--tile-rule',
-        default='blended',
         metavar='NAME',
         help='blended, or published (that of the testers of VRT and GSM; default: blended)',
     )
@@ -97,9 +96,7 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--cuts', type=Path, metavar='FILE', help="scenes' first frames or times, one a line, instead of the search"
     )
-    command.add_argument(
-        '--cut-threshold', type=float, default=3.0, metavar='X', help='lower finds more cuts (default: 3)'
-    )
+    command.add_argument('--cut-threshold', type=float, metavar='X', help='lower finds more cuts (default: 3)')
     command.add_argument('--no-cuts', action='store_true', help='take the film for one scene')
     command.add_argument('--deinterlace', action='store_true', help='make whole frames of fields (bwdif)')
     command.add_argument('--salvage', action='store_true', help='leave out what cannot be decoded')

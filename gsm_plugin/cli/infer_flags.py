@@ -8,13 +8,14 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from gsm_plugin.cli.infer_unused import check_combinations, check_used
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import JSON_REPORT, check_name, check_replaceable, check_writable
 from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
 from gsm_plugin.inference.video.byte_sizes import read_bytes
 from gsm_plugin.inference.video.copying import KINDS
-from gsm_plugin.inference.video.cuts import Cuts
+from gsm_plugin.inference.video.cuts import DEFAULT_THRESHOLD, Cuts
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.places import Naming, check_targets
 from gsm_plugin.inference.video.request import WINDOW, Request
@@ -24,6 +25,7 @@ from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weig
 
 # Frames of a tile, which takes all that a window has.
 _MORE_THAN_A_WINDOW = 1000
+_TILE_PAD = 32
 # Where no weights are named: what was trained on films as people have them, compressed.
 _OWN_CHOICE = 'gsm-small-x4-video'
 
@@ -37,10 +39,10 @@ def check_flags(arguments: argparse.Namespace) -> None:
     check_precision_name(arguments.precision)
     for device in devices_of(arguments):
         check_device_name(device)
-    if arguments.tile_rule not in RULES:
+    if arguments.tile_rule not in (None, *RULES):
         raise UserError(f'--tile-rule is {arguments.tile_rule!r}; give {" or ".join(RULES)}.')
-    if arguments.tile < 0 or arguments.tile_pad < 0:
-        raise UserError(f'-t {arguments.tile} --tile_pad {arguments.tile_pad}: give whole numbers from 0 up.')
+    if arguments.tile < 0 or tile_pad_of(arguments) < 0:
+        raise UserError(f'-t {arguments.tile} --tile_pad {tile_pad_of(arguments)}: give whole numbers from 0 up.')
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
     for flag, least in (('window', 1), ('context', 0)):
@@ -51,14 +53,11 @@ def check_flags(arguments: argparse.Namespace) -> None:
             f'--window is {arguments.window}, but --context is {arguments.context} on each side; make --window more '
             f'than {2 * arguments.context}, or --context smaller.'
         )
-    if not 0 < arguments.cut_threshold < math.inf:
+    if arguments.cut_threshold is not None and not 0 < arguments.cut_threshold < math.inf:
         raise UserError(f'--cut-threshold is {arguments.cut_threshold:g}; give a number above 0, such as 3.')
     if arguments.suffix is not None and re.search(r'[/\\]', arguments.suffix):
         raise UserError(f'--suffix is {arguments.suffix!r}, which names a folder; give letters, such as large.')
-    if arguments.no_cuts and arguments.cuts is not None:
-        raise UserError(f'--cuts {arguments.cuts} and --no-cuts contradict each other; leave out one of them.')
-    if arguments.devices and arguments.device != 'auto':
-        raise UserError(f'--device {arguments.device} and --devices {arguments.devices} are both given; leave out one.')
+    check_combinations(arguments)
     for word in arguments.leave_out:
         if word not in KINDS and not word.isdecimal():
             raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')
@@ -75,12 +74,18 @@ def devices_of(arguments: argparse.Namespace) -> list[str]:
     return arguments.devices.split(',') if arguments.devices else [arguments.device]
 
 
+def tile_pad_of(arguments: argparse.Namespace) -> int:
+    """How many pixels are seen around a tile."""
+    return _TILE_PAD if arguments.tile_pad is None else arguments.tile_pad
+
+
 def read_tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
     """Frames, rows and columns of all that is seen of a tile, and by how many tiles overlap; Real-ESRGAN's size of a
     tile is without what is seen around it."""
     if arguments.tile == 0:
         return None, (0, 0, 0)
-    side, overlap = arguments.tile + 2 * arguments.tile_pad, 2 * arguments.tile_pad
+    overlap = 2 * tile_pad_of(arguments)
+    side = arguments.tile + overlap
     return (arguments.window or _MORE_THAN_A_WINDOW, side, side), (0, overlap, overlap)
 
 
@@ -103,18 +108,8 @@ def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: i
         replace(plain, source=source, target=target, images=images)
         for source, (target, images) in zip(sources, places, strict=True)
     ]
-    _check_used(arguments, requests)
+    check_used(arguments, requests)
     return requests
-
-
-def _check_used(arguments: argparse.Namespace, requests: Sequence[Request]) -> None:
-    """Refuses flags that would do nothing: of encoders for images alone, and of images where a film is written."""
-    film = next((request.target for request in requests if request.makes_film), None)
-    if film is not None and arguments.ext is not None:
-        raise UserError(f'--ext {arguments.ext} is of images, but {film} is a film; name a folder.')
-    for flag in ('codec', 'crf', 'preset', 'pix_fmt', 'encoder_option') if film is None else ():
-        if getattr(arguments, flag) not in (None, []):
-            raise UserError(f'--{flag.replace("_", "-")} is of films, but images are written; leave it out.')
 
 
 def _request(arguments: argparse.Namespace) -> Request:
@@ -128,7 +123,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         Path(),
         arguments.outscale,
         wishes,
-        Cuts(arguments.cut_threshold, arguments.cuts, arguments.no_cuts),
+        Cuts(arguments.cut_threshold or DEFAULT_THRESHOLD, arguments.cuts, arguments.no_cuts),
         start,
         end,
         arguments.window or WINDOW,

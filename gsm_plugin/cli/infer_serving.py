@@ -11,6 +11,7 @@ import gsm_plugin
 from gsm_plugin.cli.infer_flags import devices_of, read_tile
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.choices import RULES
 from gsm_plugin.inference.loading import trained_on
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.batch import run_requests
@@ -42,7 +43,7 @@ def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[R
         'network': network_options(arguments.network),
     }
     if tile is not None:
-        how |= {'tile_overlap': overlap, 'tile_rule': arguments.tile_rule}
+        how |= {'tile_overlap': overlap, 'tile_rule': _rule(arguments)}
     return [Restorer.load(weights, device=device, **how) for device in devices_of(arguments)]
 
 
@@ -61,7 +62,7 @@ def serve(
         UserError: Windows leave no frame beside their context.
         SystemExit: With 130 after Ctrl+C.
     """
-    used = read_tile(arguments), arguments.tile_rule, arguments.self_ensemble, arguments.network
+    used = read_tile(arguments), _rule(arguments), arguments.self_ensemble, arguments.network
     identity = ' '.join(map(str, (weights and sha256_of(weights), *used)))
     training = '' if weights is None else trained_on(weights, read_metadata(weights))
     window = arguments.window or networks[0].frames_with_room
@@ -76,6 +77,10 @@ def serve(
         return run_requests(known, networks, progress, arguments.dry_run)
     except KeyboardInterrupt:
         end_program(f'basicsr: stopped{_what_is_kept(known, arguments.dry_run)}.', status=130)
+
+
+def _rule(arguments: argparse.Namespace) -> str:
+    return arguments.tile_rule or RULES[0]
 
 
 def _what_is_kept(requests: Sequence[Request], dry: bool) -> str:

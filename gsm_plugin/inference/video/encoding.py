@@ -270,7 +270,7 @@ def _fitting(layout: Layout, codec: av.Codec, wanted: str | None) -> Layout:
 
 
 def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[str, str]:
-    extra = dict(_split(option) for option in wishes.options)
+    extra = _extra(codec, wishes)
     options = {'chroma_sample_location': str(LOCATIONS.index(layout.location) + 1)}
     crf = wishes.crf
     if crf is None and not any(name in extra for name in _OTHER_QUALITY):
@@ -288,6 +288,24 @@ def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[s
     options |= extra
     _check_values(codec, options)
     return options
+
+
+def _extra(codec: str, wishes: Wishes) -> dict[str, str]:
+    """Further options, none of which is said twice or contradicts a flag, which encoders settle in silence."""
+    extra: dict[str, str] = {}
+    for name, value in map(_split, wishes.options):
+        if name in extra:
+            raise UserError(f'--encoder-option {name} is both {extra[name]} and {value}; leave out one of them.')
+        extra[name] = value
+    # VP9 and libaom take crf and a bit rate together
+    qualities = [name for name in _OTHER_QUALITY if name != 'b' or not codec.startswith(('libvpx', 'libaom'))]
+    crf = None if wishes.crf is None else f'{wishes.crf:g}'
+    for flag, given, others in (('crf', crf, qualities), ('preset', wishes.preset, ['preset'])):
+        for other in extra.keys() & others if given is not None else ():
+            raise UserError(
+                f'--{flag} {given} and --encoder-option {other}={extra[other]} set the same; leave out one of them.'
+            )
+    return extra
 
 
 def _check_values(codec: str, options: Mapping[str, str]) -> None:
