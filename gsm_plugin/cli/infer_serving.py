@@ -20,6 +20,7 @@ from gsm_plugin.inference.video.outcomes import Outcome
 from gsm_plugin.inference.video.progress import Bar, JsonLines, Lines
 from gsm_plugin.inference.video.request import Request
 from gsm_plugin.pipelines.arguments import end_program
+from gsm_plugin.weights.doors import COMMAND
 from gsm_plugin.weights.download import sha256_of
 from gsm_plugin.weights.finding import read_metadata
 
@@ -41,6 +42,7 @@ def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[R
         'tile': tile,
         'self_ensemble': arguments.self_ensemble,
         'network': network_options(arguments.network),
+        'door': COMMAND,
     }
     if tile is not None:
         how |= {'tile_overlap': overlap, 'tile_rule': _rule(arguments)}

@@ -13,6 +13,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.files import check_place, whole_file
 from gsm_plugin.inference.loading import Loaded, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
+from gsm_plugin.weights.doors import COMMAND
 from gsm_plugin.weights.finding import FOLDER, find_file
 from gsm_plugin.weights.loading import fit_file
 from gsm_plugin.weights.settings_buffer import ASSUMED, NAME, settings_buffer
@@ -60,7 +61,7 @@ def convert(
     if out.suffix not in SUFFIXES:
         raise UserError(f'{out} ends with {out.suffix!r}; name a file that ends with .safetensors or .pth.')
     check_place(out)
-    loaded = load_network(name_or_path, network, torch.device('cpu'))
+    loaded = load_network(name_or_path, network, torch.device('cpu'), door=COMMAND)
     # of the types that they have in the file
     path = find_file(name_or_path, FOLDER)[1]
     fit = fit_file(loaded.network, path, loaded.taken)[1]

@@ -16,6 +16,7 @@ from gsm_plugin.export.tracing import LEAST_OPSET, Form, check_form, largest_dif
 from gsm_plugin.files import check_place, whole_file
 from gsm_plugin.inference.loading import Loaded, load_network
 from gsm_plugin.weights.content_hash import HASH, hash_of
+from gsm_plugin.weights.doors import COMMAND
 
 SUFFIXES = ('.onnx', '.pt2')
 LARGEST_DIFFERENCE = 1e-3
@@ -56,7 +57,7 @@ def export(wanted: Wanted, say: Callable[[str], None] = print) -> None:
         UserError: Something wanted cannot be, a package is missing, or the program differs from the network.
     """
     _check(wanted)
-    loaded = load_network(wanted.weights, wanted.network, torch.device('cpu'))
+    loaded = load_network(wanted.weights, wanted.network, torch.device('cpu'), door=COMMAND)
     check_form(loaded, wanted.form)
     if wanted.opset is not None:
         check_opset(wanted.opset, LEAST_OPSET[loaded.options['type']])

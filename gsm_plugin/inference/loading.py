@@ -12,6 +12,7 @@ from torch import nn
 from gsm_plugin.archs.building import build, is_known
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
+from gsm_plugin.weights.doors import PYTHON, Door
 from gsm_plugin.weights.finding import FOLDER, find_file
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS
 from gsm_plugin.weights.loading import load_weights
@@ -52,6 +53,7 @@ def load_network(
     overrides: Mapping[str, object],
     device: torch.device,
     folder: str | Path | None = None,
+    door: Door = PYTHON,
 ) -> Loaded:
     """Makes the network that a file of weights is of, and loads them.
 
@@ -60,6 +62,7 @@ def load_network(
         overrides: Arguments of the network that the file cannot tell, or that are to differ; with `type`, any network.
         device: Where it is put.
         folder: Where the files of names lie; None for `FOLDER`.
+        door: How overrides were named, for messages.
 
     Raises:
         UserError: There is no such name or file, the weights are of no known network, or they do not fit.
@@ -68,12 +71,12 @@ def load_network(
         return _without_weights(dict(overrides), device)
     name, path = find_file(name_or_path, FOLDER if folder is None else Path(folder))
     weights = read_weights(path, 'params_ema')
-    recognised = _recognise(weights, overrides, path)
+    recognised = _recognise(weights, overrides, path, door)
     network_g = {**recognised.options, **recognised.assumed}
     network = build(_with_graphs(network_g, device))
     # the same place of the file, of which nothing is to be said again
     taken = None if weights.taken == TOP_LEVEL else weights.taken
-    load_weights(network, path, key=taken)
+    load_weights(network, path, key=taken, door=door)
     network.eval().requires_grad_(False).to(device)
     handling = handling_of(network_g)
     facts = [f'weights: {path} ({weights.taken})', f'network: {_in_words(network_g)}']
@@ -81,7 +84,7 @@ def load_network(
         facts.append(f'taken for granted, since the file does not tell: {_in_words(recognised.assumed)}')
         _logger.warning(
             f'{path} does not tell {_in_words(recognised.assumed)}: these are the published values; name others by '
-            f'network={{...}}, or in basicsr infer by --network.'
+            f'{door.arguments}.'
         )
     scale, training = _scale_of(network, network_g, handling, device), trained_on(path, weights.metadata)
     _check_scale(scale, weights.metadata, path)
@@ -114,7 +117,7 @@ def _check_scale(scale: int, metadata: Mapping[str, str], path: Path) -> None:
         )
 
 
-def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path) -> Recognised:
+def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path, door: Door) -> Recognised:
     """What shapes, the file's own words and the user say, the latter first."""
     own = options_in(weights.metadata)
     said = own.get('type')
@@ -125,10 +128,10 @@ def _recognise(weights: Weights, overrides: Mapping[str, object], path: Path) ->
     if said is not None and not is_known(said):
         raise UserError(
             f'{path} says that its network is {said!r}, which nothing has registered; import the module that does, '
-            f'or name another type in network={{...}}.'
+            f'or name another type by {door.arguments}.'
         )
     try:
-        found = recognise(weights.tensors)
+        found = recognise(weights.tensors, door)
     except UserError as error:
         if 'type' in told:
             return Recognised(told)

@@ -15,6 +15,7 @@ from gsm_plugin.inference.handling import TILE_OVERLAP, Handling
 from gsm_plugin.inference.streaming import check_window, restore_in_windows
 from gsm_plugin.inference.tiling import check_tile, run_tiled
 from gsm_plugin.layers.precision import HALF, policy_for
+from gsm_plugin.weights.doors import PYTHON, Door
 
 CONTEXT = 8
 """Frames that a window of a stream sees beyond those that are taken, on each side."""
@@ -82,6 +83,7 @@ class Restorer:
         self_ensemble: bool = False,
         folder: str | Path | None = None,
         plain_autocast: bool = False,
+        door: Door = PYTHON,
     ) -> 'Restorer':
         """Makes a restorer from a file of weights, which tells network and sizes.
 
@@ -97,6 +99,7 @@ class Restorer:
             self_ensemble: Whether outputs for eight flips and rotations are averaged.
             folder: Where the files of names lie; None for experiments/pretrained_models.
             plain_autocast: Whether GSM and VRT follow PyTorch's autocast alone, in bf16 or fp16; slower.
+            door: How `network` was named, for messages.
 
         Raises:
             UserError: There is no such file, name, device or precision, the weights are of no known network, or they do
@@ -110,7 +113,7 @@ class Restorer:
         policy_for('inference', choose_precision(precision, place)[0], plain_autocast)
         if tile is not None:
             check_tile(tile, tile_overlap, tile_rule)
-        loaded = load_network(name_or_path, network or {}, place, folder)
+        loaded = load_network(name_or_path, network or {}, place, folder, door)
         handling = replace(
             loaded.handling, self_ensemble=self_ensemble, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.weights.doors import OPTION_FILE, Door
 
 SHIPPED = Path(__file__).parent / 'shipped'
 """Where the files are that this package brings along."""
@@ -98,12 +99,13 @@ def find_weights(name: str) -> WeightFile:
     return KNOWN_WEIGHTS[name]
 
 
-def cure_for_weights_of_another(network: str, wanted: str) -> str | None:
+def cure_for_weights_of_another(network: str, wanted: str, door: Door = OPTION_FILE) -> str | None:
     """What to do where weights are of another network than the wanted one: half a sentence.
 
     Args:
         network: The network that they are of, by its type.
         wanted: The type of the one that is to take them.
+        door: How the latter was named.
 
     Returns:
         None where the two are the same, or of one of them no weights are known.
@@ -111,8 +113,10 @@ def cure_for_weights_of_another(network: str, wanted: str) -> str | None:
     names = {kind: [known.name for known in _ALL if known.takes_it(kind)] for kind in (network, wanted)}
     if network == wanted or not all(names.values()):
         return None
-    other = f'make network_g {network}' if network != 'SpyNet' else 'name these as network_g: spynet_path'
-    return f'give weights of {wanted} (in basicsr weights list: {", ".join(names[wanted])}), or {other}'
+    cure = f'give weights of {wanted} (in basicsr weights list: {", ".join(names[wanted])})'
+    if network != 'SpyNet':
+        return f'{cure}, or {door.of_a_type.format(network)}'
+    return f'{cure}, or name these as network_g: spynet_path' if door is OPTION_FILE else cure
 
 
 def training_of(file: str, sha256: str) -> str:

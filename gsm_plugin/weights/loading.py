@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.weights.doors import OPTION_FILE, Door
 from gsm_plugin.weights.finite import check_finite
 from gsm_plugin.weights.known_files import cure_for_weights_of_another
 from gsm_plugin.weights.network_fit import Fit, fit_weights, group_names
@@ -18,7 +19,13 @@ from gsm_plugin.weights.recognition import recognise
 _LOGGER = 'basicsr'
 
 
-def load_weights(network: nn.Module, path: str | Path, strict: bool = True, key: str | None = 'params') -> None:
+def load_weights(
+    network: nn.Module,
+    path: str | Path,
+    strict: bool = True,
+    key: str | None = 'params',
+    door: Door = OPTION_FILE,
+) -> None:
     """Loads weights into a network, and logs what was taken, what was made new and what was left in the file.
 
     Args:
@@ -28,6 +35,7 @@ def load_weights(network: nn.Module, path: str | Path, strict: bool = True, key:
         strict: Whether names and sizes must be those of the network; otherwise what fits is taken, and tables of
             relative position biases are stretched to the network's windows (see `fit_weights`).
         key: Which weights of the file to take; see `read_weights`.
+        door: How the network was named, for messages.
 
     Raises:
         UserError: There is no such file, it has no weights or cannot be read safely, they do not fit, or values are not
@@ -36,7 +44,9 @@ def load_weights(network: nn.Module, path: str | Path, strict: bool = True, key:
     weights, fit = fit_file(network, path, key)
     title = type(network).__name__
     if not fit.is_exact and (strict or not fit.weights):
-        raise UserError(f'The weights {weights.taken} of {path} do not fit {title}: {_why_not(weights, fit, title)}.')
+        raise UserError(
+            f'The weights {weights.taken} of {path} do not fit {title}: {_why_not(weights, fit, title, door)}.'
+        )
     own = network.state_dict()
     check_finite(fit.weights, own, path)
     network.load_state_dict(fit.weights, strict=False)
@@ -64,18 +74,18 @@ def fit_file(network: nn.Module, path: str | Path, key: str | None = 'params') -
     return weights, fit_weights({match.names[name]: weights.tensors[name] for name in match.names}, network)
 
 
-def _why_not(weights: Weights, fit: Fit, title: str) -> str:
+def _why_not(weights: Weights, fit: Fit, title: str, door: Door) -> str:
     """What differs, and the cure; of another network its name is enough."""
     found = ', '.join(f'{len(names)} {kind} ({first(names)})' for kind, names in fit.differences())
-    cure = 'make network_g the network that they were trained with'
+    cure = door.as_trained
     try:
         network = recognise(weights.tensors).options['type']
     except UserError:
         network = title
-    if other := cure_for_weights_of_another(network, title):
+    if other := cure_for_weights_of_another(network, title, door):
         found, cure = f'they are those of {network}', other
-    if fit.weights:
-        cure += f', or set path: strict_load_g: false to take the {len(fit.weights)} that fit'
+    if fit.weights and door.takes_parts:
+        cure += f', or {door.takes_parts} to take the {len(fit.weights)} that fit'
     return f'{found}; {cure}'
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.weights.doors import PYTHON, Door
 from gsm_plugin.weights.mmagic_names import translate
 from gsm_plugin.weights.network_fit import window_of
 from gsm_plugin.weights.parameter_names import match_names
@@ -29,11 +30,12 @@ class Recognised:
     assumed: dict = field(default_factory=dict)
 
 
-def recognise(weights: Weights) -> Recognised:
+def recognise(weights: Weights, door: Door = PYTHON) -> Recognised:
     """Tells network and sizes of weights.
 
     Args:
         weights: By name, as in a file of BasicSR, mmagic or this package, whatever wrappers put before or into names.
+        door: How another network would be named, for messages.
 
     Raises:
         UserError: They are of none of the networks that are known by their names, or incomplete.
@@ -46,7 +48,7 @@ def recognise(weights: Weights) -> Recognised:
             prefix = _prefix_of(mark, own)
             if prefix is not None:
                 return _look(kind, _behind(prefix, own), mark)
-    raise UserError(_refusal(translated))
+    raise UserError(_refusal(translated, door))
 
 
 def _prefix_of(mark: str, names: Iterable[str]) -> str | None:
@@ -70,13 +72,13 @@ def _look(kind: Callable[[Weights], Recognised], weights: Weights, mark: str) ->
         ) from error
 
 
-def _refusal(weights: Weights) -> str:
+def _refusal(weights: Weights, door: Door) -> str:
     if any(name.startswith('basic_module.') for name in weights):
         return 'These are the weights of a flow network alone; give those of a network for videos.'
     first = ', '.join(list(weights)[:3])
     return (
         f'No network is known by these weights ({first}, ...); GSM, VRT, BasicVSR, BasicVSR++, IconVSR and EDVR are, '
-        f"any other one is named by network={{'type': ..., ...}}."
+        f'any other one is named by {door.arguments}, with its type.'
     )
 
 

@@ -44,7 +44,7 @@ def options_in(metadata: Mapping[str, str]) -> dict:
     try:
         options = json.loads(metadata.get('network_g', '{}'))
     except json.JSONDecodeError as error:
-        raise UserError(f'The metadata network_g of the weights is no JSON ({error}); name network={{...}}.') from error
+        raise UserError(f'The metadata network_g of the weights is no JSON ({error}); write them anew.') from error
     if not isinstance(options, dict):
         raise UserError(f'The metadata network_g of the weights is {options!r}, no options; write them anew.')
     return options

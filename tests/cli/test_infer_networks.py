@@ -210,6 +210,33 @@ def test_a_network_that_needs_weights_says_so(frames, tmp_path, capsys):
     assert 'GSMamba needs weights; give the file' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('name', 'words', 'sentence'),
+    [
+        ('gsm', ['upscale=4'], 'of another size ('),
+        ('gsm', ['type=BasicVSR'], 'they are those of GSMamba; give weights of BasicVSR (in basicsr weights list: '),
+        ('other', [], 'any other one is named by --network, with its type.'),
+        (
+            'said',
+            [],
+            "'Mine', which nothing has registered; import the module that does, or name another type by --net",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_told_in_words_of_this_command(
+    weights, frames, tmp_path, capsys, name, words, sentence
+):
+    torch.save({'params': {'body.weight': torch.zeros(2)}}, weights / 'other.pth')
+    said = {'params': {'body.weight': torch.zeros(2)}, 'metadata': {'network_g': '{"type": "Mine"}'}}
+    torch.save(said, weights / 'said.pth')
+    network = ['--network', *words] if words else []
+    assert run('-i', frames[0], '-o', tmp_path / 'out', '-w', weights / f'{name}.pth', *network) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert not [word for word in ('network_g', 'strict_load_g', 'network={') if word in said], said
+    assert '--network' in said.rpartition('; ')[2]
+
+
 def test_of_several_inputs_a_broken_one_stops_no_other(tmp_path, capsys):
     write_images(tmp_path / 'good', scene(2, 18, 22).astype(np.uint8))
     shutil.copytree(tmp_path / 'good', tmp_path / 'bad')
