@@ -73,12 +73,22 @@ def serve(
             f'--context is {arguments.context} on each side, but windows have {window} frames by default; give '
             f'--window, or a smaller --context.'
         )
-    known = [replace(request, window=window, network=identity, trained_on=training) for request in requests]
+    code = _code_of(arguments.modules)
+    known = [replace(request, window=window, network=identity, code=code, trained_on=training) for request in requests]
     progress = JsonLines if arguments.json else Bar if sys.stderr.isatty() else Lines
     try:
         return run_requests(known, networks, progress, arguments.dry_run)
     except KeyboardInterrupt:
         end_program(f'basicsr: stopped{_what_is_kept(known, arguments.dry_run)}.', status=130)
+
+
+def _code_of(modules: Sequence[str]) -> str:
+    if not modules:
+        return ''
+    # all of BasicSR's registries
+    from gsm_plugin.pipelines.user_modules import code_of_user_modules
+
+    return code_of_user_modules(modules)
 
 
 def _rule(arguments: argparse.Namespace) -> str:

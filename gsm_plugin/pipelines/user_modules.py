@@ -1,5 +1,6 @@
 """Imports a user's own networks, data sets, losses, metrics and models, which register themselves as in BasicSR."""
 
+import hashlib
 import importlib
 import os
 import sys
@@ -12,6 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTR
 
 from gsm_plugin.errors import UserError
 
+# Of the process itself, wherever it was started, and what comes with Python.
+_OF_PYTHON = {'__main__', *sys.stdlib_module_names}
 _REGISTRIES = (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY)
 
 
@@ -29,21 +32,60 @@ def import_user_modules(texts: Sequence[str], say: Callable[[str], None] = print
         UserError: There is no such module, or it cannot be imported, or it registers a name that is taken.
     """
     _search_first(Path.cwd())
-    for text in [word.strip() for joined in texts for word in joined.split(',') if word.strip()]:
+    for text in _split(texts):
         before = _registered()
         _import(text)
         if _registered() == before:
             say(f'--import {text}: it registers nothing; decorate classes by @ARCH_REGISTRY.register() and the like.')
 
 
+def code_of_user_modules(texts: Sequence[str]) -> str:
+    """A hash of the files of imported modules, and of those beside them that they imported in turn until now.
+
+    Names of modules count, and not where their files lie. What is imported later, and what else is installed, is not
+    seen.
+
+    Args:
+        texts: As in `import_user_modules`, which has been called.
+
+    Returns:
+        Hexadecimal digits; empty where nothing was imported.
+    """
+    packages = {_name_of(text).partition('.')[0] for text in _split(texts)}
+    beside = {place.parent for package in packages for place in _places_of(package)}
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(sys.modules):
+        file = Path(getattr(sys.modules[name], '__file__', None) or '')
+        package = name.partition('.')[0]
+        is_neighbour = not beside.isdisjoint(file.parents) and _is_of_the_user(str(file)) and package not in _OF_PYTHON
+        if (package in packages or is_neighbour) and file.is_file():
+            content = file.read_bytes()
+            digest.update(f'{name} {len(content)}\n'.encode() + content)
+    return digest.hexdigest() if packages else ''
+
+
+def _places_of(package: str) -> Iterator[Path]:
+    """The folders of a package, or the file of a module."""
+    module = sys.modules[package]
+    yield from map(Path, getattr(module, '__path__', None) or [module.__file__ or ''])
+
+
+def _split(texts: Sequence[str]) -> list[str]:
+    return [word.strip() for joined in texts for word in joined.split(',') if word.strip()]
+
+
+def _name_of(text: str) -> str:
+    """The name by which a module is imported."""
+    return Path(text).stem if text.endswith('.py') else text
+
+
 def _import(text: str) -> None:
-    name = text
+    name = _name_of(text)
     if text.endswith('.py'):
         file = Path(text).expanduser().resolve()
         if not file.is_file():
             raise UserError(f'--import {text}: there is no such file; correct the path.')
         _search_first(file.parent)
-        name = file.stem
     module = _import_one(name, text)
     if getattr(module, '__file__', None) is None and hasattr(module, '__path__'):
         inside = sorted(_files_in(module))

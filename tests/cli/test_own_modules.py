@@ -183,14 +183,22 @@ class Twice(torch.nn.Module):
 
 
 def test_a_network_of_ones_own_enlarges_films(tmp_path):
-    (tmp_path / 'twice.py').write_text(TWICE)
     told = {'network_g': '{"type": "Twice"}'}
     torch.save({'params': {'gain': torch.ones(1)}, 'metadata': told}, tmp_path / 'twice.pth')
     make_film(tmp_path / 'in.mp4', scene(3), codec='libx264')
+    (tmp_path / 'twice.py').write_text(f'import helper\n{TWICE}')
     command = [sys.executable, '-m', 'gsm_plugin', 'infer', '--import', 'twice', '--device', 'cpu']
-    command += ['-i', 'in.mp4', '-o', 'out.mp4', '-w', 'twice.pth']
+    command += ['-i', 'in.mp4', '-w', 'twice.pth', '--report', 'report.json']
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stdout + done.stderr
+    codes = []
+    for factor, target in ((2, ['out.mp4']), (2, ['other.mp4', '--dry-run']), (3, ['other.mp4', '--dry-run'])):
+        (tmp_path / 'helper.py').write_text(f'FACTOR = {factor}')
+        done = subprocess.run(
+            [*command, '-o', *target], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        codes.append(json.loads((tmp_path / 'report.json').read_text())['runs'][0]['settings']['imported code'])
+    # a run that was interrupted goes on with the same code alone
+    assert codes[0] == codes[1] != codes[2]
     facts = learn(tmp_path / 'out.mp4')
     assert (facts.height, facts.width) == (96, 128)

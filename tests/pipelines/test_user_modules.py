@@ -1,12 +1,13 @@
 """Modules of the user's own are imported by name, and what is wrong with them is one sentence."""
 
+import importlib
 import sys
 
 import pytest
 from basicsr.utils.registry import ARCH_REGISTRY
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.pipelines.user_modules import import_user_modules
+from gsm_plugin.pipelines.user_modules import code_of_user_modules, import_user_modules
 
 REGISTERING = """
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -75,6 +76,39 @@ def test_one_that_registers_nothing_is_told(project):
     registered, said = added(['my_empty'])
     assert registered == set()
     assert said[0].startswith('--import my_empty: it registers nothing')
+
+
+def code_of(project, texts, files):
+    """The hash in a process that has imported nothing yet."""
+    for name in [name for name in sys.modules if name.startswith('my_')]:
+        del sys.modules[name]
+    ARCH_REGISTRY._obj_map.pop('One', None)
+    importlib.invalidate_caches()
+    for file, content in files.items():
+        write(project, file, content)
+    import_user_modules(texts, [].append)
+    return code_of_user_modules(texts)
+
+
+def test_the_hash_of_their_code_follows_what_lies_beside_them_and_is_imported(project, monkeypatch):
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
+    assert code_of_user_modules([]) == ''
+    files = {'my_net/__init__.py': '', 'my_net/one.py': 'import my_helper\n' + REGISTERING.format(name='One')}
+    files |= {'my_helper.py': 'a = 1', 'my_other.py': ''}
+    texts = ['my_net.one']
+    code = code_of(project, texts, files)
+    assert code_of(project, texts, {'my_other.py': 'b = 1'}) == code
+    assert code_of(project, texts, {'my_helper.py': 'a = 2'}) != code
+    assert code_of(project, texts, {'my_helper.py': 'a = 1'}) == code
+    (project / 'site-packages').mkdir()
+    for name in ('my_net', 'my_helper.py'):
+        (project / name).rename(project / 'site-packages' / name)
+    sys.path.insert(0, str(project / 'site-packages'))
+    installed = code_of(project, texts, {})
+    assert installed not in ('', code)
+    assert code_of(project, texts, {'site-packages/my_helper.py': 'a = 2'}) == installed
+    assert code_of(project, texts, {'site-packages/my_net/__init__.py': 'c = 1'}) != installed
+    assert code_of(project, ['my_file.py'], {'my_file.py': REGISTERING.format(name='One')}) not in ('', code)
 
 
 WRONG = {

@@ -252,4 +252,6 @@ def _settings(
         'beside',
         'rate',
     )
+    if request.code:
+        fixed['imported code'] = request.code
     return {**fixed, **{name: str(getattr(wanted, name)) for name in names}}

@@ -37,6 +37,7 @@ class Request:
         restart: Whether what an interrupted run left is thrown away.
         overwrite: Whether an output that is there is replaced.
         network: Fingerprint of the weights, and how they are used.
+        code: Fingerprint of code of the user's own that was brought in; empty where none was.
         trained_on: What is known of their training.
         memory: Bytes that the network may take on a device; None for no such limit.
         fit: Whether windows and tiles are made so small that they fit into what is free.
@@ -66,6 +67,7 @@ class Request:
     restart: bool = False
     overwrite: bool = False
     network: str = ''
+    code: str = ''
     trained_on: str = ''
     memory: int | None = None
     fit: bool = False

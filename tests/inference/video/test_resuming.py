@@ -62,7 +62,9 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_film(source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['in.mp4', 'parts.mp4', 'whole.mp4']
 
 
-@pytest.mark.parametrize('other', [{'wishes': Wishes(crf=30)}, {'window': 10}, {'start': 0.2}, {'outscale': 3.0}])
+@pytest.mark.parametrize(
+    'other', [{'wishes': Wishes(crf=30)}, {'window': 10}, {'start': 0.2}, {'outscale': 3.0}, {'code': '1f'}]
+)
 def test_other_settings_do_not_mix(source, tmp_path, other):
     left = interrupted(source, tmp_path / 'out.mp4')
     before = sorted(path.name for path in left.iterdir())
