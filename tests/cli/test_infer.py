@@ -168,6 +168,13 @@ def test_an_end_behind_that_of_the_film_is_noted(films, weights, tmp_path, capsy
         assert (f'note: the film ends at 0.24 s, before {end}0 s' in capsys.readouterr().out) == noted
 
 
+def test_the_format_that_an_encoder_is_given_is_told(films, weights, tmp_path, capsys):
+    words = ['-i', films / 'a.mp4', '-o', tmp_path / 'out.mov', *weights]
+    assert run(*words, '--codec', 'prores_ks') == 0
+    assert 'note: prores_ks does not take yuv420p; the output is yuv422p10le' in capsys.readouterr().out
+    assert learn(tmp_path / 'out.mov').layout.pixel_format == 'yuv422p10le'
+
+
 def test_a_preview_takes_a_part(films, weights, tmp_path):
     assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--preview', '0.08s@0.04', *weights, *QUICK) == 0
     assert len(read_film(tmp_path / 'out.mp4')) == 2

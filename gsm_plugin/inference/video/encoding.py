@@ -82,6 +82,7 @@ class Encoder:
         pixel_aspect: Width over height of a pixel.
         primaries: Number of ITU-T H.273.
         transfer: Number of ITU-T H.273.
+        instead_of: The pixel format that would have been written if the encoder took it; None where it does.
     """
 
     codec: str
@@ -94,6 +95,7 @@ class Encoder:
     pixel_aspect: Fraction
     primaries: int
     transfer: int
+    instead_of: str | None = None
 
     def configure(self, context: av.VideoCodecContext, global_header: bool) -> None:
         """Prepares a context that is not open yet.
@@ -245,28 +247,51 @@ def choose_encoder(
         raise UserError(f'there is no encoder {codec}; take libx264, libx265, libsvtav1, ffv1 or another.') from error
     if known.type != 'video':
         raise UserError(f'{codec} encodes {known.type}; take libx264, libx265, libsvtav1, ffv1 or another.')
-    layout = _fitting(layout, known, wishes.pixel_format)
+    name = _format_for(layout, known, wishes.pixel_format, height, width, facts.layout.kind == 'gray')
+    instead_of = None if name == layout.pixel_format else layout.pixel_format
+    layout = output_layout(facts.layout, height, width, enlarged, name, facts.layout.depth)
     options = _options(codec, facts, layout, wishes)
     if suffix == '.avi':
         options.setdefault('bf', '0')
     primaries, transfer = facts.primaries, facts.transfer
-    encoder = Encoder(codec, options, layout, height, width, time_base, rate, facts.pixel_aspect, primaries, transfer)
+    encoder = Encoder(
+        codec, options, layout, height, width, time_base, rate, facts.pixel_aspect, primaries, transfer, instead_of
+    )
     encoder.check()
     return encoder
 
 
-def _fitting(layout: Layout, codec: av.Codec, wanted: str | None) -> Layout:
-    """The layout, or the deepest one of its kind that the encoder takes, where the depth was not asked for."""
+def _format_for(default: Layout, codec: av.Codec, wanted: str | None, height: int, width: int, is_gray: bool) -> str:
+    """The pixel format by default, or the nearest one that the encoder takes and this package writes.
+
+    Raises:
+        UserError: It takes another one than was asked for, or none for such sides.
+    """
     formats = {known.name for known in codec.video_formats or ()}
-    if not formats or layout.pixel_format in formats:
-        return layout
-    stem = layout.pixel_format.removesuffix('le').removesuffix(str(layout.depth))
-    candidates = [f'{stem}{depth}le' for depth in (16, 14, 12, 10, 9) if depth < layout.depth] + [stem]
-    fitting = next((name for name in candidates if name in formats), None)
-    if wanted is not None or fitting is None:
-        some = ', '.join(sorted(filter(is_written, formats))[:12])
-        raise UserError(f'{codec.name} does not take {layout.pixel_format}; it takes {some}: give one as --pix-fmt.')
-    return Layout(fitting, layout.full_range, layout.matrix, layout.location)
+    if not formats or default.pixel_format in formats:
+        return default.pixel_format
+    written = [Layout(name, False, 1) for name in sorted(filter(is_written, formats))]
+    if wanted is not None and written:
+        some = ', '.join(one.pixel_format for one in written[:12])
+        raise UserError(f'{codec.name} does not take {wanted}; it takes {some}: give one as --pix-fmt.')
+    kinds = ('yuv', 'rgb', 'gray') if is_gray else ('yuv', 'rgb')
+    fitting = [one for one in written if one.kind in kinds and one.has(height, width)]
+    if not fitting:
+        some = ', '.join(sorted(formats)[:12])
+        raise UserError(
+            f'{codec.name} takes {some}, none of which infer writes for {width}x{height}; take another --codec'
+            f'{"" if Layout("yuv420p", False, 1).has(height, width) else ", or an -s that makes even sides"}.'
+        )
+    return min(fitting, key=lambda one: _distance(default, one)).pixel_format
+
+
+def _distance(wanted: Layout, other: Layout) -> tuple[float, ...]:
+    """How far a layout is from a wanted one: what it loses comes before what it has besides."""
+    lost = more = 1.0
+    for own, new in zip(wanted.subsampling, other.subsampling, strict=True):
+        lost, more = lost * max(1, new / own), more * max(1, own / new)
+    deeper = other.depth - wanted.depth
+    return max(0, -deeper), lost, other.kind != wanted.kind, more, max(0, deeper)
 
 
 def _options(codec: str, facts: Facts, layout: Layout, wishes: Wishes) -> dict[str, str]:

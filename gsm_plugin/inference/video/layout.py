@@ -83,6 +83,11 @@ class Layout:
         chroma = (-(-height // down), -(-width // across))
         return [(height, width), chroma, chroma]
 
+    def has(self, height: int, width: int) -> bool:
+        """Whether frames of a size have whole samples of chroma."""
+        across, down = self.subsampling
+        return not (height % down or width % across)
+
     def describe(self) -> str:
         """A few words for people."""
         extent = 'full' if self.full_range else 'limited'
@@ -153,8 +158,7 @@ def output_layout(
             f'with 10le, 12le or 16le at its end for more bits.'
         )
     output = replace(layout, pixel_format=pixel_format)
-    across, down = output.subsampling
-    if width % across or height % down:
+    if not output.has(height, width):
         raise UserError(f'{pixel_format} has no {width}x{height}; give --pix-fmt yuv444p, or another -s.')
     if output.kind == 'rgb':
         return replace(output, full_range=True, matrix=0)

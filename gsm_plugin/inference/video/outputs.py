@@ -162,6 +162,8 @@ def plan_film(
         treatment, turned = _turned(facts, treatment)
         notes += turned
     encoder = _encoder(request, facts, treatment, time_base, rate)
+    if encoder.instead_of is not None:
+        notes += (f'{encoder.codec} does not take {encoder.instead_of}; the output is {encoder.layout.pixel_format}',)
     matrix = _enlarged(facts, treatment) if keeps_matrix(request.target) else ()
     film = Film(request.target, encoder, source, copies, matrix=matrix)
     notes += tuple(_matroska_notes(film))

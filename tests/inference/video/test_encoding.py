@@ -52,7 +52,13 @@ def choose(depth=8, **wanted):
         ({'options': ('x265-params=foo=bar',), 'codec': 'libx265'}, 'libx265 says: Unknown option: foo'),
         ({'codec': 'h265'}, 'no encoder h265'),
         ({'codec': 'aac'}, 'aac encodes audio'),
-        ({'codec': 'prores_ks'}, 'it takes yuv422p10le, yuv444p10le: give one as --pix-fmt'),
+        (
+            {'codec': 'prores_ks', 'pixel_format': 'yuv420p'},
+            'prores_ks does not take yuv420p; it takes yuv422p10le, yuv444p10le: give one as --pix-fmt',
+        ),
+        ({'codec': 'png'}, 'none of which infer writes for 128x96; take another --codec.'),
+        ({'codec': 'png', 'pixel_format': 'yuv420p'}, 'png does not take yuv420p; it takes gray: give one'),
+        ({'codec': 'amv', 'pixel_format': 'yuv420p'}, 'amv takes yuvj420p, none of which infer writes'),
         ({'codec': 'libx264', 'pixel_format': 'yuv420p12le'}, 'libx264 does not take yuv420p12le; it takes gray'),
         ({'pixel_format': 'yuvj420p'}, 'pixel format yuvj420p is none that infer writes'),
         ({'pixel_format': 'nv21'}, 'pixel format nv21 is none that infer writes'),
@@ -84,6 +90,38 @@ def test_what_an_encoder_does_not_take_is_told_with_what_it_takes(wanted, senten
 )
 def test_what_an_encoder_takes_passes(wanted):
     choose(**wanted).opened(False)
+
+
+@pytest.mark.parametrize(
+    'codec, pixel_format, size, enlarged, chosen',
+    [
+        ('prores_ks', 'yuv420p', (96, 128), True, 'yuv422p10le'),
+        ('prores_ks', 'yuv444p', (96, 128), True, 'yuv422p10le'),
+        ('prores_ks', 'yuv444p', (96, 128), False, 'yuv444p10le'),
+        ('prores_ks', 'yuv420p', (95, 127), True, 'yuv444p10le'),
+        ('prores_ks', 'gbrp', (96, 128), True, 'yuv422p10le'),
+        ('huffyuv', 'yuv420p', (96, 128), True, 'yuv422p'),
+        ('v410', 'yuv420p', (96, 128), True, 'yuv444p10le'),
+        ('r210', 'yuv420p10le', (96, 128), True, 'gbrp10le'),
+        ('libx264', 'yuv420p12le', (96, 128), True, 'yuv420p10le'),
+        ('mpeg4', 'yuv422p10le', (96, 128), False, 'yuv420p'),
+        ('jpegls', 'gray16le', (96, 128), True, 'gray16le'),
+    ],
+)
+def test_an_encoder_that_does_not_take_the_default_format_gets_the_nearest(codec, pixel_format, size, enlarged, chosen):
+    facts = replace(FILM, layout=Layout(pixel_format, pixel_format == 'gbrp', int(pixel_format != 'gbrp')))
+    encoder = choose_encoder(facts, *size, enlarged, Wishes(codec), Fraction(1, 25), Fraction(25))
+    assert encoder.layout.pixel_format == chosen
+    assert encoder.instead_of not in (None, chosen)
+    assert encoder.layout.full_range == (encoder.layout.kind == 'rgb')
+    encoder.opened(False)
+
+
+def test_sides_that_no_format_of_an_encoder_has_are_refused():
+    with pytest.raises(
+        UserError, match=r'libsvtav1 takes yuv420p, .*for 127x95; take another --codec, or an -s that ma'
+    ):
+        choose_encoder(FILM, 95, 127, True, Wishes('libsvtav1'), Fraction(1, 25), Fraction(25))
 
 
 def test_frames_are_encoded_side_by_side_and_not_cut_into_slices():
