@@ -1,5 +1,6 @@
 """Sizes in bytes as people write them."""
 
+import math
 import re
 
 from gsm_plugin.errors import UserError
@@ -22,3 +23,10 @@ def read_bytes(text: str) -> int:
 def show_bytes(number: float) -> str:
     """`1.5 GiB` or `300 MiB`."""
     return f'{number / 2**30:.2f} GiB' if number >= 2**30 else f'{number / 2**20:.0f} MiB'
+
+
+def enough_bytes(number: float) -> str:
+    """A size that is surely no less, as `read_bytes` takes it: `1.6GiB` or `310MiB`."""
+    if number >= 2**30:
+        return f'{math.ceil(number / 2**30 * 10) / 10:g}GiB'
+    return f'{math.ceil(number / 2**20)}MiB'

@@ -224,7 +224,7 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts, measure
         budget = request.memory, 'as asked'
     free, why = free_on('cpu')
     return [
-        Place(f'network on {network.device}', cost.predict, *budget),
+        Place(f'network on {network.device}', cost.predict, *budget, asked=request.memory is not None),
         Place('all on the host', of_all, held + free, f'{why}, and {show_bytes(held)} that are held'),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import torch
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import free_of_host, peak_growth
-from gsm_plugin.inference.video.byte_sizes import show_bytes
+from gsm_plugin.inference.video.byte_sizes import enough_bytes, show_bytes
 
 if TYPE_CHECKING:
     from gsm_plugin.inference.video.pipeline import Network
@@ -63,12 +64,18 @@ class Place:
         predict: Bytes that frames, rows and columns of a window or tile take there.
         budget: Bytes that may be taken.
         why: Why so many.
+        asked: Whether the user said so.
     """
 
     name: str
     predict: Measure
     budget: int
     why: str
+    asked: bool = False
+
+    def holds(self, frames: int, height: int, width: int) -> bool:
+        """Whether a window or tile fits."""
+        return self.predict(frames, height, width) <= self.budget
 
     def describe(self, frames: int, height: int, width: int) -> str:
         """What is predicted, of how much, and why."""
@@ -168,15 +175,38 @@ def plan_memory(
     height, width = size
     for frames, side in choices:
         seen = frames, min(side or height, height), min(side or width, width)
-        if all(place.predict(*seen) <= place.budget for place in places):
+        if _hold(places, seen[0], seen[1:]):
             return MemoryPlan(frames, side, seen, places)
     last = tile or LEAST_TILE
-    seen = least, min(last, height), min(last, width)
-    lacking = next(place for place in places if place.predict(*seen) > place.budget)
-    raise UserError(
-        f'Memory is too little, even for windows of {least} frames in tiles of {last}: '
-        f'{lacking.describe(*seen)}; free some, give more --memory, or a smaller --context.'
+    raise UserError(_too_little(places, size, window, context, (min(last, height), min(last, width))))
+
+
+def _too_little(
+    places: Sequence[Place], size: tuple[int, int], window: int, context: int, smallest: tuple[int, int]
+) -> str:
+    """What the shortest windows of the smallest tiles lack, and what would let them fit."""
+    least = min(window, 3 * context + 1)
+    lacking = [place for place in places if not place.holds(least, *smallest)]
+    fewest = f', the fewest with --context {context},' if least < window else ''
+    tiles = '' if smallest == size else f' in tiles of {smallest[1]}x{smallest[0]}'
+    needs = ', '.join(place.describe(least, *smallest) for place in lacking)
+    # of what was asked for a little more, since no two measurements are alike
+    cures = [f'give --memory {enough_bytes(one.predict(least, *smallest) * 1.1)}' for one in lacking if one.asked]
+    cures += ['free some memory'] if not all(place.asked for place in lacking) else []
+    others = (fewer for fewer in range((least - 2) // 3, -1, -1) if _hold(places, 3 * fewer + 1, smallest))
+    instead = [f'--context {fewer}' for fewer in itertools.islice(others, 1)]
+    if places[0] not in lacking:
+        # what is written takes it, and not what the network sees
+        instead.append('a smaller -s')
+    cure = ' and '.join(cures) + (f', or give {" or ".join(instead)}' if instead else '')
+    return (
+        f'Memory is too little for frames of {size[1]}x{size[0]}, even by windows of {least} frames{fewest}{tiles}: '
+        f'{needs}; {cure}.'
     )
+
+
+def _hold(places: Sequence[Place], frames: int, size: tuple[int, int]) -> bool:
+    return all(place.holds(frames, *size) for place in places)
 
 
 def measured_on(network: Network) -> Measure:

@@ -102,6 +102,32 @@ def test_what_the_host_has_free_limits_windows_too_and_both_are_told():
         plan_memory(places(Cost(0, 0, 1), 2**40, lambda frames, *size: 500 * frames), (180, 320), 32, 4)
 
 
+@pytest.mark.parametrize(
+    'budget, asked, on_host, window, sentence',
+    [
+        (
+            2**30, True, 0, 32,
+            'for frames of 7680x4320, even by windows of 25 frames, the fewest with --context 8, in tiles of 64x64: '
+            'network 2.02 GiB predicted of 1.00 GiB (as asked); give --memory 2.3GiB, or give --context 3.',
+        ),
+        (2**30, False, 0, 32, 'of 1.00 GiB (all); free some memory, or give --context 3.'),
+        (2**20, True, 0, 32, '(as asked); give --memory 2.3GiB.'),
+        (2**30, True, 0, 18, 'even by windows of 18 frames in tiles of 64x64: network 1.46 GiB predicted of 1.00 GiB'),
+        (2**40, True, 9000, 32, 'host 0 MiB predicted of 0 MiB (80%); free some memory, or give a smaller -s.'),
+        (
+            2**20, True, 9000, 32,
+            'host 0 MiB predicted of 0 MiB (80%); give --memory 2.3GiB and free some memory.',
+        ),
+    ],
+)  # fmt: skip
+def test_where_nothing_fits_the_sentence_says_what_would(budget, asked, on_host, window, sentence):
+    where = [Place('network', Cost(0, 0, 18433).predict, budget, 'as asked' if asked else 'all', asked)]
+    where.append(Place('host', lambda *seen: on_host, 1000, '80%'))
+    with pytest.raises(UserError) as caught:
+        plan_memory(where, (4320, 7680), window, 8)
+    assert sentence in str(caught.value)
+
+
 def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
     source, progress = make_film(tmp_path / 'in.mkv', scene(40), codec='ffv1'), Progress()
@@ -136,7 +162,11 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
     (outcome,) = run_requests(
         [replace(request, overwrite=True)], [Restorer(torch.nn.Identity(), 1, handling)], Progress
     )
-    assert 'Memory is too little, even for windows of 7 frames in tiles of 32: network on cpu' in outcome.text
+    assert outcome.text.startswith(
+        'Memory is too little for frames of 128x96, even by windows of 7 frames, the fewest with --context 2, in tiles '
+        'of 32x32: network on cpu'
+    )
+    assert outcome.text.endswith('; free some memory, or give --context 0.')
 
 
 def test_the_plan_is_for_the_frames_of_the_longest_scene(tmp_path, monkeypatch):
@@ -162,7 +192,7 @@ def test_what_fits_nowhere_is_refused_before_the_film_is_read(tmp_path, monkeypa
     monkeypatch.setattr(Progress, 'reading', lambda self, frames: pytest.fail('it is read'))
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', memory=1)], [Tiled(1)], lambda: progress)
     assert outcome.state == 'failed'
-    assert 'Memory is too little, even for windows of 20 frames' in outcome.text
+    assert 'even by windows of 20 frames' in outcome.text
 
 
 def test_small_inputs_are_not_planned_for(tmp_path):
