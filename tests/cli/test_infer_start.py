@@ -44,6 +44,9 @@ def place(tmp_path):
         (tmp_path / name).mkdir()
         Image.new('RGB', size).save(tmp_path / name / '1.png')
     (tmp_path / 'links' / '2.png').symlink_to('2.png')
+    (tmp_path / 'both').mkdir()
+    (tmp_path / 'both' / 'film.mkv').touch()
+    Image.new('RGB', (5, 5)).save(tmp_path / 'both' / 'poster.png')
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'notes.txt').write_text('precious')
     (tmp_path / 'results').mkdir()
@@ -79,6 +82,12 @@ WRONG = [
         'has 80x16400 pixels, but .webp holds 16383 a side',
     ),
     (['-i', 'links', '-o', 'images'], 'links/2.png is a link that leads nowhere; correct or remove it'),
+    (['-i', 'frames/*.png', '-o', 'images'], 'frames/*.png matches frames/1.png, an image; name a folder of images'),
+    (['-i', 'frames/1.png', '-o', 'images'], 'frames/1.png is an image; name a folder of images'),
+    (
+        ['-i', 'both', '-o', 'images'],
+        'both has films (film.mkv) and images (poster.png); name the films, as both/film.mkv',
+    ),
     (['-i', 'empty.mp4'], 'empty.mp4 is no film that can be read (it is empty); get it again'),
     (['-o', 'text.mp4/out.mp4'], 'is no folder'),
     (['-o', '/proc/none/out.mp4'], 'nothing can be made in /'),

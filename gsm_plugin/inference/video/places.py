@@ -79,7 +79,7 @@ def list_inputs(words: Sequence[str]) -> list[Path]:
     """Films and folders of images that words mean: paths, patterns, folders of films or of folders of images.
 
     Raises:
-        UserError: A word means nothing, or an image.
+        UserError: A word means nothing, an image, or a folder of films and images.
     """
     found: list[Path] = []
     for word in words:
@@ -108,18 +108,32 @@ def _meant(word: str) -> list[Path]:
         matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
         if not matches:
             raise UserError(f'{word} is missing, and as a pattern it matches nothing; correct -i.')
+        image = next(filter(_is_image, matches), None)
+        if image is not None:
+            raise UserError(f'{word} matches {image}, an image; name a folder of images, or a pattern of films.')
         return matches
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+    if _is_image(path):
         raise UserError(f'{path} is an image; name a folder of images, or a film.')
-    if path.is_dir() and not _has_images(path):
-        inside = sorted(child for child in path.iterdir() if not child.name.startswith('.'))
-        several = [child for child in inside if child.suffix.lower() in FILM_SUFFIXES and child.is_file()]
-        several += [child for child in inside if child.is_dir() and _has_images(child)]
-        if not several:
-            raise UserError(f'{path} has neither images nor films nor folders of images; name another folder.')
-        return several
-    return [path]
+    return _meant_by_folder(path) if path.is_dir() else [path]
 
 
-def _has_images(folder: Path) -> bool:
-    return any(child.suffix.lower() in IMAGE_SUFFIXES and child.is_file() for child in folder.iterdir())
+def _meant_by_folder(folder: Path) -> list[Path]:
+    """A folder of images itself, or what is in one of films and of folders of images."""
+    inside = sorted(child for child in folder.iterdir() if not child.name.startswith('.'))
+    films = [child for child in inside if child.suffix.lower() in FILM_SUFFIXES and child.is_file()]
+    image = next(filter(_is_image, inside), None)
+    if image is not None and films:
+        raise UserError(
+            f'{folder} has films ({films[0].name}) and images ({image.name}); name the films, as {films[0]}, or put '
+            f'the images into a folder of their own.'
+        )
+    if image is not None:
+        return [folder]
+    several = films + [child for child in inside if child.is_dir() and any(map(_is_image, child.iterdir()))]
+    if not several:
+        raise UserError(f'{folder} has neither images nor films nor folders of images; name another folder.')
+    return several
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
