@@ -23,6 +23,16 @@ _PRESETS = {'libx264': 'medium', 'libx265': 'medium', 'libsvtav1': '6'}
 # Options that set the quality in another way than crf does.
 _OTHER_QUALITY = ('crf', 'qp', 'b', 'cq', 'global_quality')
 _TAGS = {'hevc': 'hvc1'}
+# Options that follow from frames and their time stamps, and what to give instead: FFmpeg would take them, and read
+# samples as what they are not, or cut frames.
+_OF_FRAMES = {
+    'pixel_format': 'give --pix-fmt',
+    'video_size': 'give -s',
+    'time_base': 'leave it out',
+    'colorspace': 'leave it out',
+    'color_range': 'leave it out',
+    'chroma_sample_location': 'leave it out',
+}
 # What x264 and x265 do not let FFmpeg know, and would say in lines of their own. Presets have numbers as well.
 _CRF_RANGES = {'libx264': (0, 51), 'libx265': (0, 51)}
 _SPEEDS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower', 'veryslow', 'placebo')
@@ -319,6 +329,8 @@ def _extra(codec: str, wishes: Wishes) -> dict[str, str]:
     """Further options, none of which is said twice or contradicts a flag, which encoders settle in silence."""
     extra: dict[str, str] = {}
     for name, value in map(_split, wishes.options):
+        if name in _OF_FRAMES:
+            raise UserError(f'--encoder-option {name} is {value}, but follows from the frames; {_OF_FRAMES[name]}.')
         if name in extra:
             raise UserError(f'--encoder-option {name} is both {extra[name]} and {value}; leave out one of them.')
         extra[name] = value
@@ -377,6 +389,6 @@ def _flag(name: str) -> str:
 
 def _split(option: str) -> tuple[str, str]:
     name, equals, value = option.partition('=')
-    if not name or not equals:
+    if not (name and equals and value):
         raise UserError(f'--encoder-option is {option!r}; write NAME=VALUE.')
     return name, value
