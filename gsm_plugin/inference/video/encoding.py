@@ -250,11 +250,13 @@ def choose_encoder(
         UserError: The encoder does not exist or does not take what is wanted.
     """
     layout = output_layout(facts.layout, height, width, enlarged, wishes.pixel_format, facts.layout.depth)
-    codec = wishes.codec or (_WEB_CODEC if suffix == '.webm' else _CODEC if layout.depth == 8 else _DEEP_CODEC)
+    wanted = wishes.codec or (_WEB_CODEC if suffix == '.webm' else _CODEC if layout.depth == 8 else _DEEP_CODEC)
     try:
-        known = av.Codec(codec, 'w')
+        known = av.Codec(wanted, 'w')
     except (ValueError, av.FFmpegError) as error:
-        raise UserError(f'there is no encoder {codec}; take libx264, libx265, libsvtav1, ffv1 or another.') from error
+        raise UserError(f'there is no encoder {wanted}; take libx264, libx265, libsvtav1, ffv1 or another.') from error
+    # h264 is the name of what is written, for which FFmpeg takes an encoder
+    codec = known.name
     if known.type != 'video':
         raise UserError(f'{codec} encodes {known.type}; take libx264, libx265, libsvtav1, ffv1 or another.')
     name = _format_for(layout, known, wishes.pixel_format, height, width, facts.layout.kind == 'gray')

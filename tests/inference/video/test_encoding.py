@@ -132,6 +132,13 @@ def test_sides_that_no_format_of_an_encoder_has_are_refused():
         choose_encoder(FILM, 95, 127, True, Wishes('libsvtav1'), Fraction(1, 25), Fraction(25))
 
 
+@pytest.mark.parametrize('codec', ['h264', 'hevc', 'av1'])
+def test_the_name_of_what_is_written_stands_for_an_encoder_with_its_defaults(codec):
+    encoder = av.Codec(codec, 'w').name
+    assert encoder != codec
+    assert choose(codec=codec) == choose(codec=encoder)
+
+
 def test_frames_are_encoded_side_by_side_and_not_cut_into_slices():
     encoder = choose_encoder(FILM, 360, 640, True, Wishes(), Fraction(1, 25), Fraction(25))
     planes = [np.zeros((360, 640), np.uint8), *[np.zeros((180, 320), np.uint8)] * 2]
