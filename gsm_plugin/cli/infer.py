@@ -22,7 +22,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def _add_places(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        '-i', '--input', nargs='+', required=True, metavar='FILM', help='films, folders of images, or patterns (*.mp4)'
+        '-i',
+        '--input',
+        nargs='+',
+        action='extend',
+        required=True,
+        metavar='FILM',
+        help='films, folders of images, or patterns (*.mp4)',
     )
     command.add_argument(
         '-o',
@@ -120,7 +126,12 @@ def _add_encoder(command: argparse.ArgumentParser) -> None:
         '--encoder-option', action='append', default=[], metavar='K=V', help='any option of the encoder'
     )
     command.add_argument(
-        '--leave-out', nargs='+', default=[], metavar='WHAT', help='audio, subtitle, attachment, or numbers of streams'
+        '--leave-out',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='WHAT',
+        help='audio, subtitle, attachment, or numbers of streams',
     )
 
 

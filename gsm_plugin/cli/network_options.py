@@ -11,6 +11,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--network',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help='what the file of weights does not tell, as in network_g of an option file: pa_frame=1 anchor=forward',
@@ -21,15 +22,17 @@ def network_options(words: Sequence[str]) -> dict[str, object]:
     """Arguments of the network, read as an option file has them.
 
     Raises:
-        UserError: A word is no KEY=VALUE, or YAML cannot read its value.
+        UserError: A word is no KEY=VALUE, a key is named twice, or YAML cannot read its value.
     """
     import yaml
 
-    options = {}
+    options: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition('=')
         if not (key and equals and value):
             raise UserError(f'--network {word!r} is no KEY=VALUE; write for example --network pa_frame=1.')
+        if key in options:
+            raise UserError(f'--network {word!r} names {key} for the second time; leave out one of them.')
         try:
             options[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:

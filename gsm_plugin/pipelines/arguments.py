@@ -7,6 +7,7 @@ import socket
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from gsm_plugin.options.nearest import nearest, similarity
@@ -50,6 +51,9 @@ class OneLineParser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if action.type is Path and not arg_string:
+            # which would be the working directory
+            raise argparse.ArgumentError(None, f'{self._spelled(action)} is empty; give a path, or leave it out')
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:

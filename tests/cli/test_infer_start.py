@@ -157,6 +157,13 @@ WRONG = [
     (['--memory', 'much'], "--memory is 'much'"),
     (['--memory', '8'], "--memory is '8'; write a number with its unit, for example 8GiB"),
     (['--fps', 'fast'], "--fps is 'fast'"),
+    (['--network', 'upscale=4'], "--network 'upscale=4' names upscale for the second time; leave out one of them"),
+    (['-i', 'film.mp4', '-i', 'missing.mkv', '-o', 'results'], 'missing.mkv is missing'),
+    (['-i', 'film.mp4', '-o', ''], '-o is empty; give a path, or leave it out'),
+    (['--report', ''], '--report is empty; give a path, or leave it out'),
+    (['--devices', ''], '--devices is empty; give a value, or leave it out'),
+    (['--pix-fmt', ''], '--pix-fmt is empty; give a value, or leave it out'),
+    (['--leave-out', '9', '--leave-out', 'audio'], '--leave-out 9: there is no such stream'),
     (['--network', 'upscale'], "--network 'upscale' is no KEY=VALUE"),
 ]
 
