@@ -38,7 +38,8 @@ def open_output(
 
 
 def _place(file: Path | IO[bytes]) -> str | IO[bytes]:
-    return str(file) if isinstance(file, Path) else file
+    # FFmpeg takes what stands before a colon for a protocol, but not behind a slash
+    return str(file.absolute()) if isinstance(file, Path) else file
 
 
 def _bytes_stay() -> dict[str, Any]:

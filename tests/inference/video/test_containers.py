@@ -10,7 +10,7 @@ import gsm_plugin
 from gsm_plugin.data.videos import decode_video
 from gsm_plugin.inference.video.containers import open_input, open_output
 from gsm_plugin.inference.video.encoding import Wishes
-from tests.inference.video.films import frame_of, scene
+from tests.inference.video.films import frame_of, make_film, scene
 from tests.inference.video.test_jobs import enlarge
 
 PACKAGE = Path(gsm_plugin.__file__).parent
@@ -30,6 +30,15 @@ def make_latin_film(path):
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
     return path
+
+
+@pytest.mark.parametrize('name', ['film:part.mkv', 'pipe:0.mkv', 'http:x.mkv', '12:30.mp4'])
+def test_a_colon_in_a_name_makes_no_protocol_of_it(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    source = make_film(tmp_path / name, scene(3), codec='libx264').relative_to(tmp_path)
+    enlarge(source, Path(f'x2:{name}'), wishes=Wishes(preset='ultrafast'))
+    with open_input(Path(f'x2:{name}')) as container:
+        assert len(list(container.decode(video=0))) == 3
 
 
 @pytest.mark.parametrize('ending', ['mkv', 'mp4'])
