@@ -17,7 +17,7 @@ from gsm_plugin.inference.video.byte_sizes import read_bytes
 from gsm_plugin.inference.video.copying import KINDS
 from gsm_plugin.inference.video.cuts import DEFAULT_THRESHOLD, Cuts
 from gsm_plugin.inference.video.encoding import Wishes
-from gsm_plugin.inference.video.places import Naming, check_targets
+from gsm_plugin.inference.video.places import Naming, check_output, check_targets
 from gsm_plugin.inference.video.request import WINDOW, Request
 from gsm_plugin.inference.video.timing import read_range
 from gsm_plugin.weights.finding import FOLDER, check_kind, find_file, read_metadata
@@ -65,6 +65,7 @@ def check_flags(arguments: argparse.Namespace) -> None:
         if word not in KINDS and not word.isdecimal():
             raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')
     if arguments.output is not None:
+        check_output(arguments.output)
         check_name(arguments.output, '-o')
     if arguments.report is not None:
         check_name(arguments.report, '--report')
@@ -105,7 +106,7 @@ def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: i
     """
     naming = Naming(arguments.output, arguments.suffix, arguments.ext is not None, len(sources) > 1)
     places = [naming.target(source, arguments.outscale or scale) for source in sources]
-    check_targets([target for target, _ in places], arguments.output, len(sources))
+    check_targets([target for target, _ in places], arguments.output, sources)
     plain = _request(arguments)
     requests = [
         replace(plain, source=source, target=target, images=images)

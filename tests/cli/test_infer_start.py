@@ -47,6 +47,8 @@ def place(tmp_path):
     (tmp_path / 'both').mkdir()
     (tmp_path / 'both' / 'film.mkv').touch()
     Image.new('RGB', (5, 5)).save(tmp_path / 'both' / 'poster.png')
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'more' / 'film.mp4').touch()
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'notes.txt').write_text('precious')
     (tmp_path / 'results').mkdir()
@@ -126,6 +128,20 @@ WRONG = [
     (['--encoder-option', 'speed=9'], 'no option speed'),
     (['--encoder-option', 'speed'], 'write NAME=VALUE'),
     (['--pix-fmt', 'nv21'], 'pixel format nv21'),
+    (['-i', '-'], '-i is -, but films are not read from standard input; name a file'),
+    (['-o', '-'], '-o is -, but films are not written to standard output; name a file'),
+    (
+        ['-i', 'http://host/film.mp4'],
+        '-i http://host/film.mp4 is an address, but films are read from disk; name a file',
+    ),
+    (['-o', 'http://host/out.mp4'], '-o http:/host/out.mp4 is an address, but films are written to disk; name a file'),
+    (['-o', 'out.mkv', '--codec', 'wrapped_avframe'], '.mkv cannot hold this film'),
+    (['-o', 'out.mkv', '--codec', 'wrapped_avframe'], '; take another --codec.'),
+    (
+        ['-i', 'film.mp4', 'both/film.mkv', 'more/film.mp4', '-o', 'results', '--suffix', 'y'],
+        'film.mp4 and more/film.mp4 would both become results/film_y.mp4; rename one',
+    ),
+    (['--cuts', 'full'], 'the list of cuts full is no file; correct --cuts'),
     (['--cuts', 'missing.txt'], 'list of cuts missing.txt'),
     (['--cuts', 'late.txt'], 'line 2 of late.txt has frame 6, but the film has 6; correct it'),
     (['--cuts', 'later.txt'], 'line 1 of later.txt has 0.50 s, but the film ends at 0.24 s; correct it'),

@@ -52,7 +52,8 @@ def list_cuts(path: Path) -> list[tuple[str, int | float]]:
         UserError: The file is missing, no text, or a line is neither a number nor a time.
     """
     if not path.is_file():
-        raise UserError(f'the list of cuts {path} is missing; correct --cuts.')
+        what = 'is no file' if path.exists() else 'is missing'
+        raise UserError(f'the list of cuts {path} {what}; correct --cuts.')
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except (OSError, ValueError) as error:

@@ -124,7 +124,9 @@ def rehearse(film: Film) -> None:
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f'{film.path.suffix} cannot hold this film ({reason(error)}); name it .mkv instead.') from error
+        suffix = film.path.suffix
+        cure = 'take another --codec' if suffix.lower() == '.mkv' else 'name it .mkv instead'
+        raise UserError(f'{suffix} cannot hold this film ({reason(error)}); {cure}.') from error
 
 
 def _refuse_lost(film: Film, begun: Counter[str], written: io.BytesIO) -> None:

@@ -1,6 +1,7 @@
 """Which inputs are meant, and where their outputs go."""
 
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ FILM_SUFFIXES = (
 DEFAULT_FOLDER = Path('results')
 """Where outputs go where no place is named."""
 
+# What is not done with films, and what is.
+_WAYS = {'-i': 'read from standard input', '-o': 'written to standard output'}
+_PLACES = {'-i': 'read from disk', '-o': 'written to disk'}
 # Containers that films are written into; films of others become .mkv.
 _WRITTEN = ('.mp4', '.mov', '.mkv', '.m4v', '.webm', '.avi', '.ts')
 
@@ -87,17 +91,39 @@ def list_inputs(words: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def check_targets(targets: Sequence[Path], out: Path | None, inputs: int) -> None:
+def check_targets(targets: Sequence[Path], out: Path | None, sources: Sequence[Path]) -> None:
     """Refuses outputs of one name, and one film for several inputs.
 
     Raises:
         UserError: There are such.
     """
-    if inputs > 1 and out is not None and out.suffix and not out.is_dir():
-        raise UserError(f'-o {out} is one film, but there are {inputs} inputs; give a folder.')
-    twice = next((target for target in targets if targets.count(target) > 1), None)
-    if twice is not None:
-        raise UserError(f'two inputs would become {twice}; rename one, or give them folders of their own.')
+    if len(sources) > 1 and out is not None and out.suffix and not out.is_dir():
+        raise UserError(f'-o {out} is one film, but there are {len(sources)} inputs; give a folder.')
+    first: dict[Path, Path] = {}
+    for source, target in zip(sources, targets, strict=True):
+        if target in first:
+            raise UserError(
+                f'{first[target]} and {source} would both become {target}; rename one, or give each a command '
+                f'and -o of its own.'
+            )
+        first[target] = source
+
+
+def check_output(out: Path) -> None:
+    """Refuses what names no place on this machine's disks.
+
+    Raises:
+        UserError: It is an address, or stands for standard output.
+    """
+    _refuse_no_path(str(out), '-o')
+
+
+def _refuse_no_path(word: str, flag: str) -> None:
+    if word == '-':
+        raise UserError(f'{flag} is -, but films are not {_WAYS[flag]}; name a file.')
+    # a path has one slash where the address that it was had two
+    if re.match('[a-z][a-z0-9+.-]+:/', word):
+        raise UserError(f'{flag} {word} is an address, but films are {_PLACES[flag]}; name a file.')
 
 
 def _meant(word: str) -> list[Path]:
@@ -105,6 +131,7 @@ def _meant(word: str) -> list[Path]:
         raise UserError('-i is empty; name a film or a folder.')
     path = Path(word)
     if not path.exists():
+        _refuse_no_path(word, '-i')
         matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
         if not matches:
             raise UserError(f'{word} is missing, and as a pattern it matches nothing; correct -i.')
