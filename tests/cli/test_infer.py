@@ -94,6 +94,12 @@ def test_without_a_place_outputs_go_into_results_whatever_else_is_there(films, w
     assert len(list((tmp_path / 'results' / 'frames.v1').iterdir())) == 6
 
 
+def test_a_folder_of_images_may_have_a_dot_in_its_name(films, weights, tmp_path):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'run_0.5', '--ext', 'png', *weights) == 0
+    assert run('-i', tmp_path / 'run_0.5', '-o', tmp_path / 'run.v2', *weights) == 0
+    assert len(list((tmp_path / 'run.v2').iterdir())) == 6
+
+
 def test_a_folder_that_is_replaced_loses_nothing_but_images(films, weights, tmp_path, capsys):
     words = ['-i', films / 'a.mp4', '-o', tmp_path / 'out', '--ext', 'png', *weights]
     assert run(*words) == 0

@@ -67,7 +67,8 @@ class Naming:
                     f'{self.out} is the name of an image; give a folder as -o, and --ext {self.out.suffix[1:]}.'
                 )
             if not self.several and (as_images or (self.out.suffix and not self.out.is_dir())):
-                return self.out, False
+                # of images, a name with a dot that is none of a film's, such as run_0.5, is that of a folder
+                return self.out, as_images and self.out.suffix.lower() not in (*FILM_SUFFIXES, *_WRITTEN)
         folder = DEFAULT_FOLDER if self.out is None else self.out
         name = source.resolve().name if source.is_dir() else source.stem
         enlargement = 'x?' if scale is None else f'x{scale:g}'
