@@ -187,7 +187,7 @@ def _too_little(
     """What the shortest windows of the smallest tiles lack, and what would let them fit."""
     least = min(window, 3 * context + 1)
     lacking = [place for place in places if not place.holds(least, *smallest)]
-    fewest = f', the fewest with --context {context},' if least < window else ''
+    fewest = f' (the fewest with --context {context})' if least < window else ''
     tiles = '' if smallest == size else f' in tiles of {smallest[1]}x{smallest[0]}'
     needs = ', '.join(place.describe(least, *smallest) for place in lacking)
     # of what was asked for a little more, since no two measurements are alike

@@ -107,7 +107,7 @@ def test_what_the_host_has_free_limits_windows_too_and_both_are_told():
     [
         (
             2**30, True, 0, 32,
-            'for frames of 7680x4320, even by windows of 25 frames, the fewest with --context 8, in tiles of 64x64: '
+            'for frames of 7680x4320, even by windows of 25 frames (the fewest with --context 8) in tiles of 64x64: '
             'network 2.02 GiB predicted of 1.00 GiB (as asked); give --memory 2.3GiB, or give --context 3.',
         ),
         (2**30, False, 0, 32, 'of 1.00 GiB (all); free some memory, or give --context 3.'),
@@ -126,6 +126,10 @@ def test_where_nothing_fits_the_sentence_says_what_would(budget, asked, on_host,
     with pytest.raises(UserError) as caught:
         plan_memory(where, (4320, 7680), window, 8)
     assert sentence in str(caught.value)
+    with pytest.raises(
+        UserError, match=r'by windows of \d+ frames( \(the fewest with --context 8\))?: (network|host) '
+    ):
+        plan_memory([replace(place, budget=1) for place in where], (48, 64), window, 8)
 
 
 def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
@@ -163,7 +167,7 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
         [replace(request, overwrite=True)], [Restorer(torch.nn.Identity(), 1, handling)], Progress
     )
     assert outcome.text.startswith(
-        'Memory is too little for frames of 128x96, even by windows of 7 frames, the fewest with --context 2, in tiles '
+        'Memory is too little for frames of 128x96, even by windows of 7 frames (the fewest with --context 2) in tiles '
         'of 32x32: network on cpu'
     )
     assert outcome.text.endswith('; free some memory, or give --context 0.')
