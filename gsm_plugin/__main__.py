@@ -20,6 +20,7 @@ def run() -> None:
         SystemExit: As `gsm_plugin.cli.main.main`, with 141 where nobody reads the output any more; with 130, after
             Ctrl+C, the process ends here.
     """
+    _open_what_is_closed()
     try:
         try:
             from gsm_plugin.cli.main import main
@@ -41,6 +42,12 @@ def run() -> None:
         # what is still to be flushed goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(_BROKEN_PIPE) from None
+
+
+def _open_what_is_closed() -> None:
+    """Lets what is said go nowhere where the caller closed the outputs; files would get their numbers otherwise."""
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
 
 
 def _end_stopped() -> NoReturn:

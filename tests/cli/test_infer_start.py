@@ -239,3 +239,11 @@ def test_an_output_that_another_process_writes_is_refused_before_anything_is_loa
     assert (status, loaded) == (2, False)
     assert f'{target} is being written by process {os.getpid()} on ' in said
     assert said.count('\n') == 1
+
+
+@pytest.mark.parametrize('closed', ['>&-', '2>&-', '>&- 2>&-'])
+def test_outputs_may_be_closed(place, closed):
+    words = ['-m', 'gsm_plugin', 'infer', '-i', 'film.mp4', '-o', 'out.mp4', '--dry-run', *BICUBIC]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = ['sh', '-c', f'exec "$@" {closed}', 'sh', sys.executable, *words]
+    assert subprocess.run(command, cwd=place, env=environment, timeout=120).returncode == 0
