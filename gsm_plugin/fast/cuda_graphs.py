@@ -38,7 +38,9 @@ class _GraphedCall:
         if not tensors[0].is_cuda:
             self._tell(f'they need a CUDA device, the input is on {tensors[0].device.type}')
             return self._function(*tensors)
-        return self._run(self._describe(tensors), tensors)
+        # graphs are captured and replayed on the current GPU
+        with torch.cuda.device(tensors[0].device):
+            return self._run(self._describe(tensors), tensors)
 
     def _run(self, call: tuple, tensors: tuple[Tensor, ...]) -> Tensor:
         raise NotImplementedError

@@ -121,7 +121,12 @@ def compute(op: str, requested: str, like: Tensor, arguments: tuple, dtype: torc
     """
     dtype = like.dtype if dtype is None else dtype
     backend = choose_backend(op, requested, like.device, dtype, arguments)
-    return (backend.function or implementation(op, backend.name))(*arguments)
+    function = backend.function or implementation(op, backend.name)
+    if like.is_cuda and torch.cuda.is_initialized() and like.device.index != torch.cuda.current_device():
+        # Triton launches kernels on the current GPU, whichever one the tensors are on
+        with torch.cuda.device(like.device):
+            return function(*arguments)
+    return function(*arguments)
 
 
 @contextmanager

@@ -176,6 +176,7 @@ def test_a_capture_that_fails_is_explained(monkeypatch):
 
     monkeypatch.setattr('gsm_plugin.fast.cuda_graphs._TrainingGraphs', fail)
     monkeypatch.setattr(torch.Tensor, 'is_cuda', True)
+    monkeypatch.setattr(torch.cuda, 'device', lambda device: nullcontext())
     call = GraphedTraining(lambda x: x, [])
     message = r'cuda_graphs: the capture failed \(operation not permitted\); set cuda_graphs: false'
     with pytest.raises(RuntimeError, match=message):
@@ -282,7 +283,7 @@ def test_inference_is_captured_at_the_second_equal_call(half):
 def test_a_graph_is_not_used_after_the_module_moved():
     linear = torch.nn.Linear(3, 3).cuda()
     call = GraphedInference(lambda x: linear(x), [linear])
-    x = torch.rand(2, 3, device='cuda')
+    x = torch.rand(1, 2, 3, 5, 3, device='cuda')
     with torch.no_grad():
         for _ in range(3):
             call(x)

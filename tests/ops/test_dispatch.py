@@ -1,4 +1,6 @@
 import logging
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -92,3 +94,15 @@ def test_nothing_that_runs_is_an_error():
     declare('lonely', Backend('fast', '', needs_gpu, function=max))
     with pytest.raises(RuntimeError, match='lonely has no backend for cpu: not fast: it needs a GPU'):
         choose_backend('lonely', 'auto', 'cpu')
+
+
+def test_kernels_are_launched_on_the_gpu_that_has_the_tensors(monkeypatch):
+    entered = []
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
+    monkeypatch.setattr(torch.cuda, 'device', lambda device: entered.append(device) or nullcontext())
+    declare('launched', Backend('only', 'kernels', function=lambda: len(entered)))
+    for index, guards in ((0, 0), (1, 1)):
+        like = SimpleNamespace(is_cuda=True, device=torch.device('cuda', index), dtype=torch.float32)
+        assert compute('launched', 'only', like, ()) == guards
+    assert entered == [torch.device('cuda:1')]

@@ -29,3 +29,14 @@ def test_memory_is_predicted_neither_too_small_nor_several_times_too_large(seen)
     predicted = learn_cost(measured_on(network), network.scale, network.device).predict(*seen)
     taken = measured_on(network)(*seen)
     assert taken <= predicted <= 3 * taken
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason='for two GPUs')
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_every_gpu_gives_the_same(precision):
+    clip = torch.rand(1, 6, 3, 64, 96)
+    networks = [Restorer.load('gsm-small-x4', f'cuda:{index}', precision=precision) for index in (0, 1)]
+    # the third call is that of a captured graph
+    outputs = [[network.restore(clip).cpu() for _ in range(3)] for network in networks]
+    for first, second in zip(*outputs, strict=True):
+        assert torch.equal(first, second)
