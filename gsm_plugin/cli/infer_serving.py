@@ -42,6 +42,8 @@ def load_networks(arguments: argparse.Namespace, weights: Path | None) -> list[R
         'tile': tile,
         'self_ensemble': arguments.self_ensemble,
         'network': network_options(arguments.network),
+        # windows are large, and what a capture holds is not in the plan
+        'cuda_graphs': False,
         'door': COMMAND,
     }
     if tile is not None:

@@ -54,6 +54,7 @@ def load_network(
     device: torch.device,
     folder: str | Path | None = None,
     door: Door = PYTHON,
+    cuda_graphs: bool = True,
 ) -> Loaded:
     """Makes the network that a file of weights is of, and loads them.
 
@@ -63,6 +64,7 @@ def load_network(
         device: Where it is put.
         folder: Where the files of names lie; None for `FOLDER`.
         door: How overrides were named, for messages.
+        cuda_graphs: Whether GSM is captured on a GPU, where overrides do not say.
 
     Raises:
         UserError: There is no such name or file, the weights are of no known network, or they do not fit.
@@ -73,7 +75,7 @@ def load_network(
     weights = read_weights(path, 'params_ema')
     recognised = _recognise(weights, overrides, path, door)
     network_g = {**recognised.options, **recognised.assumed}
-    network = build(_with_graphs(network_g, device))
+    network = build(_with_graphs(network_g, device) if cuda_graphs else network_g)
     # the same place of the file, of which nothing is to be said again
     taken = None if weights.taken == TOP_LEVEL else weights.taken
     load_weights(network, path, key=taken, door=door)

@@ -83,6 +83,7 @@ class Restorer:
         self_ensemble: bool = False,
         folder: str | Path | None = None,
         plain_autocast: bool = False,
+        cuda_graphs: bool = True,
         door: Door = PYTHON,
     ) -> 'Restorer':
         """Makes a restorer from a file of weights, which tells network and sizes.
@@ -99,6 +100,8 @@ class Restorer:
             self_ensemble: Whether outputs for eight flips and rotations are averaged.
             folder: Where the files of names lie; None for experiments/pretrained_models.
             plain_autocast: Whether GSM and VRT follow PyTorch's autocast alone, in bf16 or fp16; slower.
+            cuda_graphs: Whether a GPU captures GSM at the second of two equal clips: faster where frames are few and
+                small, but the capture holds as much memory as a call takes.
             door: How `network` was named, for messages.
 
         Raises:
@@ -113,7 +116,7 @@ class Restorer:
         policy_for('inference', choose_precision(precision, place)[0], plain_autocast)
         if tile is not None:
             check_tile(tile, tile_overlap, tile_rule)
-        loaded = load_network(name_or_path, network or {}, place, folder, door)
+        loaded = load_network(name_or_path, network or {}, place, folder, door, cuda_graphs)
         handling = replace(
             loaded.handling, self_ensemble=self_ensemble, tile=tile, tile_overlap=tile_overlap, tile_rule=tile_rule
         )

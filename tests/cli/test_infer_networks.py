@@ -10,6 +10,7 @@ from PIL import Image
 
 from gsm_plugin.archs.building import build
 from gsm_plugin.cli.main import main
+from gsm_plugin.inference import loading
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video.precision_cost import cost_sentence
 from gsm_plugin.inference.video.treatment import resized
@@ -57,6 +58,15 @@ def run(*words):
 
 def codes_of(output):
     return (output.clamp(0, 1) * 255).round().numpy()
+
+
+def test_films_are_not_captured_whose_memory_is_planned(monkeypatch, weights, frames, tmp_path):
+    captured = []
+    monkeypatch.setattr(loading, '_with_graphs', lambda options, device: captured.append(device) or options)
+    assert run('-i', frames[0], '-o', tmp_path / 'out', '-w', weights / 'gsm.pth') == 0
+    assert not captured
+    Restorer.load(weights / 'gsm.pth', device='cpu')
+    assert captured
 
 
 @pytest.mark.parametrize('name', NETWORKS)
