@@ -48,7 +48,7 @@ def is_known(kind: object) -> bool:
 
 
 def _class_of(kind: object) -> type[nn.Module]:
-    if kind in OWN:
+    if isinstance(kind, str) and kind in OWN:
         return OWN[kind]
     registry = _registry()
     if isinstance(kind, str) and kind in registry:

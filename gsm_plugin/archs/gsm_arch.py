@@ -90,7 +90,12 @@ class GSMamba(nn.Module):
         cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(in_chans, out_chans, prop_depth, attn_depth, pa_frame, embed_dims, num_heads)
+        numbers = {
+            'in_chans': in_chans, 'out_chans': out_chans, 'prop_depth': prop_depth, 'attn_depth': attn_depth,
+            'pa_frame': pa_frame, 'embed_dims': embed_dims, 'num_heads': num_heads,
+        }  # fmt: skip
+        _check_whole(numbers)
+        _check_sizes(**numbers)
         _check_window(window_size)
         _check_names('anchor', anchor, ANCHORS)
         _check_names('flow_composition', flow_composition, COMPOSITIONS)
@@ -244,6 +249,12 @@ def _check_sizes(
         raise ValueError(
             f'embed_dims is {embed_dims} with num_heads {num_heads}; set a multiple of num_heads and of 4.'
         )
+
+
+def _check_whole(numbers: dict[str, int]) -> None:
+    for key, value in numbers.items():
+        if type(value) is not int:
+            raise ValueError(f'{key} is {value!r}; set a whole number.')
 
 
 def _check_window(window_size: Size3d) -> None:

@@ -36,9 +36,10 @@ def check_flags(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: There is one.
     """
-    for flag in ('codec', 'devices', 'ext', 'preset', 'pix_fmt'):
+    for flag in ('codec', 'devices', 'ext', 'name', 'preset', 'pix_fmt'):
         if getattr(arguments, flag) == '':
-            raise UserError(f'--{flag.replace("_", "-")} is empty; give a value, or leave it out.')
+            spelled = '-n' if flag == 'name' else f'--{flag.replace("_", "-")}'
+            raise UserError(f'{spelled} is empty; give a value, or leave it out.')
     check_precision_name(arguments.precision)
     for device in devices_of(arguments):
         check_device_name(device)

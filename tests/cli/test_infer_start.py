@@ -164,6 +164,8 @@ WRONG = [
     (['--device', 'cpu', '--devices', 'cpu,cpu'], '--device cpu and --devices cpu,cpu are both given'),
     (['-t', '-1'], '-t -1'),
     (['--precision', 'fp8'], "precision is 'fp8'"),
+    (['--device', 'cuda:99999999999'], "device is 'cuda:99999999999'; it must be auto, cpu, cuda, cuda:NUMBER or mps"),
+    (['-n', ''], '-n is empty; give a value, or leave it out'),
     (['--device', 'gpu'], "device is 'gpu'"),
     (['--devices', 'cpu,gpu'], "device is 'gpu'"),
     (['--tile-rule', 'mixed'], "--tile-rule is 'mixed'"),
@@ -196,6 +198,13 @@ def test_what_headers_tell_is_told_without_pytorch_and_writes_nothing(place):
         assert sentence in said
         assert said.count('\n') == 1
     assert sorted(place.rglob('*')) == before
+
+
+def test_sides_that_nothing_can_count_are_refused(place):
+    words = ['-i', 'film.mp4', '-o', 'out.mp4', '--network', 'type=Bicubic', 'upscale=99999999999']
+    ((status, said, loaded),) = ends(place, [words])
+    assert (status, loaded) == (2, False)
+    assert 'the output would have 6399999999936x4799999999952 pixels; give an -s that makes less' in said
 
 
 def test_files_of_weights_are_looked_at_without_pytorch(place):

@@ -17,6 +17,8 @@ from gsm_plugin.inference.video.treatment import Treatment
 
 # Sides of frames on which an encoder is tried where nobody knows yet how much the network enlarges.
 _TRIAL_SIDE = 256
+# What no encoder takes any more, and FFmpeg still counts.
+_LONGEST_SIDE = 2**20
 
 
 def check_request(request: Request, scale: int | None) -> tuple[Facts, Treatment]:
@@ -53,6 +55,8 @@ def _treatment(request: Request, facts: Facts, scale: int | None) -> Treatment:
         return Treatment(_TRIAL_SIDE, _TRIAL_SIDE, 0, request.beside)
     factor = Fraction(request.outscale or scale or 1).limit_denominator(1000)
     height, width = (max(1, round(side * factor)) for side in (facts.height, facts.width))
+    if max(height, width) > _LONGEST_SIDE:
+        raise UserError(f'the output would have {width}x{height} pixels; give an -s that makes less.')
     return Treatment(height, width, 0, request.beside)
 
 
