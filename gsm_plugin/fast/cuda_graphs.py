@@ -158,10 +158,10 @@ class _TrainingGraphs:
             torch.cuda.current_stream().wait_stream(stream)
             del output
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            with _capture(self._forward):
+            with _capture(self._forward, stream):
                 output = function(*self._inputs)
             self._cotangent = torch.zeros_like(output)
-            with _capture(self._backward, self._forward.pool()):
+            with _capture(self._backward, stream, self._forward.pool()):
                 gradients = iter(_differentiate(output, wanted, self._cotangent))
         self._output = output.detach()
         self._gradients = [next(gradients) if leaf.requires_grad else None for leaf in leaves]
@@ -186,7 +186,7 @@ class _InferenceGraph:
         self._inputs, self._graph = _samples(tensors), torch.cuda.CUDAGraph()
         # what autocast has kept of weights may be gone at a replay; what it keeps here is the graph's alone
         torch.clear_autocast_cache()
-        with autocast_as_it_is(tensors[0], cache_enabled=True), _capture(self._graph):
+        with autocast_as_it_is(tensors[0], cache_enabled=True), _capture(self._graph, torch.cuda.Stream()):
             self._output = function(*self._inputs)
         torch.clear_autocast_cache()
 
@@ -234,9 +234,12 @@ def _differentiate(output: Tensor, wanted: Sequence[Tensor], cotangent: Tensor) 
         return torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
 
 
-def _capture(graph: torch.cuda.CUDAGraph, pool: Any = None) -> torch.cuda.graph:
-    """Captures what this thread does; elsewhere, memory may be pinned and events may be asked for meanwhile."""
-    return torch.cuda.graph(graph, pool=pool, capture_error_mode='thread_local')
+def _capture(graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream, pool: Any = None) -> torch.cuda.graph:
+    """Captures what this thread does; elsewhere, memory may be pinned and events may be asked for meanwhile.
+
+    PyTorch's own stream for captures is of the GPU that captured first.
+    """
+    return torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode='thread_local')
 
 
 def _pixels(clip: Tensor) -> int:
