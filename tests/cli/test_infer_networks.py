@@ -154,6 +154,25 @@ def test_a_precision_says_what_it_costs_by_a_measurement_and_fp32_needs_none(wei
     assert 'a CPU does not compute in fp16; take fp32 or auto' in capsys.readouterr().err
 
 
+def test_a_precision_is_measured_beside_no_other_device(monkeypatch, weights, tmp_path, capsys):
+    source = make_film(tmp_path / 'in.mkv', scene(8, 18, 22), codec='ffv1')
+    (tmp_path / 'cuts.txt').write_text('2\n4\n6\n')
+    precisions, restore = [], Restorer.restore
+
+    def noted(self, *args):
+        precisions.append(self.precision)
+        return restore(self, *args)
+
+    monkeypatch.setattr(Restorer, 'restore', noted)
+    words = ['-i', source, '-w', weights / 'basicvsr.pth', '--cuts', tmp_path / 'cuts.txt', '--precision', 'bf16']
+    for name, devices, at in (('one', 'cpu', 2), ('two', 'cpu,cpu', 5)):
+        precisions.clear()
+        assert run(*words, '-o', tmp_path / f'{name}.mkv', '--devices', devices) == 0
+        # four scenes, and before fp32 the same frames once more
+        assert [place for place, precision in enumerate(precisions) if precision == 'fp32'] == [at]
+        assert capsys.readouterr().out.count('precision: bf16 is') == 1
+
+
 def test_the_loss_is_that_of_an_error_that_has_nothing_to_do_with_the_networks_own():
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand(10**6, generator=generator)

@@ -88,12 +88,14 @@ def _carry_out(job: Job, networks: Sequence[Network], watcher: Progress, checked
     """Runs a job with its checks; returns frames and speed in words."""
     samples = Samples(sample_numbers(job.segments) if job.request.page else frozenset())
     watcher.listeners = [checked.add, samples.add]
+    cost = PrecisionCost(networks[0], watcher.say, at_once=len(networks) == 1)
     if networks[0].precision != 'fp32':
-        watcher.listeners.append(PrecisionCost(networks[0], watcher.say).add)
+        watcher.listeners.append(cost.add)
     began, frames = time.perf_counter(), len(job.survey.stamps)
     before = _run(job, networks, watcher)
     seconds = time.perf_counter() - began
     watcher.end()
+    cost.finish()
     text = f'{frames} frames, {(frames - before) / seconds:.2f} fps, {show_time(seconds)}'
     watcher.say(f'{job.request.target}: {text} ({watcher.stage_text()}); peak: {peak_memory_text()}')
     values = checked.by_scene().values()

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -128,7 +128,7 @@ def _run(work: Work, network: Network, segments: Iterator[Segment], stop: thread
             threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
             threads.append(pool.submit(_guarded, stop, _write, work, outputs))
             for segment, window, planes in clips:
-                with work.around_window(network, len(planes[0])):
+                with work.around_window(network, len(planes[0])), _current(network.device):
                     _restore(work, network, segment, window, planes, outputs)
             outputs.close()
             for thread in threads:
@@ -141,6 +141,11 @@ def _run(work: Work, network: Network, segments: Iterator[Segment], stop: thread
         except BaseException:
             stop.set()
             raise
+
+
+def _current(device: torch.device) -> AbstractContextManager:
+    """Makes a GPU the one on which this thread computes."""
+    return torch.cuda.device(device) if device.type == 'cuda' else nullcontext()
 
 
 def _guarded(stop: threading.Event, run: Callable, *arguments: object) -> None:

@@ -20,19 +20,31 @@ class PrecisionCost:
     Args:
         network: What restores, in another precision than fp32.
         say: Takes the sentence.
+        at_once: Whether it is measured on the way. What PyTorch multiplies float32 by holds for the whole process, so
+            where other devices compute meanwhile it waits for `finish`.
     """
 
-    def __init__(self, network: Network, say: Callable[[str], None]):
-        self._network, self._say, self._lock, self._is_told = network, say, threading.Lock(), False
+    def __init__(self, network: Network, say: Callable[[str], None], at_once: bool):
+        self._network, self._say, self._at_once = network, say, at_once
+        self._lock, self._has_clip = threading.Lock(), False
+        self._clip: Tensor | None = None
 
     def add(self, segment: Segment, number: int, seen: Tensor, output: Tensor) -> None:
         """Measures on the first frames; see `Work.on_window`."""
         with self._lock:
-            if self._is_told:
+            if self._has_clip:
                 return
-            self._is_told = True
+            self._has_clip = True
         rows, columns = (_middle(side) for side in seen.shape[-2:])
-        clip = seen[None, ..., rows, columns].contiguous()
+        self._clip = seen[None, ..., rows, columns].contiguous()
+        if self._at_once:
+            self.finish()
+
+    def finish(self) -> None:
+        """Measures what has not been measured, when no device is at work."""
+        if self._clip is None:
+            return
+        clip, self._clip = self._clip.to(self._network.device), None
         own, exact = (one.restore(clip) for one in (self._network, self._network.with_precision('fp32')))
         self._say(cost_sentence(self._network.precision, own, exact))
 
