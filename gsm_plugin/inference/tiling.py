@@ -136,31 +136,28 @@ def run_tiled(
     batch, frames, _, height, width = clip.shape
     axes = list_axes((frames, height, width), tile, overlap, scale, rule)
     reaches = (overlap[0], overlap[1] * scale, overlap[2] * scale) if rule == 'blended' else (0, 0, 0)
-    weights = [_weights(*pair) for pair in zip(axes, reaches, strict=True)]
+    # The sum of weights at a pixel is a product over the axes, so each axis is made to sum to one.
+    shares = product(*(_shares(*pair) for pair in zip(axes, reaches, strict=True)))
     tiles = list(product(axes[0], axes[1], axes[2]))
-    shares = product(*weights)
     output: Tensor | None = None
     for number, (spans, own) in enumerate(zip(tiles, shares, strict=True), start=1):
         time, rows, columns = (slice(span.start, span.stop) for span in spans)
-        part = network(clip[:, time, :, rows, columns].contiguous()).cpu()
+        part = network(clip[:, time, :, rows, columns].contiguous())
         _check_output(part, spans, scale)
         if output is None:
             output = torch.zeros(batch, frames, part.shape[2], height * scale, width * scale)
         time, rows, columns = (slice(span.keep_start, span.keep_stop) for span in spans)
         from_time, from_rows, from_columns = _inside(spans, scale)
-        kept = part[:, from_time, :, from_rows, from_columns]
-        if rule == 'blended':
-            kept = kept * own[0].view(-1, 1, 1, 1) * own[1].view(-1, 1) * own[2]
-        output[:, time, :, rows, columns] += kept
+        kept = part[:, from_time, :, from_rows, from_columns].float()
+        # where the network computes, which is faster at it than the CPU
+        for share in (own[1][:, None] * own[2], own[0].view(-1, 1, 1, 1)):
+            if not (share == 1).all():
+                kept = kept * share.to(kept.device)
+        output[:, time, :, rows, columns] += kept.cpu()
         if on_tile is not None:
             on_tile(number, len(tiles))
     # there is a tile at least
     assert output is not None
-    # The sum of weights at a pixel is a product over the axes, so three vectors hold it.
-    sums = [_sums(*pair) for pair in zip(axes, weights, strict=True)]
-    output /= sums[0].view(-1, 1, 1, 1)
-    output /= sums[1].view(-1, 1)
-    output /= sums[2]
     return output
 
 
@@ -185,11 +182,13 @@ def _weights(spans: Sequence[Span], reach: int) -> list[Tensor]:
     return weights
 
 
-def _sums(spans: Sequence[Span], weights: Sequence[Tensor]) -> Tensor:
+def _shares(spans: Sequence[Span], reach: int) -> list[Tensor]:
+    """Weights of what each span keeps over those of all that keep the same; see `_weights`."""
+    weights = _weights(spans, reach)
     sums = torch.zeros(spans[-1].keep_stop)
     for span, weight in zip(spans, weights, strict=True):
         sums[span.keep_start : span.keep_stop] += weight
-    return sums
+    return [weight / sums[span.keep_start : span.keep_stop] for span, weight in zip(spans, weights, strict=True)]
 
 
 def _check_output(part: Tensor, spans: tuple[Span, Span, Span], scale: int) -> None:
