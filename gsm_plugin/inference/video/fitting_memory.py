@@ -24,6 +24,7 @@ from gsm_plugin.inference.video.memory import (
     is_measured_by,
     learn_cost,
     measured_on,
+    overlap_of_tiles,
     peak_of,
     plan_memory,
 )
@@ -31,8 +32,6 @@ from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.request import Request
 
-# Pixels by which tiles overlap at most.
-_OVERLAP = 64
 _LEAST_WINDOW = 2
 
 
@@ -244,7 +243,7 @@ def _tiled(networks: Sequence[Network], request: Request) -> Sequence[Network]:
     """The networks with the tiles that memory demands, where it does."""
     if request.tile is None:
         return networks
-    overlap = min(_OVERLAP, request.tile // 2 // TILE_STEP * TILE_STEP)
+    overlap = overlap_of_tiles(request.tile)
     tile = request.window, request.tile, request.tile
     # nothing but restorers gets here before it is watched
     return [cast(_Tileable, network).with_tile(tile, (0, overlap, overlap)) for network in networks]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +29,7 @@ TILE_STEP, LEAST_TILE = 32, 64
 """Sides of tiles that memory demands are multiples of the first, from the second up; so is what they overlap by. Flow
 networks halve frames five times, and tiles that begin between these places give other flows than the frame."""
 
+_MOST_OVERLAP, _LARGE_TILES = 64, (256, 128)
 # Of what is free now, as much as the network may have; the rest is for others, and for what comes and goes.
 _SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
@@ -156,6 +158,10 @@ def plan_memory(
 ) -> MemoryPlan:
     """Takes the longest window of whole frames that fits everywhere, and tiles where none does.
 
+    Of tiles and windows that fit it takes those by which the network sees least twice: long windows of small tiles
+    overlap by more pixels, short ones of large tiles by more frames. Tiles in which a flow network sees little are
+    taken only where no larger ones fit.
+
     Args:
         places: Where memory is taken; the first one is the network's.
         size: Rows and columns of a frame.
@@ -169,9 +175,12 @@ def plan_memory(
     places = tuple(places)
     least = min(window, 3 * context + 1)
     largest = max(size) // TILE_STEP * TILE_STEP
-    choices = [(frames, tile) for frames in range(window, least - 1, -1)]
+    lengths = range(window, least - 1, -1)
+    choices: list[tuple[int, int | None]] = [(frames, tile) for frames in lengths]
     if tile is None:
-        choices += [(least, side) for side in range(largest, LEAST_TILE - 1, -TILE_STEP)]
+        sides = range(largest, LEAST_TILE - 1, -TILE_STEP)
+        tiles = sorted(product(lengths, sides), key=lambda one: _cost_of_tiles(one[0], one[1], size, window, context))
+        choices += tiles
     height, width = size
     for frames, side in choices:
         seen = frames, min(side or height, height), min(side or width, width)
@@ -179,6 +188,20 @@ def plan_memory(
             return MemoryPlan(frames, side, seen, places)
     last = tile or LEAST_TILE
     raise UserError(_too_little(places, size, window, context, (min(last, height), min(last, width))))
+
+
+def overlap_of_tiles(side: int) -> int:
+    """By how many pixels tiles overlap that memory demands."""
+    return min(_MOST_OVERLAP, side // 2 // TILE_STEP * TILE_STEP)
+
+
+def _cost_of_tiles(frames: int, side: int, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
+    """How much too small tiles are, then how many pixels the network sees for each one that is taken from it."""
+    seen = 1.0 if frames == window else frames / (frames - 2 * context)
+    for length in size:
+        tile, shared = min(side, length), overlap_of_tiles(side)
+        seen *= (1 + max(0, math.ceil((length - tile) / (tile - shared)))) * tile / length
+    return sum(side < large for large in _LARGE_TILES), seen
 
 
 def _too_little(
@@ -194,7 +217,7 @@ def _too_little(
     cures = [f'give --memory {enough_bytes(one.predict(least, *smallest) * 1.1)}' for one in lacking if one.asked]
     cures += ['free some memory'] if not all(place.asked for place in lacking) else []
     others = (fewer for fewer in range((least - 2) // 3, -1, -1) if _hold(places, 3 * fewer + 1, smallest))
-    instead = [f'--context {fewer}' for fewer in itertools.islice(others, 1)]
+    instead = [f'--context {fewer}' for fewer in islice(others, 1)]
     if places[0] not in lacking:
         # what is written takes it, and not what the network sees
         instead.append('a smaller -s')
