@@ -54,7 +54,8 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='NAME',
-        help='score by some of lpips, dists, tof, tlp too, besides PSNR and SSIM; all but tof need .[perceptual]',
+        help='score by some of lpips, dists, tof, tlp, mse_hidden, mse_shown too, besides PSNR and SSIM; lpips, dists '
+        'and tlp need .[perceptual]',
     )
 
 

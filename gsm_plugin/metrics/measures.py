@@ -28,6 +28,14 @@ MEASURES = {
     'dists': Measure('DISTS ↓', 4, 'DISTS on RGB at full size', 'DISTS_pytorch', temporal=False),
     'tof': Measure('tOF ↓', 3, 'tOF in pixels, of Farneback flows', None, temporal=True),
     'tlp': Measure('tLP x100 ↓', 3, 'tLP of LPIPS, times 100', 'lpips', temporal=True),
+    'mse_hidden': Measure(
+        'MSE hidden ↓',
+        3,
+        'MSE hidden: the part of MSE that is of pixels which the frame before hides',
+        None,
+        temporal=True,
+    ),
+    'mse_shown': Measure('MSE shown ↓', 3, 'MSE shown: the rest of MSE', None, temporal=True),
 }
 
 

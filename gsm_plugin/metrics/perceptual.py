@@ -1,4 +1,5 @@
-"""LPIPS (Zhang et al., CVPR 2018), DISTS (Ding et al., TPAMI 2020), and tOF and tLP of TecoGAN (Chu et al., 2020).
+"""LPIPS (Zhang et al., CVPR 2018), DISTS (Ding et al., TPAMI 2020), tOF and tLP of TecoGAN (Chu et al., 2020), and MSE
+of what neighbouring frames hide.
 
 The networks of LPIPS and DISTS are those of their authors' packages, which are imported only where they are asked for.
 tOF and tLP are as in TecoGAN's metrics.py, but of all scored frames: that script leaves out two frames at both ends of
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.metrics.measures import MEASURES
+from gsm_plugin.metrics.occlusion import hidden_in, squared_errors
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Perceptual:
     def _change(self, name: str, before: Sequence[np.ndarray], now: Sequence[np.ndarray]) -> float:
         if name == 'tof':
             return flow_difference(before, now)
+        if name in ('mse_hidden', 'mse_shown'):
+            return squared_errors(now, hidden_in(before[1], now[1]))[name == 'mse_shown']
         output, gt = (self._distance(name, *images) for images in zip(before, now, strict=True))
         return 100 * abs(output - gt)
 

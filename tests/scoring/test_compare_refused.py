@@ -30,7 +30,10 @@ def test_networks_of_two_scales_are_refused_before_anything_is_run(tmp_path, cap
         (['--networks', 'bicubic', '--clips', 'other'], '--clips has other, which is not there; take some of clip'),
         (['--networks', ','], '--networks names none'),
         (['--networks', 'bicubc'], 'did you mean bicubic'),
-        (['--networks', 'bicubic', '--metrics', 'psnr,tof'], "names 'psnr'; take some of lpips, dists, tof, tlp, PSNR"),
+        (
+            ['--networks', 'bicubic', '--metrics', 'psnr,tof'],
+            "names 'psnr'; take some of lpips, dists, tof, tlp, mse_hidden, mse_shown, PSNR",
+        ),
         (['--networks', 'bicubic', '--metrics', ','], '--metrics names none; take some of lpips'),
         (['--networks', 'bicubic', '--metrics', 'tof'], 'tof is of consecutive frames, but of clip clip one is scored'),
     ],

@@ -4,12 +4,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from gsm_plugin.metrics.measures import MEASURES, describe
 from gsm_plugin.scoring.board import write_text
 from gsm_plugin.scoring.report.charts import bands
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.records import Record
 from gsm_plugin.studies.ablation.plan import Study
 from gsm_plugin.studies.ablation.statistics import paired_p, spread_of
+
+_PARTS_OF_MSE = ('mse_hidden', 'mse_shown')
 
 Records = Mapping[tuple[str, int], Record]
 """By variant and seed; those that failed are missing."""
@@ -60,6 +63,31 @@ def clip_rows(study: Study, records: Records, metric: str = 'psnr') -> list[list
     return rows
 
 
+def measure_rows(study: Study, records: Records) -> list[list[str]]:
+    """Titles, then for each variant each measure of the study over seeds, and how it differs from the base.
+
+    Parts of a squared error differ in dB, of which more is better, as if each were an error of its own.
+    """
+    metrics = study.score.metrics
+    rows = [['variant']]
+    for metric in metrics:
+        rows[0] += [MEASURES[metric].title, 'better by, dB' if metric in _PARTS_OF_MSE else 'against the base', 'p']
+    for variant in study.variants:
+        own = [records[variant, seed] for seed in study.seeds if (variant, seed) in records]
+        row = [variant]
+        for metric in metrics:
+
+            def value(record: Record, metric: str = metric) -> float:
+                mean = record.mean(metric)
+                return -10 * math.log10(max(mean, 1e-12)) if metric in _PARTS_OF_MSE else mean
+
+            means = [record.mean(metric) for record in own]
+            row.append(spread_of(means).text(MEASURES[metric].digits) if own else '')
+            row += _against_base(study, records, variant, value)
+        rows.append(row)
+    return rows
+
+
 def write_report(
     study: Study,
     records: Records,
@@ -77,11 +105,13 @@ def write_report(
     Returns:
         The tables, Markdown.
     """
-    tables = main_rows(study, records), clip_rows(study, records)
+    tables = [main_rows(study, records), clip_rows(study, records)]
+    tables += [measure_rows(study, records)] if study.score.metrics else []
     how = (
         f'Base: {study.base}. {len(study.seeds)} seeds; mean ± standard deviation. Differences are of the same seed; '
-        f'p is of the two-sided paired t-test. Scored on {study.score.clips}, {study.score.degradation}.'
-    )
+        f'p is of the two-sided paired t-test. Scored on {study.score.clips}, {study.score.degradation}. '
+        f'{describe(study.score.metrics)}'
+    ).rstrip()
     shown = [markdown_table(titles, rows) for titles, *rows in tables]
     text = '\n'.join([f'# {study.name}\n', *shown, how, *(f'\n{note}' for note in notes)]) + '\n'
     write_text(study.folder / 'table.md', text)

@@ -15,6 +15,7 @@ from gsm_plugin.archs.flow_estimation import estimate_flows
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.scenes import CutFinder
 from gsm_plugin.layers.spynet import SpyNet
+from gsm_plugin.metrics.occlusion import FLOOR, SLACK
 from gsm_plugin.ops import COMPOSITIONS, compose_window_flows, flow_warp, grid
 
 SHARES = ('occluded', 'outside')
@@ -23,8 +24,6 @@ SIZES = (3, 5, 7)
 ANCHORS = ('center', 'forward')
 REACH = max(SIZES) - 1
 
-# A flow leads back where |f + b|^2 <= SLACK (|f|^2 + |b|^2) + FLOOR (Sundaram et al., ECCV 2010), pixels.
-SLACK, FLOOR = 0.01, 0.5
 # Pixels by which sums of flows may miss the outermost pixel that they lead to.
 _ROUNDING = 1e-3
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ def study(project, options):
         'options': 'base.yml',
         'seeds': [0, 1],
         'variants': {'four': None, 'eight wide': {'network_g': {'width': 8}}},
-        'score': {'clips': 'data/test/GT', 'frames': 2},
+        'score': {'clips': 'data/test/GT', 'frames': 2, 'metrics': ['mse_hidden', 'tof']},
     }
 
     def write(**changes):
@@ -44,6 +45,20 @@ def test_a_study_trains_scores_and_compares_and_trains_nothing_twice(study, caps
     records = {path.stem: json.loads(path.read_text()) for path in (folder / 'scores').glob('*.json')}
     assert len(records) == 4
     assert float(cells[3][4]) <= 1
+    titles = ['variant', 'MSE hidden ↓', 'better by, dB', 'p', 'tOF ↓', 'against the base', 'p']
+    at = cells.index(titles)
+    base, other = cells[at + 2], cells[at + 3]
+    hidden = {
+        name: fmean(record['clips'][clip]['values']['mse_hidden'][0] for clip in record['clips'])
+        for name, record in records.items()
+    }
+    assert base[0] == 'four'
+    assert base[2] == base[3] == base[5] == ''
+    assert float(base[1].split(' ')[0]) == pytest.approx(
+        fmean(value for name, value in hidden.items() if 'four' in name), abs=1e-3
+    )
+    better = float(other[2].split(' ')[0])
+    assert (better > 0) == (float(other[1].split(' ')[0]) < float(base[1].split(' ')[0]))
     page = (folder / 'page.html').read_text(encoding='utf-8')
     assert 'eight wide' in page
     assert '<svg' in page
