@@ -191,12 +191,15 @@ class WatchedNetwork:
         with peak_of(self.device) as peak:
             output = self._network.restore(clip)
         plan, (_, frames, _, height, width) = self._plan, clip.shape
-        taken, budget = show_bytes(peak[0]), show_bytes(plan.budget)
+        # what tiles are joined into is on the host, whose own plan it is in
+        joined = output.nbytes if plan.tile is not None and output.device == self.device else 0
+        most = peak[0] - joined
+        taken, budget = show_bytes(most), show_bytes(plan.budget)
         side = plan.tile or max(height, width)
         predicted = show_bytes(plan.places[0].predict(frames, min(side, height), min(side, width)))
         self._say(f'memory: the first window, of {frames} frames, took {taken} ({predicted} predicted)')
-        if self._strict and peak[0] > plan.budget:
-            frames = max(1, plan.window * plan.budget // peak[0])
+        if self._strict and most > plan.budget:
+            frames = max(1, plan.window * plan.budget // most)
             raise MemoryEndedError(
                 f'the first window took {taken}, more than {budget}; windows of {frames} frames would fit: give '
                 f'--window {frames}, or --retry-smaller.'

@@ -1,4 +1,5 @@
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from gsm_plugin.inference.video import fitting_memory
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.byte_sizes import read_bytes, show_bytes
 from gsm_plugin.inference.video.facts import Facts
-from gsm_plugin.inference.video.fitting_memory import shrunk
+from gsm_plugin.inference.video.fitting_memory import WatchedNetwork, shrunk
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.memory import (
     Cost,
+    MemoryPlan,
     Place,
     free_on,
     learn_cost,
@@ -25,6 +27,7 @@ from gsm_plugin.inference.video.memory import (
     plan_memory,
 )
 from gsm_plugin.inference.video.opening import learn
+from gsm_plugin.inference.video.pipeline import MemoryEndedError
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
@@ -365,3 +368,23 @@ def test_tiles_of_ones_own_become_smaller_than_they_were():
 def test_sizes_are_shown_as_people_read_them():
     assert show_bytes(3 * 2**29) == '1.50 GiB'
     assert show_bytes(2**28) == '256 MiB'
+
+
+@pytest.mark.parametrize('tile, fits', [(64, True), (None, False)])
+def test_what_tiles_are_joined_into_is_not_the_networks(monkeypatch, tile, fits):
+    clip, said = torch.rand(1, 4, 3, 64, 96), []
+    output = Nearest(2).restore(clip)
+
+    @contextmanager
+    def peak(device):
+        yield [output.nbytes + 1000]
+
+    monkeypatch.setattr(fitting_memory, 'peak_of', peak)
+    plan = MemoryPlan(4, tile, (4, 64, tile or 96), tuple(places(Cost(0, 0, 0.01), 1500)))
+    watched = WatchedNetwork(Nearest(2), plan, said.append, strict=True)
+    if fits:
+        assert torch.equal(watched.restore(clip), output)
+        assert 'took 0 MiB' in said[0]
+    else:
+        with pytest.raises(MemoryEndedError):
+            watched.restore(clip)
