@@ -62,7 +62,7 @@ def _add_network(command: argparse.ArgumentParser) -> None:
         '--precision', default='auto', metavar='NAME', help='auto, fp32, tf32, bf16, fp16 (default: auto)'
     )
     command.add_argument('-s', '--outscale', type=float, metavar='X', help="enlargement (default: the network's own)")
-    command.add_argument('-t', '--tile', type=int, default=0, metavar='N', help='side of tiles (default: 0, no tiles)')
+    command.add_argument('-t', '--tile', type=int, metavar='N', help='side of tiles (default: 0, no tiles)')
     command.add_argument(
         '--tile_pad', '--tile-pad', type=int, metavar='N', help='pixels seen around a tile (default: 32)'
     )

@@ -45,8 +45,9 @@ def check_flags(arguments: argparse.Namespace) -> None:
         check_device_name(device)
     if arguments.tile_rule not in (None, *RULES):
         raise UserError(f'--tile-rule is {arguments.tile_rule!r}; give {" or ".join(RULES)}.')
-    if arguments.tile < 0 or tile_pad_of(arguments) < 0:
-        raise UserError(f'-t {arguments.tile} --tile_pad {tile_pad_of(arguments)}: give whole numbers from 0 up.')
+    side, pad = _sizes_of_tiles(arguments)
+    if side < 0 or pad < 0:
+        raise UserError(f'-t {side} --tile_pad {pad}: give whole numbers from 0 up.')
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
     for flag, least in (('window', 1), ('context', 0)):
@@ -79,18 +80,18 @@ def devices_of(arguments: argparse.Namespace) -> list[str]:
     return arguments.devices.split(',') if arguments.devices else [arguments.device]
 
 
-def tile_pad_of(arguments: argparse.Namespace) -> int:
-    """How many pixels are seen around a tile."""
-    return _TILE_PAD if arguments.tile_pad is None else arguments.tile_pad
+def _sizes_of_tiles(arguments: argparse.Namespace) -> tuple[int, int]:
+    """Side of tiles, 0 for none, and how many pixels are seen around each."""
+    return arguments.tile or 0, _TILE_PAD if arguments.tile_pad is None else arguments.tile_pad
 
 
 def read_tile(arguments: argparse.Namespace) -> tuple[tuple[int, int, int] | None, tuple[int, int, int]]:
     """Frames, rows and columns of all that is seen of a tile, and by how many tiles overlap; Real-ESRGAN's size of a
     tile is without what is seen around it."""
-    if arguments.tile == 0:
+    inner, pad = _sizes_of_tiles(arguments)
+    if inner == 0:
         return None, (0, 0, 0)
-    overlap = 2 * tile_pad_of(arguments)
-    side = arguments.tile + overlap
+    side, overlap = inner + 2 * pad, 2 * pad
     return (arguments.window or _MORE_THAN_A_WINDOW, side, side), (0, overlap, overlap)
 
 

@@ -15,7 +15,8 @@ def check_combinations(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: There is one.
     """
-    for flag in ('tile_pad', 'tile_rule') if arguments.tile == 0 else ():
+    # with -t 0, as command lines for Real-ESRGAN have it, it is plain that there are none
+    for flag in ('tile_pad', 'tile_rule') if arguments.tile is None else ():
         if (given := getattr(arguments, flag)) is not None:
             raise UserError(
                 f'{_spelled(flag)} {given} is of tiles, but none are asked for; give -t 256 too, or leave it out.'

@@ -69,7 +69,7 @@ def test_a_broken_film_stops_no_other_and_the_status_says_so(films, weights, tmp
 
 
 def test_a_folder_of_films_and_real_esrgans_letters(films, weights, tmp_path):
-    letters = ['--suffix', 'large', '-s', '3', '-t', '200', '--tile_pad', '10']
+    letters = ['--suffix', 'large', '-s', '3', '-t', '0', '--tile_pad', '10']
     assert run('-i', films, '-o', tmp_path / 'out', *letters, *weights, *QUICK) == 0
     assert learn(tmp_path / 'out' / 'b_large.mp4').width == 192
 

@@ -149,7 +149,7 @@ WRONG = [
     (['--window', '0'], '--window is 0'),
     (['--window', '4'], '--window is 4, but --context is 8 on each side; make --window more than 16, or --context'),
     (['--tile_pad', '10'], '--tile_pad 10 is of tiles, but none are asked for; give -t 256 too, or leave it out'),
-    (['-t', '0', '--tile-pad', '0'], '--tile_pad 0 is of tiles, but none are asked for'),
+    (['--tile-pad', '0'], '--tile_pad 0 is of tiles, but none are asked for'),
     (['--tile-rule', 'published'], '--tile-rule published is of tiles, but none are asked for'),
     (['--cuts', 'cuts.txt', '--cut-threshold', '3'], '--cut-threshold 3 is of the search for cuts, which --cuts cuts'),
     (['--no-cuts', '--cut-threshold', '3'], '--cut-threshold 3 is of the search for cuts, which --no-cuts takes'),
