@@ -42,8 +42,8 @@ def add_networks(parser: argparse.ArgumentParser, required: bool = True) -> None
         required=required,
         default=[],
         metavar='NAME[=FILE]',
-        help='bicubic, edvr, basicvsr, iconvsr, basicvsrpp, vrt, gsm, with =WEIGHTS.pth for other than the public '
-        'weights; or LABEL=OPTIONS.yml for any network',
+        help='bicubic, edvr, basicvsr, iconvsr, basicvsrpp, vrt, gsm, gsm-small, gsm-small-video, with =WEIGHTS.pth '
+        'for other than the public weights; or LABEL=OPTIONS.yml for any network',
     )
 
 

@@ -42,12 +42,15 @@ def check_flags(arguments: argparse.Namespace) -> None:
             raise UserError(f'{spelled} is empty; give a value, or leave it out.')
     check_precision_name(arguments.precision)
     for device in devices_of(arguments):
+        if not device:
+            raise UserError(f'--devices is {arguments.devices!r}; name devices such as cuda:0,cuda:1.')
         check_device_name(device)
     if arguments.tile_rule not in (None, *RULES):
         raise UserError(f'--tile-rule is {arguments.tile_rule!r}; give {" or ".join(RULES)}.')
     side, pad = _sizes_of_tiles(arguments)
-    if side < 0 or pad < 0:
-        raise UserError(f'-t {side} --tile_pad {pad}: give whole numbers from 0 up.')
+    for flag, number in (('-t', side), ('--tile_pad', pad)):
+        if number < 0:
+            raise UserError(f'{flag} is {number}; give a whole number from 0 up.')
     if arguments.outscale is not None and not 0.1 <= arguments.outscale <= 16:
         raise UserError(f'-s is {arguments.outscale:g}; give an enlargement from 0.1 to 16.')
     for flag, least in (('window', 1), ('context', 0)):

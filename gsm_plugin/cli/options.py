@@ -2,6 +2,8 @@
 
 import argparse
 
+from gsm_plugin.errors import UserError
+
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds the command."""
@@ -23,6 +25,8 @@ def _options(arguments: argparse.Namespace) -> None:
     from gsm_plugin.options import catalogue, schema
 
     if arguments.schema:
+        if arguments.key is not None:
+            raise UserError(f'--schema is of all keys, but {arguments.key} is given too; leave out one of them.')
         print(schema.schema_text(), end='')
     elif arguments.key is None:
         lines = dict.fromkeys(entry.lines for entry in catalogue.entries() if entry.text)

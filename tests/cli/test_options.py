@@ -68,3 +68,10 @@ def test_a_misspelt_key_has_the_nearest_ones(capsys, key, near):
 def test_the_schema_is_json(capsys):
     main(['options', '--schema'])
     assert json.loads(capsys.readouterr().out)['properties']['train']['properties']['total_iter']['minimum'] == 1
+
+
+def test_a_key_beside_the_schema_of_all_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['options', '--schema', 'total_iter'])
+    assert ended.value.code == 2
+    assert '--schema is of all keys, but total_iter is given too' in capsys.readouterr().err

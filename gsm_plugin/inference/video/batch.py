@@ -152,7 +152,7 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
     handling: Handling | None = getattr(network, 'handling', None)
     if handling is not None and handling.tile is not None:
         overlap = 'x'.join(map(str, handling.tile_overlap[1:]))
-        sides = 'x'.join(map(str, handling.tile[1:]))
+        sides = 'x'.join(str(min(pair)) for pair in zip(handling.tile[1:], (facts.height, facts.width), strict=True))
         lines.append(f'tiles: {sides} pixels are seen at once, overlap {overlap}, {handling.tile_rule}')
     if request.beside:
         lines.append('the input, enlarged by bicubic interpolation, stands on the left')
