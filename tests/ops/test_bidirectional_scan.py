@@ -229,3 +229,24 @@ def test_a_wrong_shape_is_named():
     x, z, *parameters = inputs(5)
     with pytest.raises(ValueError, match=r'x has the shape \(2, 5, 6\) and z \(2, 4, 6\)'):
         bidirectional_scan(x, z[:, :4], ScanParameters(*parameters))
+
+
+@pytest.mark.parametrize(
+    'name, shape',
+    [
+        ('conv_weight', (1, D, 4)), ('conv_weight', (2, D - 1, 4)), ('conv_weight', (2, D, 0)), ('conv_weight', (D, 4)),
+        ('conv_bias', (2, D + 1)), ('dt_proj', (2, D - 1, R)), ('dt_proj', (2, D)), ('dt_bias', (D,)),
+        ('A', (1, D, N)), ('A', (2, N)), ('D', (2, D - 1)), ('D', (2, 1)),
+    ],
+)  # fmt: skip
+def test_parameters_of_other_shapes_are_refused_before_a_kernel_reads_beyond_them(name, shape):
+    x, z, *values = inputs(5)
+    parameters = ScanParameters(*values)._replace(**{name: torch.zeros(shape)})
+    with pytest.raises(ValueError, match='shape'):
+        bidirectional_scan(x, z, parameters)
+
+
+def test_whole_numbers_are_refused():
+    x, z, *values = inputs(5)
+    with pytest.raises(ValueError, match='x is of int64; make it float'):
+        bidirectional_scan(x.long(), z.long(), ScanParameters(*values))

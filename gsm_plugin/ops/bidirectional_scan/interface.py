@@ -65,14 +65,32 @@ def bidirectional_scan(
         (b, l, d), of x's type.
 
     Raises:
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not belong together, or x is of whole numbers.
         RuntimeError: The named backend cannot run here.
     """
+    _check(x, z, parameters)
+    return compute(OP, backend, x, (x, z, parameters, kept)) if x.numel() else x * z
+
+
+def _check(x: Tensor, z: Tensor, parameters: ScanParameters) -> None:
+    """Refuses what kernels would read beyond; they trust shapes."""
+    if parameters.A.ndim != 3 or parameters.dt_proj.ndim != 3 or parameters.conv_weight.ndim != 3:
+        own = ', '.join(f'{name} {tuple(getattr(parameters, name).shape)}' for name in ('A', 'dt_proj', 'conv_weight'))
+        raise ValueError(f'The shapes are {own}; make them (2, d, n), (2, d, r) and (2, d, width).')
     d, n = parameters.A.shape[1:]
-    rank = parameters.dt_proj.shape[2]
+    rank, width = parameters.dt_proj.shape[2], max(1, parameters.conv_weight.shape[2])
     if x.ndim != 3 or x.shape[2] != d or z.shape != x.shape or parameters.x_proj.shape != (2, rank + 2 * n, d):
         raise ValueError(
             f'x has the shape {tuple(x.shape)} and z {tuple(z.shape)}; {d} channels, states of {n} and steps of rank '
             f'{rank} need (b, l, {d}) for both and x_proj of shape (2, {rank + 2 * n}, {d}).'
         )
-    return compute(OP, backend, x, (x, z, parameters, kept)) if x.numel() else x * z
+    needed = {
+        'conv_weight': (2, d, width), 'conv_bias': (2, d), 'dt_proj': (2, d, rank), 'dt_bias': (2, d),
+        'A': (2, d, n), 'D': (2, d),
+    }  # fmt: skip
+    for name, shape in needed.items():
+        actual = tuple(getattr(parameters, name).shape)
+        if actual != shape:
+            raise ValueError(f'{name} has the shape {actual}; {d} channels and states of {n} need {shape}.')
+    if not x.is_floating_point():
+        raise ValueError(f'x is of {str(x.dtype).removeprefix("torch.")}; make it float.')
