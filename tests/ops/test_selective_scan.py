@@ -213,6 +213,8 @@ def test_the_last_state_of_half_precision_is_in_float32(dtype):
         ('C', lambda x: x[:, None], r'C has the shape \(2, 1, 4, 7\); u \(2, 6, 7\) needs \(2, 4, 7\)'),
         ('D', lambda x: x[1:], r'D has the shape \(5,\); u \(2, 6, 7\) needs \(6,\)'),
         ('z', lambda x: x[..., 1:], r'z has the shape \(2, 6, 6\); u \(2, 6, 7\) needs \(2, 6, 7\)'),
+        ('u', lambda x: x.long(), 'u is of int64; make it float'),
+        ('A', lambda x: x.int(), 'A is of int32; make it float'),
         ('u', lambda x: x[0], r'u has the shape \(6, 7\); give \(b, d, l\)'),
     ],
 )

@@ -105,9 +105,11 @@ def _check(
     ]  # fmt: skip
     expected += [('D', D, (d,)), ('z', z, u.shape), ('delta_bias', delta_bias, (d,))]
     given = [(name, x, shape) for name, x, shape in expected if x is not None]
-    for name, x, _ in given:
+    for name, x in [('u', u), *((name, x) for name, x, _ in given)]:
         if x.is_complex():
             raise ValueError(f'{name} is complex; selective_scan takes real numbers.')
+        if not x.is_floating_point():
+            raise ValueError(f'{name} is of {str(x.dtype).removeprefix("torch.")}; make it float.')
     check_shapes(f'u {tuple(u.shape)} needs', given)
     if groups and (not groups[0] or d % groups[0]):
         raise ValueError(f'{d} channels in {groups[0]} groups of B and C; give a multiple.')
