@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_mamba_ssm, needs_numba, needs_triton
+from gsm_plugin.ops._common.shapes import check_floats, check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'bidirectional_scan'
@@ -65,7 +66,7 @@ def bidirectional_scan(
         (b, l, d), of x's type.
 
     Raises:
-        ValueError: The shapes do not belong together, or x is of whole numbers.
+        ValueError: The shapes do not belong together, or a tensor is of whole numbers.
         RuntimeError: The named backend cannot run here.
     """
     _check(x, z, parameters)
@@ -84,13 +85,7 @@ def _check(x: Tensor, z: Tensor, parameters: ScanParameters) -> None:
             f'x has the shape {tuple(x.shape)} and z {tuple(z.shape)}; {d} channels, states of {n} and steps of rank '
             f'{rank} need (b, l, {d}) for both and x_proj of shape (2, {rank + 2 * n}, {d}).'
         )
-    needed = {
-        'conv_weight': (2, d, width), 'conv_bias': (2, d), 'dt_proj': (2, d, rank), 'dt_bias': (2, d),
-        'A': (2, d, n), 'D': (2, d),
-    }  # fmt: skip
-    for name, shape in needed.items():
-        actual = tuple(getattr(parameters, name).shape)
-        if actual != shape:
-            raise ValueError(f'{name} has the shape {actual}; {d} channels and states of {n} need {shape}.')
-    if not x.is_floating_point():
-        raise ValueError(f'x is of {str(x.dtype).removeprefix("torch.")}; make it float.')
+    needed = (2, d, width), (2, d), parameters.x_proj.shape, (2, d, rank), (2, d), (2, d, n), (2, d)
+    fields = zip(ScanParameters._fields, parameters, needed, strict=True)
+    check_shapes(f'{d} channels and states of {n} need', fields)
+    check_floats([('x', x), ('z', z), *parameters._asdict().items()])

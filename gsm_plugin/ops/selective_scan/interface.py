@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.ops._common.half_precision import computing_type, round_to, saturate
-from gsm_plugin.ops._common.shapes import check_shapes
+from gsm_plugin.ops._common.shapes import check_floats, check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'selective_scan'
@@ -105,11 +105,10 @@ def _check(
     ]  # fmt: skip
     expected += [('D', D, (d,)), ('z', z, u.shape), ('delta_bias', delta_bias, (d,))]
     given = [(name, x, shape) for name, x, shape in expected if x is not None]
-    for name, x in [('u', u), *((name, x) for name, x, _ in given)]:
+    for name, x, _ in given:
         if x.is_complex():
             raise ValueError(f'{name} is complex; selective_scan takes real numbers.')
-        if not x.is_floating_point():
-            raise ValueError(f'{name} is of {str(x.dtype).removeprefix("torch.")}; make it float.')
+    check_floats([('u', u), *((name, x) for name, x, _ in given)])
     check_shapes(f'u {tuple(u.shape)} needs', given)
     if groups and (not groups[0] or d % groups[0]):
         raise ValueError(f'{d} channels in {groups[0]} groups of B and C; give a multiple.')
