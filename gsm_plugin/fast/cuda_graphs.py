@@ -157,6 +157,8 @@ class _TrainingGraphs:
                     _differentiate(output, wanted, torch.zeros_like(output))
             torch.cuda.current_stream().wait_stream(stream)
             del output
+            # as PyTorch's own, it is not that of the steps before
+            stream = torch.cuda.Stream()
             self._forward, self._backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
             with _capture(self._forward, stream):
                 output = function(*self._inputs)
