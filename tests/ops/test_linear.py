@@ -133,10 +133,12 @@ def test_triton_matches_naive(rows, c, m, with_bias, adds):
     expected = linear_naive(*(None if value is None else value.double() for value in (x, weight, bias)), None)
     actual = by_triton(x, weight, bias, onto)
     assert not adds or actual is onto
-    # tensor cores add up a little less exactly than the interpreter; sums count by what they are of
-    norms = x.norm(dim=1, keepdim=True) * weight.norm(dim=1)
-    error = (actual.cpu().double() - (expected + total if adds else expected)).abs()
-    assert (error <= 1e-6 + 4e-7 * norms).all()
+    expected = expected + total if adds else expected
+    most = 1e-5 + 1e-6 * expected.abs()
+    if DEVICE == 'cuda':
+        # tensor cores cut off what the interpreter rounds, of numbers as large as those that are added up
+        most += 4e-7 * x.norm(dim=1, keepdim=True) * weight.norm(dim=1)
+    assert ((actual.cpu().double() - expected).abs() <= most).all()
 
 
 @torch.no_grad()
