@@ -39,6 +39,9 @@ MEASURES = {
 }
 
 
+PARTS_OF_MSE = ('mse_hidden', 'mse_shown')
+
+
 def describe(names: Iterable[str]) -> str:
     """One sentence about some measures; empty without any."""
     notes = '; '.join(MEASURES[name].note for name in names)

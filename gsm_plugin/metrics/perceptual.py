@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.metrics.measures import MEASURES
+from gsm_plugin.metrics.measures import MEASURES, PARTS_OF_MSE
 from gsm_plugin.metrics.occlusion import hidden_in, squared_errors
 
 
@@ -110,8 +110,8 @@ class Perceptual:
     def _change(self, name: str, before: Sequence[np.ndarray], now: Sequence[np.ndarray]) -> float:
         if name == 'tof':
             return flow_difference(before, now)
-        if name in ('mse_hidden', 'mse_shown'):
-            return squared_errors(now, hidden_in(before[1], now[1]))[name == 'mse_shown']
+        if name in PARTS_OF_MSE:
+            return squared_errors(now, hidden_in(before[1], now[1]))[PARTS_OF_MSE.index(name)]
         output, gt = (self._distance(name, *images) for images in zip(before, now, strict=True))
         return 100 * abs(output - gt)
 

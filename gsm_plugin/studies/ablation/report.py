@@ -4,15 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gsm_plugin.metrics.measures import MEASURES, describe
+from gsm_plugin.metrics.measures import MEASURES, PARTS_OF_MSE, describe
 from gsm_plugin.scoring.board import write_text
 from gsm_plugin.scoring.report.charts import bands
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.records import Record
 from gsm_plugin.studies.ablation.plan import Study
 from gsm_plugin.studies.ablation.statistics import paired_p, spread_of
-
-_PARTS_OF_MSE = ('mse_hidden', 'mse_shown')
 
 Records = Mapping[tuple[str, int], Record]
 """By variant and seed; those that failed are missing."""
@@ -71,7 +69,7 @@ def measure_rows(study: Study, records: Records) -> list[list[str]]:
     metrics = study.score.metrics
     rows = [['variant']]
     for metric in metrics:
-        rows[0] += [MEASURES[metric].title, 'better by, dB' if metric in _PARTS_OF_MSE else 'against the base', 'p']
+        rows[0] += [MEASURES[metric].title, 'better by, dB' if metric in PARTS_OF_MSE else 'against the base', 'p']
     for variant in study.variants:
         own = [records[variant, seed] for seed in study.seeds if (variant, seed) in records]
         row = [variant]
@@ -79,7 +77,7 @@ def measure_rows(study: Study, records: Records) -> list[list[str]]:
 
             def value(record: Record, metric: str = metric) -> float:
                 mean = record.mean(metric)
-                return -10 * math.log10(max(mean, 1e-12)) if metric in _PARTS_OF_MSE else mean
+                return -10 * math.log10(max(mean, 1e-12)) if metric in PARTS_OF_MSE else mean
 
             means = [record.mean(metric) for record in own]
             row.append(spread_of(means).text(MEASURES[metric].digits) if own else '')
