@@ -61,7 +61,7 @@ _MEASURED = ['frames', 'dB from whole', 'worst frame', 'whole to truth, dB', 'lo
 
 def main() -> None:
     args = _parse()
-    restorer = Restorer.load(args.weights or args.name, network=network_options(args.network))
+    restorer = Restorer.load(args.weights or args.name, precision='fp32', network=network_options(args.network))
     print(f'{restorer.describe()}\n{vars(args)}')
     args.study(args, restorer)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gsm_plugin.archs.building import build
+from gsm_plugin.inference import restorer
 from tests.inference.video.films import scene
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/study_windows.py'
@@ -65,3 +66,10 @@ def test_tiles_and_precisions_get_a_row_each_and_a_picture(rows, tmp_path):
     assert cv2.imread(str(tmp_path / 'pictures' / 'clip_blended_4.png')).shape == (64, 64, 3)
     ((_, precision, frames, distance, *_),) = rows('precisions', '--frames', '3', '--precisions', 'fp32')
     assert (precision, frames, distance) == ('fp32', '3', 'inf')
+
+
+def test_outputs_are_compared_with_those_of_fp32_where_auto_is_something_else(rows, monkeypatch):
+    # as on a GPU
+    monkeypatch.setattr(restorer, 'choose_precision', lambda wanted, _: ('bf16' if wanted == 'auto' else wanted, ''))
+    ((*_, distance, _, _, _),) = rows('precisions', '--frames', '3', '--precisions', 'bf16')
+    assert 20 < float(distance) < 200
