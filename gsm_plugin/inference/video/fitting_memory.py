@@ -110,7 +110,7 @@ class Memory:
         where, long = ('a CPU', 'up to a minute') if device.type == 'cpu' else ('a GPU', 'a minute or two')
         first = f'the first run on {where} also compiles kernels, for {long}'
         self._say(f'memory: measuring what the network takes, on small clips; {first}')
-        measure = TimedMeasure(measured_on(self._networks[0]))
+        measure = TimedMeasure(measured_on(_without_tiles(self._networks[0])))
         self._places = tuple(_places(request, self._networks, facts, measure))
         self.seconds_a_frame = measure.seconds_a_pixel * facts.height * facts.width / len(self._networks)
         # which refuses
@@ -238,8 +238,13 @@ def _own_tile(network: Network) -> int | None:
 
 
 class _Tileable(Network, Protocol):
-    def with_tile(self, tile: Sequence[int] | None, tile_overlap: Sequence[int]) -> Network:
-        """The same network, shown clips in other tiles."""
+    def with_tile(self, tile: Sequence[int] | None, tile_overlap: Sequence[int] = ...) -> Network:
+        """The same network, shown clips in other tiles, or whole."""
+
+
+def _without_tiles(network: Network) -> Network:
+    """The network as it sees a tile: in tiles of its own, small clips are measured many times over."""
+    return network if _own_tile(network) is None else cast(_Tileable, network).with_tile(None)
 
 
 def _tiled(networks: Sequence[Network], request: Request) -> Sequence[Network]:

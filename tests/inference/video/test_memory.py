@@ -190,6 +190,24 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
     assert outcome.text.endswith('; free some memory, or give --context 0.')
 
 
+def test_a_network_with_tiles_is_measured_without_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
+    source = make_film(tmp_path / 'in.mkv', scene(4, 16, 32), codec='ffv1')
+    sides = []
+
+    class Watched(torch.nn.Identity):
+        def forward(self, clip):
+            sides.append(tuple(clip.shape[-2:]))
+            return clip
+
+    handling = Handling(tile=(1000, 8, 8), tile_overlap=(0, 4, 4), tile_rule='blended')
+    request = Request(source, tmp_path / 'out.mkv', fit=True)
+    (outcome,) = run_requests([request], [Restorer(Watched(), 1, handling)], Progress)
+    assert outcome.state == 'done', outcome.text
+    assert sides[:4] == [(64, 64), (64, 64), (64, 64), (96, 96)]
+    assert set(sides[4:]) == {(8, 8)}
+
+
 def test_the_plan_is_for_the_frames_of_the_longest_scene(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
     monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
