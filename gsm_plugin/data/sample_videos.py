@@ -109,6 +109,6 @@ def shrink_by_area(frame: np.ndarray, factor: int, path: str | Path) -> np.ndarr
     if min(height, width) == 0:
         raise UserError(
             f'{path} has frames of {frame.shape[0]}x{frame.shape[1]} pixels, of which nothing is left when they are '
-            f'made {factor} times smaller; take a smaller factor.'
+            f'made {factor} times smaller; take a smaller --shrink.'
         )
     return frame if factor == 1 else cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)

@@ -14,6 +14,7 @@ class Measure:
         note: What it is, for tables and pages.
         network: Package of the network that it needs, a key of `perceptual.PACKAGES`; None where it needs none.
         temporal: Whether it is of consecutive frames, so that a clip has one value less than frames.
+        least_side: Pixels that both sides of a frame need.
     """
 
     title: str
@@ -21,13 +22,17 @@ class Measure:
     note: str
     network: str | None
     temporal: bool
+    least_side: int = 1
 
+
+# Smaller frames leave nothing after the two poolings of AlexNet.
+_ALEXNET = 31
 
 MEASURES = {
-    'lpips': Measure('LPIPS ↓', 4, 'LPIPS on RGB (AlexNet, version 0.1)', 'lpips', temporal=False),
+    'lpips': Measure('LPIPS ↓', 4, 'LPIPS on RGB (AlexNet, version 0.1)', 'lpips', temporal=False, least_side=_ALEXNET),
     'dists': Measure('DISTS ↓', 4, 'DISTS on RGB at full size', 'DISTS_pytorch', temporal=False),
     'tof': Measure('tOF ↓', 3, 'tOF in pixels, of Farneback flows', None, temporal=True),
-    'tlp': Measure('tLP x100 ↓', 3, 'tLP of LPIPS, times 100', 'lpips', temporal=True),
+    'tlp': Measure('tLP x100 ↓', 3, 'tLP of LPIPS, times 100', 'lpips', temporal=True, least_side=_ALEXNET),
     'mse_hidden': Measure(
         'MSE hidden ↓',
         3,

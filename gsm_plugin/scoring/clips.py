@@ -1,8 +1,9 @@
 """Clips to be scored: of a data set on disk, or ground truth whose LQ frames are made in memory."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -20,6 +21,7 @@ from gsm_plugin.data.sample_videos import read_frames, shrink_by_area
 from gsm_plugin.data.tools.images import say_if_alpha
 from gsm_plugin.data.videos import VIDEO_SUFFIXES, announced_frames, crop_to_multiple
 from gsm_plugin.errors import UserError
+from gsm_plugin.metrics.measures import MEASURES
 from gsm_plugin.models.validation import Clip
 
 
@@ -100,16 +102,16 @@ class ReducedClipSet:
     """Videos, or folders of images, as ground truth of LQ frames that are made from them.
 
     Args:
-        place: A video, a folder of images, or a folder of videos or of folders of images.
+        places: See `find_clips`.
         reduction: How the LQ frames are made.
 
     Raises:
-        UserError: There is nothing of the kind.
+        UserError: A clip cannot be read.
     """
 
-    def __init__(self, place: str | Path, reduction: Reduction):
+    def __init__(self, places: Mapping[str, Path], reduction: Reduction):
         self._reduction = reduction
-        self._places = _find_clips(Path(place).expanduser())
+        self._places = places
         say_if_alpha(image for path in self._places.values() if path.is_dir() for image in _images_in(path)[:1])
         self.lengths = {name: self._length(path) for name, path in self._places.items()}
 
@@ -121,8 +123,6 @@ class ReducedClipSet:
             raise UserError(f'{self._places[name]} has frames of several sizes; make them the same.')
         lq = [degrade(frame, reduction.degradation, reduction.known_scale) for frame in gt]
         if reduction.crf is not None:
-            if lq[0].dtype != np.uint8:
-                raise UserError(f'{self._places[name]} has frames of 16 bits, which --crf cannot encode; leave it out.')
             lq = list(recode(lq, Encoding('h264', reduction.crf, bitrate=0, gop=_GOP)))
         return Clip(
             name,
@@ -138,19 +138,45 @@ class ReducedClipSet:
         files = [path] if path.is_file() else sorted(path.iterdir())
         return fingerprint(files)
 
+    def check(self, names: Iterable[str], measures: Iterable[str]) -> None:
+        """Refuses clips that cannot be reduced or scored, as their first frames show.
+
+        Args:
+            names: The clips that are wanted.
+            measures: Keys of `MEASURES`, by which they are scored.
+
+        Raises:
+            UserError: There is one.
+        """
+        for name in names:
+            first = list(islice(self._frames(self._places[name]), 1))
+            self._check_frames(self._places[name], first)
+            height, width = first[0].shape[:2]
+            for measure in measures:
+                least = MEASURES[measure].least_side
+                if min(height, width) < least:
+                    raise UserError(
+                        f'--metrics {measure} is of frames of at least {least}x{least} pixels, but those of clip '
+                        f'{name} have {height}x{width}; leave {measure} out, or name other clips.'
+                    )
+
     def _read(self, path: Path) -> list[np.ndarray]:
-        shrink, scale, frames = self._reduction.shrink, self._reduction.known_scale, self._reduction.frames
-        read: list[np.ndarray] = []
-        for frame in read_frames(path, shrink, scale) if path.is_file() else _read_images(path, shrink, scale):
-            if frames is not None and len(read) == frames:
-                break
-            read.append(frame)
-        least = least_side(self._reduction.degradation, scale)
+        read = list(islice(self._frames(path), self._reduction.frames))
+        self._check_frames(path, read)
+        return read
+
+    def _frames(self, path: Path) -> Iterator[np.ndarray]:
+        read = read_frames if path.is_file() else _read_images
+        return read(path, self._reduction.shrink, self._reduction.known_scale)
+
+    def _check_frames(self, path: Path, read: Sequence[np.ndarray]) -> None:
+        shrink, least = self._reduction.shrink, least_side(self._reduction.degradation, self._reduction.known_scale)
         if not read or min(read[0].shape[:2]) < least:
             shrunk = f' when made {shrink} times smaller' if shrink > 1 else ''
             cure = 'name another clip, or a smaller --shrink' if shrink > 1 else 'name another clip'
             raise UserError(f'{path} has no frames of at least {least}x{least} pixels{shrunk}; {cure}.')
-        return read
+        if self._reduction.crf is not None and read[0].dtype != np.uint8:
+            raise UserError(f'{path} has frames of 16 bits, which --crf cannot encode; leave it out.')
 
     def _length(self, path: Path) -> int:
         found = announced_frames(path) or 0 if path.is_file() else len(_images_in(path))
@@ -165,7 +191,16 @@ def fingerprint(files: Iterable[Path]) -> str:
     return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
 
 
-def _find_clips(place: Path) -> dict[str, Path]:
+def find_clips(place: str | Path) -> dict[str, Path]:
+    """Clips by name.
+
+    Args:
+        place: A video, a folder of images, or a folder of videos or of folders of images.
+
+    Raises:
+        UserError: There is nothing of the kind.
+    """
+    place = Path(place).expanduser()
     if place.is_file() and is_image_name(place.name):
         raise UserError(f'{place} is one image; name the folder of the frames.')
     if place.is_file():

@@ -9,7 +9,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.metrics.measures import describe
 from gsm_plugin.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.scoring.choices import Choice, fit_to_scale, parse_choices
-from gsm_plugin.scoring.clips import ReducedClipSet, Reduction, names_of
+from gsm_plugin.scoring.clips import ReducedClipSet, Reduction, find_clips, names_of
 from gsm_plugin.scoring.metric_choices import open_measures
 from gsm_plugin.scoring.report.charts import Point
 from gsm_plugin.scoring.report.leaderboard_table import comparison_cells, measures_of, to_markdown
@@ -58,12 +58,13 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
     """
     # all of them are defined for 4
     check_degradation(wanted.reduction.degradation, wanted.reduction.scale or 4)
+    places = find_clips(wanted.place)
     training = 'REDS BI' if wanted.reduction.degradation == 'bi' else 'Vimeo-90K BD'
     choices = parse_choices(wanted.networks, training, precision=wanted.precision)
     choices, scale = fit_to_scale(choices, wanted.reduction.scale, f'--scale is {wanted.reduction.scale}')
     reduction = replace(wanted.reduction, scale=scale)
     check_degradation(reduction.degradation, scale)
-    clips = ReducedClipSet(wanted.place, reduction)
+    clips = ReducedClipSet(places, reduction)
     names = names_of(clips, wanted.clips)
     common = {'crop_border': 0, 'test_y_channel': wanted.channel == 'y'}
     metrics = {name: {'type': f'calculate_{name}', **common} for name in ('psnr', 'ssim')}
@@ -76,7 +77,9 @@ def compare(wanted: Comparison, say: Callable[[str], None] = print) -> str:
         'crf': reduction.crf,
         'channel': wanted.channel,
     }
-    task = Task(clips, names, metrics, open_measures(wanted.metrics, clips, names), as_read(protocol))
+    perceptual = open_measures(wanted.metrics, clips, names)
+    clips.check(names, perceptual.names)
+    task = Task(clips, names, metrics, perceptual, as_read(protocol))
     _refuse_other_results(wanted.out, task, choices)
     records, pictures = run_networks(task, choices, scale, wanted.out, say)
     # The files keep clips of earlier comparisons.

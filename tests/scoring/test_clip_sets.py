@@ -6,7 +6,7 @@ import torch
 from gsm_plugin.compat.image_files import read_image, to_unit
 from gsm_plugin.data.degradations import degrade
 from gsm_plugin.errors import UserError
-from gsm_plugin.scoring.clips import ReducedClipSet, Reduction
+from gsm_plugin.scoring.clips import ReducedClipSet, Reduction, find_clips
 
 
 def test_lq_frames_can_be_compressed(tmp_path):
@@ -14,14 +14,16 @@ def test_lq_frames_can_be_compressed(tmp_path):
     draw = np.random.default_rng(0)
     for i in range(3):
         cv2.imwrite(str(tmp_path / 'a' / f'{i}.png'), draw.integers(0, 256, (64, 96, 3)).astype(np.uint8))
-    clean, good, bad = (ReducedClipSet(tmp_path, Reduction('bi', crf=crf)).open('a').lq for crf in (None, 1, 45))
+    clean, good, bad = (
+        ReducedClipSet(find_clips(tmp_path), Reduction('bi', crf=crf)).open('a').lq for crf in (None, 1, 45)
+    )
     assert clean.shape == good.shape == bad.shape
     assert 0 < (good - clean).square().mean() < (bad - clean).square().mean()
     cv2.imwrite(str(tmp_path / 'a/0.png'), np.zeros((64, 96, 3), np.uint16))
     (tmp_path / 'a/1.png').unlink()
     (tmp_path / 'a/2.png').unlink()
     with pytest.raises(UserError, match='16 bits, which --crf'):
-        ReducedClipSet(tmp_path, Reduction('bi', crf=20)).open('a')
+        ReducedClipSet(find_clips(tmp_path), Reduction('bi', crf=20)).open('a')
 
 
 def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_path):
@@ -31,7 +33,7 @@ def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_
     draw = np.random.default_rng(0)
     for i in range(2):
         cv2.imwrite(str(tmp_path / 'a' / f'{i}.png'), draw.integers(0, 65536, (16, 24, 3)).astype(np.uint16))
-    clips = ReducedClipSet(tmp_path, Reduction('bi'))
+    clips = ReducedClipSet(find_clips(tmp_path), Reduction('bi'))
     assert clips.lengths == {'a': 2}
     clip = clips.open('a')
     for i in range(2):
@@ -58,4 +60,4 @@ def test_clips_of_which_too_little_would_be_left_are_named(tmp_path, reduction, 
     (tmp_path / 'a').mkdir()
     cv2.imwrite(str(tmp_path / 'a/0.png'), np.zeros((7, 64, 3), np.uint8))
     with pytest.raises(UserError, match=sentence):
-        ReducedClipSet(tmp_path, reduction).open('a')
+        ReducedClipSet(find_clips(tmp_path), reduction).open('a')

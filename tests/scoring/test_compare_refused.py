@@ -3,11 +3,13 @@
 import os
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from gsm_plugin.locks import locked
+from gsm_plugin.scoring import metric_choices
 from tests.scoring.comparing import refusal, run, write_frames, write_gsm, write_video
 from tests.scoring.tiny_vsr import moving_frames, write_network
 
@@ -103,7 +105,8 @@ def test_a_film_that_cannot_be_opened_is_our_sentence_alone(tmp_path, capfd):
 
 
 def test_a_wrong_place_is_one_sentence(tmp_path, capsys):
-    assert 'does not exist; name a video' in refusal(capsys, tmp_path / 'x', tmp_path / 'out', '--networks', 'bicubic')
+    # said before weights are missed
+    assert 'x does not exist; name a video' in refusal(capsys, tmp_path / 'x', tmp_path / 'out', '--networks', 'vrt')
     (tmp_path / 'empty').mkdir()
     found = refusal(capsys, tmp_path / 'empty', tmp_path / 'out', '--networks', 'bicubic')
     assert 'has neither images nor videos nor folders of images' in found
@@ -173,11 +176,26 @@ def test_ground_truth_of_which_nothing_would_be_left_is_refused(tmp_path, capsys
     frames = moving_frames(3)
     make = write_frames if kind == 'images' else write_video
     place = make(tmp_path / ('clip' if kind == 'images' else 'clip.avi'), frames)
-    with pytest.raises(SystemExit) as ended:
-        run(place, tmp_path / 'out', '--networks', 'bicubic', '--shrink', '99')
-    assert ended.value.code == 2
-    expected = 'frames of 48x64 pixels, of which nothing is left when they are made 99 times smaller; take a smaller'
-    assert expected in capsys.readouterr().err
+    found = refusal(capsys, place, tmp_path / 'out', '--networks', 'bicubic', '--shrink', '99')
+    expected = (
+        'frames of 48x64 pixels, of which nothing is left when they are made 99 times smaller; take a smaller --s'
+    )
+    assert expected in found
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_clip_that_is_too_small_is_told_before_others_are_scored(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(metric_choices, 'Perceptual', lambda names: SimpleNamespace(names=names))
+    frames = moving_frames(3)
+    write_frames(tmp_path / 'set' / 'large', frames)
+    write_frames(tmp_path / 'set' / 'small', [frame[:30, :30] for frame in frames])
+    write_frames(tmp_path / 'set' / 'tiny', [frame[:4, :4] for frame in frames])
+    arguments = [tmp_path / 'set', tmp_path / 'out', '--networks', 'bicubic']
+    found = refusal(capsys, *arguments)
+    assert f'{tmp_path / "set" / "tiny"} has no frames of at least 8x8 pixels; name another clip.' in found
+    found = refusal(capsys, *arguments, '--clips', 'large', 'small', '--metrics', 'tof,tlp')
+    expected = '--metrics tlp is of frames of at least 31x31 pixels, but those of clip small have 28x28; leave tlp out'
+    assert expected in found
     assert not (tmp_path / 'out').exists()
 
 
