@@ -11,7 +11,7 @@ from gsm_plugin.scoring.board import galleries_of, run_networks, write_text
 from gsm_plugin.scoring.choices import Choice, fit_to_scale, parse_choices
 from gsm_plugin.scoring.clips import names_of
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS, TRAININGS
-from gsm_plugin.scoring.leaderboard_data import open_leaderboard
+from gsm_plugin.scoring.leaderboard_data import check_folders, open_leaderboard
 from gsm_plugin.scoring.metric_choices import open_measures
 from gsm_plugin.scoring.report.galleries import Gallery
 from gsm_plugin.scoring.report.leaderboard_table import join_rows, leaderboard_table, measures_of, to_markdown
@@ -79,6 +79,8 @@ def reproduce(wanted: Leaderboard, say: Callable[[str], None] = print) -> str:
     protocol.lq_of(degradation)
     if wanted.metrics and not wanted.networks:
         raise UserError('--metrics is for networks that are run; name some by --networks, or leave it out.')
+    if wanted.networks or not wanted.merged:
+        check_folders(protocol, degradation, wanted.datasets)
     conditions = as_read({**asdict(protocol), 'degradation': degradation})
     others = [record for place in wanted.merged for record in _read_records(place, conditions)]
     records = merge_records(others)

@@ -12,6 +12,25 @@ from gsm_plugin.scoring.clips import PairedClipSet
 _SCALE = 4
 
 
+def check_folders(protocol: Protocol, degradation: str, root: Path) -> None:
+    """Refuses a leaderboard whose data set is not there.
+
+    Args:
+        protocol: The leaderboard.
+        degradation: `bi` or `bd`.
+        root: Folder of data sets.
+
+    Raises:
+        UserError: A folder is missing.
+    """
+    for folder in (root / protocol.gt, root / protocol.lq_of(degradation)):
+        if not folder.is_dir():
+            raise UserError(
+                f'{folder} is missing; put {protocol.title} there, as {_layout(protocol, degradation, root)} '
+                f'(docs/data.md), or name the folder of data sets by --datasets.'
+            )
+
+
 def open_leaderboard(protocol: Protocol, degradation: str, root: Path, partial: bool) -> PairedClipSet:
     """Opens the data set of a leaderboard, with all names, numbers of frames and sizes checked before anything runs.
 
@@ -24,10 +43,8 @@ def open_leaderboard(protocol: Protocol, degradation: str, root: Path, partial: 
     Raises:
         UserError: A folder, clip or frame is missing or too much, or LQ and ground truth do not fit each other.
     """
+    check_folders(protocol, degradation, root)
     gt_root, lq_root = root / protocol.gt, root / protocol.lq_of(degradation)
-    for folder in (gt_root, lq_root):
-        if not folder.is_dir():
-            raise UserError(f'{folder} is missing; {protocol.title} needs it: {_layout(protocol, degradation, root)}.')
     expected = _expected_clips(protocol, root)
     names = [name for name in expected if not partial or (gt_root / name).is_dir()]
     if not names:

@@ -222,10 +222,21 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_run(home, tmp_path, capsys
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('arguments', [[], ['--networks', 'basicvsr']])
+def test_a_data_set_that_is_missing_is_told_before_networks(tmp_path, capsys, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path, tmp_path / 'out', 'reds4', *arguments)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert f'{tmp_path / "datasets" / "REDS4" / "GT"} is missing; put REDS4 there' in error
+    assert error.endswith('or name the folder of data sets by --datasets.\n')
+
+
 @pytest.mark.parametrize(
     'change, sentence',
     [
-        ('no LQ', r'BIx4 is missing; Vid4 needs it: .*GT/calendar/00000000\.png and .*BIx4/calendar'),
+        ('no LQ', r'BIx4 is missing; put Vid4 there, as .*GT/calendar/00000000\.png and .*BIx4/calendar'),
         ('frame', r'clip calendar has no frame 00000002 in dataroot_lq'),
         ('size', r'which is not 4 times the 12x16 of LQ clip calendar'),
         ('damaged', r'calendar/00000001\.png is damaged, cut, or no image'),
