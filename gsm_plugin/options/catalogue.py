@@ -17,6 +17,8 @@ from gsm_plugin.options.signatures import parameters
 from gsm_plugin.options.types import kind_of
 
 _NEEDED = 'needed'
+# How much names have in common where one is taken for the other, misspelt.
+_ALIKE = 0.7
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,12 @@ def find_key(name: str) -> list[Entry]:
         return found
     end = name.split(':')[-1]
     near = dict.fromkeys(entry.path for entry in everything if entry.path.split(':')[-1] == end)
-    near |= dict.fromkeys(difflib.get_close_matches(name, [entry.path for entry in everything], 3, 0.6))
+    near |= dict.fromkeys(difflib.get_close_matches(name, [entry.path for entry in everything], 3, _ALIKE))
     last = {entry.path.split(':')[-1]: entry.path for entry in reversed(everything)}
-    near |= dict.fromkeys(last[one] for one in difflib.get_close_matches(end, last, 3, 0.0))
-    raise UserError(f'No key is called {name!r}; did you mean {", ".join([*near][:3])}? basicsr options lists all.')
+    last |= {section: section for section in (entry.path.split(':')[0] for entry in everything if ':' in entry.path)}
+    near |= dict.fromkeys(last[one] for one in difflib.get_close_matches(end, last, 3, _ALIKE))
+    hint = f'; did you mean {", ".join([*near][:3])}?' if near else ', or nearly so;'
+    raise UserError(f'No key is called {name!r}{hint} basicsr options lists all.')
 
 
 def _is_below(path: str, section: str) -> bool:

@@ -56,13 +56,27 @@ def test_a_key_that_only_basicsr_reads_is_found(capsys):
 
 
 @pytest.mark.parametrize(
-    'key, near', [('acumulate_iter', 'train:accumulate_iter'), ('train:toal_iter', 'train:total_iter')]
+    'key, near',
+    [
+        ('acumulate_iter', 'train:accumulate_iter?'),
+        ('train:toal_iter', 'train:total_iter, '),
+        ('trian', 'train?'),
+        ('tile_ovrlap', 'val:tile_overlap?'),
+    ],
 )
 def test_a_misspelt_key_has_the_nearest_ones(capsys, key, near):
     with pytest.raises(SystemExit) as end:
         main(['options', key])
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith(f"basicsr: No key is called '{key}'; did you mean {near}, ")
+    assert capsys.readouterr().err.startswith(f"basicsr: No key is called '{key}'; did you mean {near}")
+
+
+def test_a_key_that_is_like_none_has_no_unrelated_ones(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['options', 'nonsense'])
+    assert end.value.code == 2
+    expected = "basicsr: No key is called 'nonsense', or nearly so; basicsr options lists all.\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_the_schema_is_json(capsys):
