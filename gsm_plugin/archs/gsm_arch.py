@@ -143,7 +143,10 @@ class GSMamba(nn.Module):
     @torch.compiler.disable(reason='GSMamba is made of fused kernels; cuda_graphs: true spares its launches')
     @fast_without_gradients
     def forward(self, lq: Tensor, flows: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Enlarges a clip; `torch.compile` leaves it as it is.
+        """Enlarges a clip: flows, then `enhance`, which is the network.
+
+        With gradients, what is written here and in `gsm_plugin.layers` runs. Without, `fast_without_gradients` has
+        `gsm_plugin.fast` compute the same by fused kernels; tests hold it to this. `torch.compile` leaves both alone.
 
         Args:
             lq: (b, t, in_chans, h, w), in [0, 1], of any length and size.
@@ -218,6 +221,7 @@ class GSMamba(nn.Module):
 
     def _embed(self, frames: Tensor) -> Tensor:
         """Features before the layers, (n, in_chans, h, w) -> (n, h, w, c)."""
+        # here as in all layers: the types to compute in, out of the table in gsm_plugin/layers/precision.py
         with training_policy(frames).ends.on(frames):
             return self.conv_first(for_convolutions(frames)).permute(0, 2, 3, 1)
 

@@ -58,13 +58,20 @@ class BiMamba(nn.Module):
                 dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))
 
     def forward(self, x: Tensor, kept: torch.dtype | None = None) -> Tensor:
-        """(b, l, d_model) -> the same.
+        """Projects to inner channels and gates, scans the one, gated by the other, and projects back.
+
+        Of each direction the scan is Mamba's own: causal convolution, SiLU, `selective_scan`, gate. Step by step it
+        stands in `gsm_plugin/ops/bidirectional_scan/naive.py`.
 
         Args:
-            x: The sequence.
+            x: The sequence, (b, l, d_model).
             kept: Type in which the scan keeps its steps for the backward pass, see `bidirectional_scan`; None for x's.
+
+        Returns:
+            (b, l, d_model).
         """
         inner, z = self.in_proj(x).chunk(2, -1)
+        # windows of a sweep share the stacked parameters
         return self.out_proj(bidirectional_scan(inner, z, shared(self.scan_parameters), self.backend, kept))
 
     def scan_parameters(self) -> ScanParameters:

@@ -110,6 +110,7 @@ class GatherScatterBlock(nn.Module):
 
         (b, k, h, w, dim) -> the same.
         """
+        # the types to compute in, out of the table in precision.py
         policy = training_policy(gathered)
         with policy.scan.on(gathered):
             tokens = self.norm1(gathered.permute(0, 2, 3, 1, 4))

@@ -54,6 +54,7 @@ class PropagationStage(nn.Module):
         with training_policy(x).attention.on(x):
             attended = self.attn_blocks(x)
         frames, last, reach = list(attended.unbind(1)), x.shape[1] - 1, gather_flows.shape[2] // 2
+        # made of parameters alone, so once for all windows
         with sharing(implicit_warp.key_and_value, self.mamba_block.mamba.scan_parameters):
             for i in range(len(frames)):
                 positions = range(i - reach, i + reach + 1)
