@@ -8,7 +8,7 @@ from typing import Optional
 import msgspec
 
 from gsm_plugin.options.catalogue import argument_texts, our_networks
-from gsm_plugin.options.declared import run_sections, set_sections, val_section
+from gsm_plugin.options.declared import run_sections, set_sections, train_section, val_section
 from gsm_plugin.options.declared.everything import EVERY_RUN, LOOP, OF_MODELS, OF_SETS, OUR_SETS, Network, every_key
 from gsm_plugin.options.declared.sections import REQUIRED, Key, Section, keys_of
 from gsm_plugin.options.host import host_table
@@ -19,6 +19,9 @@ HEADER = '# yaml-language-server: $schema=schema.json'
 """The first line of an option file that lies beside the schema."""
 
 _NESTED = {key.section for _, key in every_key() if key.section is not None}
+# Whose other keys are arguments of the class that they name.
+_OF_CLASSES = {set_sections.HostBackend, train_section.Loss, train_section.Optimizer, train_section.Scheduler}
+_OUR_MODELS = ('GSMModel', 'RecurrentMixPrecisionRTModel')
 
 
 def schema_text() -> str:
@@ -27,12 +30,16 @@ def schema_text() -> str:
 
 
 def make_schema() -> dict:
-    """The schema; keys that are not declared are left to `basicsr`, which knows the classes."""
+    """The schema.
+
+    Sections are closed whose keys are all known. Others, of data sets, networks and models of one's own, are left to
+    `basicsr`, which knows the classes.
+    """
     sections = {}
     for path in [path for path in dict.fromkeys((*EVERY_RUN, *OF_MODELS)) if path]:
         classes = [*EVERY_RUN.get(path, ()), *OF_MODELS.get(path, ())]
         classes += [LOOP[path]] if path in LOOP else []
-        sections[path[0]] = _object(*classes)
+        sections[path[0]] = _object(*classes) if path in OF_MODELS else _closed(_object(*classes))
     sections['val']['properties']['metrics']['additionalProperties'] = _object(val_section.Metric)
     sections['datasets'] = {'type': 'object', 'additionalProperties': _data_set()}
     top = _object(run_sections.Run, run_sections.LoopRun)
@@ -42,10 +49,32 @@ def make_schema() -> dict:
         **top,
         'properties': {**top['properties'], **sections},
         'patternProperties': {'^network_': _network()},
+        **_of_known_models({path[0]: sections[path[0]] for path in OF_MODELS}),
         'required': [key.name for key in keys_of(run_sections.Run) if key.default is REQUIRED] + ['datasets'],
         '$defs': {name: _object(declared) for name, declared in OUR_SETS.items()}
-        | {one.__name__: _object(one) for one in sorted(_NESTED, key=lambda one: one.__name__)},
+        | {one.__name__: _nested(one) for one in sorted(_NESTED, key=lambda one: one.__name__)},
     }
+
+
+def _nested(section: type[Section]) -> dict:
+    return _object(section) if section in _OF_CLASSES else _closed(_object(section))
+
+
+def _closed(section: dict) -> dict:
+    return {**section, 'additionalProperties': False}
+
+
+def _of_known_models(sections: dict[str, dict]) -> dict:
+    """Closes the sections that models read, where the model is ours or BasicSR's."""
+    models = {name: keys for name, keys in host_table().items() if name.endswith('Model')}
+    read = [path.split(':') for path in sorted({path for keys in models.values() for path in keys})]
+    closed = {}
+    for name, section in sections.items():
+        names = [*section['properties'], *(path[1] for path in read if path[0] == name)]
+        patterns = {'patternProperties': dict.fromkeys(section.get('patternProperties', {}), True)}
+        closed[name] = _closed({'properties': dict.fromkeys(names, True), **patterns})
+    known = {'properties': {'model_type': {'enum': [*_OUR_MODELS, *models]}}, 'required': ['model_type']}
+    return {'if': known, 'then': {'properties': closed}}
 
 
 def _object(*classes: type[Section]) -> dict:

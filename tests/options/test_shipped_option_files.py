@@ -109,6 +109,33 @@ def test_editors_mark_a_wrong_value(path, value):
     assert not validator.is_valid(options)
 
 
+@pytest.mark.parametrize(
+    'section', ['train', 'val', 'path', 'logger', 'dist_params', 'logger:wandb', 'datasets:train:degradation:codec']
+)
+def test_editors_mark_a_misspelt_key(section):
+    options = read_options(str(FILES[0].parent / 'train_gsm_small_x4_video.yml'))
+    options |= {'dist_params': {'backend': 'nccl'}}
+    options['logger']['wandb'] = {'project': 'x'}
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding='utf-8')))
+    assert validator.is_valid(options)
+    found = functools.reduce(dict.__getitem__, section.split(':'), options)
+    found['prnit_freq'] = 10
+    assert not validator.is_valid(options)
+
+
+def test_editors_leave_keys_of_other_models_and_published_ones_alone():
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding='utf-8')))
+    options = yaml.load(PUBLISHED, OptionLoader)
+    assert validator.is_valid(options)
+    options['model_type'] = 'VideoRecurrentGANModel'
+    options['train'] |= {'net_d_iters': 1, 'lr_flow': 1e-5, 'gan_opt': {'type': 'GANLoss'}}
+    assert validator.is_valid(options)
+    options['train']['my_key'] = 1
+    assert not validator.is_valid(options)
+    options['model_type'] = 'MyModel'
+    assert validator.is_valid(options)
+
+
 def test_the_schema_is_that_of_the_declarations():
     expected = 'run basicsr options --schema > options/schema.json'
     assert SCHEMA.read_text(encoding='utf-8') == schema_text(), expected
