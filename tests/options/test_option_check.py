@@ -133,7 +133,8 @@ def test_a_network_that_takes_any_keyword_is_not_checked(project, options):
         ('datasets:train:use_hflip=1', 'datasets:train:use_hflip is 1; it must be true or false.'),
         ('datasets:train:num_frame=-1', 'datasets:train:num_frame is -1; it must be a whole number from 1 up.'),
         ('datasets:train:on_bad_sample=ignore', "datasets:train:on_bad_sample is 'ignore'; it must be raise or skip."),
-        ('train:optim_g:lr=fast', "train:optim_g:lr is 'fast'; it must be a number from 0 up."),
+        ('train:optim_g:lr=fast', "train:optim_g:lr is 'fast'; it must be a number above 0."),
+        ('train:optim_g:lr=0', 'train:optim_g:lr is 0; it must be a number above 0.'),
         (
             'train:optim_g:betas=[x]',
             "train:optim_g:betas is ['x']; it must be a list of two numbers from 0 to 1, such as [0.9, 0.99].",

@@ -69,7 +69,7 @@ def test_what_basicsr_needs_must_be_there(project, options, path):
         ('name=a/b', "name is 'a/b'; it becomes the name of a folder"),
         ('logger:wandb={project: x}', 'logger:wandb needs use_tb_logger: true'),
         ('datasets:test={}', 'datasets:test is no data set of training'),
-        ('train:optim_g:lr=-1e-4', 'train:optim_g:lr is -0.0001; it must be a number from 0 up'),
+        ('train:optim_g:lr=-1e-4', 'train:optim_g:lr is -0.0001; it must be a number above 0'),
         ('train:optim_g:betas=[0.9]', 'train:optim_g:betas is [0.9]; it must be a list of two numbers from 0 to 1'),
         ('train:optim_g:betas=[0.9, 2]', 'train:optim_g:betas is [0.9, 2]; it must be a list of two numbers'),
         ('train:pixel_opt:reduction=avg', "train:pixel_opt:reduction is 'avg'; set mean or sum"),

@@ -87,7 +87,7 @@ class Optimizer(Section, frozen=True):
     """An optimiser: what is declared of its arguments; the others are those of its class."""
 
     type: Annotated[Registered, about("Adam, AdamW or another optimiser of PyTorch's")]
-    lr: Annotated[NotNegative, about('learning rate')]
+    lr: Annotated[AboveZero, about('learning rate')]
     weight_decay: Annotated[NotNegative | None, about('decay of the weights at each step')] = None
     betas: Annotated[Decays | None, about('decays of the running means of gradients and their squares')] = None
 
