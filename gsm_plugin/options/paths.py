@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 
 from gsm_plugin.errors import UserError
@@ -10,6 +11,8 @@ from gsm_plugin.options.declared.sections import keys_of
 from gsm_plugin.options.plan import parts_of
 from gsm_plugin.weights.finding import FOLDER, path_of
 from gsm_plugin.weights.known_files import KNOWN_WEIGHTS, WeightFile, cure_for_weights_of_another
+
+_DEMO = 'train_gsm_demo'
 
 
 def expand_paths(options: dict) -> None:
@@ -38,9 +41,8 @@ def check_paths(options: dict, resumes: bool) -> None:
             continue
         if not os.path.exists(section[key]):
             relative = '' if os.path.isabs(section[key]) else f' in {os.getcwd()}'
-            raise UserError(
-                f'{where}{key} is {section[key]}, which does not exist{relative}; {_cure(key, section[key])}'
-            )
+            cure = cure_for_missing_path(key, section[key])
+            raise UserError(f'{where}{key} is {section[key]}, which does not exist{relative}; {cure}')
 
 
 def _refuse_weights_of_another_network(options: dict) -> None:
@@ -66,8 +68,20 @@ def _is_of_weights(key: str) -> bool:
     return key == 'spynet_path' or key.startswith('pretrain_network')
 
 
-def _cure(key: str, path: str) -> str:
-    """What to do about a path that does not exist; public files of weights can be had by a command."""
+def cure_for_missing_path(key: str, path: str) -> str:
+    """What to do about a path that does not exist.
+
+    Args:
+        key: What names it in an option file.
+        path: As it stands there.
+    """
+    if key.startswith('dataroot'):
+        return 'put the data there (docs/data.md says how), or correct the path.'
+    if key.startswith('meta_info'):
+        return 'write the list by basicsr data meta, or correct the path.'
+    if found := re.fullmatch(r'experiments/([^/]+)/models/[^/]+', path):
+        command = ' (make demo)' if found[1] == _DEMO else ''
+        return f'the training {found[1]} writes it{command}: run that first, or correct the path.'
     known = _known_by_file(path)
     if known is None and _is_of_weights(key) and path == os.path.basename(path) and not os.path.splitext(path)[1]:
         near = difflib.get_close_matches(path, KNOWN_WEIGHTS, n=1, cutoff=0.0)[0]

@@ -15,6 +15,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.options.names import is_known
 from gsm_plugin.options.nearest import nearest
+from gsm_plugin.options.paths import cure_for_missing_path
 from gsm_plugin.options.reading import read_options
 from gsm_plugin.options.together import enlargement
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
@@ -240,7 +241,8 @@ def _from_options(label: str, file: str) -> Choice:
     weights = path.get('pretrain_network_g')
     file_of_weights = None if weights is None else path_of(weights)
     if file_of_weights is not None and not file_of_weights.is_file():
-        raise UserError(f'{file}: path:pretrain_network_g is {weights}, which does not exist; correct the path.')
+        how = cure_for_missing_path('pretrain_network_g', str(weights))
+        raise UserError(f'{file}: path:pretrain_network_g is {weights}, which does not exist; {how}')
     run = {key: val[key] for key in _VAL_KEYS if key in val}
     known = {entry.options['type']: entry for entry in KNOWN_NETWORKS.values()}.get(network_g.get('type'))
     lengths = (run['window'],) if 'window' in run else known.lengths if known else (2, 3)

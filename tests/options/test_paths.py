@@ -35,6 +35,20 @@ def test_names_of_weights_are_paths_in_option_files():
     check_paths(expanded('gsm-small-x4', 'gsm-small-x4'), resumes=False)
 
 
+@pytest.mark.parametrize(
+    'key, expected',
+    [
+        ('dataroot_gt', 'put the data there (docs/data.md says how), or correct the path.'),
+        ('meta_info_file', 'write the list by basicsr data meta, or correct the path.'),
+    ],
+)
+def test_data_that_is_not_there_has_a_cure(tmp_path, key, expected):
+    section = {'type': 'VideoFoldersDataset', 'dataroot_lq': str(tmp_path), key: 'nowhere'}
+    with pytest.raises(UserError) as caught:
+        check_paths({**options_of(None), 'datasets': {'train': section}}, resumes=False)
+    assert str(caught.value).endswith(expected)
+
+
 def test_a_file_of_that_name_goes_before_the_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'gsm-small-x4').touch()
@@ -48,6 +62,11 @@ def test_a_file_of_that_name_goes_before_the_name(tmp_path, monkeypatch):
         (('there/gsm-small-x4',), 'correct the path.'),
         ((None, 'gsm_small_x4'), 'or a name of basicsr weights list; did you mean gsm-small-x4?'),
         ((None, 'flows.pth'), 'or get it by basicsr weights get spynet (or spynet-of-basicvsr), which puts it into'),
+        (
+            ('experiments/train_gsm_demo/models/net_g_latest.pth',),
+            'the training train_gsm_demo writes it (make demo): run that first, or correct the path.',
+        ),
+        (('experiments/mine/models/net_g_9.pth',), 'the training mine writes it: run that first, or correct the path.'),
         (('gsm-reds',), 'or get it by basicsr weights get gsm-reds, which puts it into'),
         ((None, 'spynet-of-basicvsr'), 'or get it by basicsr weights get spynet-of-basicvsr, which puts it into'),
     ],
