@@ -128,7 +128,10 @@ def test_frames_are_degraded(clips, capsys):
         (['lmdb', 'create', 'GT', 'out'], 'basicsr: out does not end in .lmdb;'),
         (['lmdb', 'verify', 'GT'], 'basicsr: GT has no data.mdb, so it is no LMDB;'),
         (['meta', 'no', 'out.txt'], 'basicsr: the folder no does not exist'),
-        (['meta', 'GT', 'no/out.txt'], 'basicsr: No such file or directory at no/out.txt.part; make room or correct'),
+        (
+            ['meta', 'GT', 'no/out.txt'],
+            'basicsr: no/out.txt cannot be written, since there is no folder no; make it first.',
+        ),
         (['from-video', 'no.mp4', '--out', 'x'], 'basicsr: no.mp4 is missing or not a video'),
         (
             ['degrade', 'GT', 'x', '--kind', 'blur'],

@@ -10,7 +10,7 @@ from gsm_plugin.data.layouts import REDS_HELD_OUT
 from gsm_plugin.data.parallel import default_workers, map_in_order
 from gsm_plugin.data.tools.clip_folders import ClipFolder, find_clips, select_clips
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import refuse_existing, write_whole
+from gsm_plugin.files import check_place, write_whole
 
 
 def write_meta_info(
@@ -38,9 +38,9 @@ def write_meta_info(
         Number of lines.
 
     Raises:
-        UserError: The file exists, a name is not there, has a space, or an image is damaged.
+        UserError: The file exists or has no folder, a name is not there, has a space, or an image is damaged.
     """
-    refuse_existing(out)
+    check_place(out)
     clips = select_clips(find_clips(folder), folder, clip_list)
     if '.' in clips:
         if len(clips) > 1:
