@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsm_plugin.data.videos import VIDEO_SUFFIXES
 from gsm_plugin.errors import UserError
 
 JSON_LINES = 'train.jsonl'
@@ -22,6 +23,8 @@ metrics may also stand beside the rest, and the names may be `lrs` and `validati
 _NO_LOSSES = ('kind', 'iter', 'epoch', 'lr', 'lrs', 'grad_norm', 'dataset', 'it_per_s', 'memory_gib')
 
 _TEXT_LOGS = 'train_*.log'
+# Bytes by which text is told from pictures, films and weights.
+_BEGINNING = 1024
 _TRAIN_LINE = re.compile(r'\[epoch: *\d+, iter: *([\d,]+), lr:\(([^)]*)\)\](?: *\[[^\]]*\])? *(.*)')
 _VAL_LINE = re.compile(r'INFO: Validation (.+)')
 _METRIC_LINE = re.compile(r'\s+# ([^:\s]+): (\S+)')
@@ -84,11 +87,14 @@ def read_training_log(path: str | Path) -> TrainingLog:
 def _find(path: Path) -> tuple[list[Path], str]:
     below = Path('experiments') / path
     folder = path if path.exists() else below
-    if folder.is_file():
+    if folder.is_file() and _is_text(folder):
         return [folder], folder.parent.name or folder.stem
     files = [folder / JSON_LINES] if (folder / JSON_LINES).is_file() else sorted(folder.glob(_TEXT_LOGS))
     if not files:
         what = f'has neither {JSON_LINES} nor {_TEXT_LOGS}' if folder.is_dir() else 'does not exist'
+        if folder.is_file():
+            kind = 'a film' if folder.suffix.lower() in VIDEO_SUFFIXES else 'no text'
+            what = f'is {kind}, and no log of a training'
         # weights that are got lie there too
         known = sorted(
             {file.parent.name for kind in (JSON_LINES, _TEXT_LOGS) for file in Path('experiments').glob(f'*/{kind}')}
@@ -96,6 +102,11 @@ def _find(path: Path) -> tuple[list[Path], str]:
         there = f' ({", ".join(known)})' if known else ''
         raise UserError(f'{path} {what}; name an experiment{there}, its folder or a log file.')
     return files, folder.resolve().name
+
+
+def _is_text(file: Path) -> bool:
+    with file.open('rb') as content:
+        return b'\0' not in content.read(_BEGINNING)
 
 
 def _read_json_lines(lines: list[str], log: TrainingLog) -> None:

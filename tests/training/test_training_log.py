@@ -137,12 +137,19 @@ def test_an_experiment_is_found_by_its_name(tmp_path, monkeypatch):
     [
         ('mien', r'mien does not exist; name an experiment \(mine\), its folder or a log file\.'),
         ('empty', r'empty has neither train\.jsonl nor train_\*\.log; name'),
+        (
+            'film.mp4',
+            r'film\.mp4 is a film, and no log of a training; name an experiment \(mine\), its folder or a log',
+        ),
+        ('net_g.pth', r'net_g\.pth is no text, and no log of a training; name an experiment'),
     ],
 )
 def test_a_run_without_a_log_is_one_sentence(tmp_path, monkeypatch, name, sentence):
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / 'experiments' / 'mine', step(1))
     (tmp_path / 'experiments' / 'empty').mkdir()
+    for file in ('film.mp4', 'net_g.pth'):
+        (tmp_path / file).write_bytes(b'\0\0\0 ftypmp42')
     with pytest.raises(UserError, match=sentence):
         read_training_log(name)
 
