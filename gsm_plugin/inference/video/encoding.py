@@ -53,6 +53,10 @@ _NO_VALUE = re.compile(r'Unable to parse "(?P<name>[^"]+)" option value "(?P<val
 _NO_PARAMETER = re.compile(
     'Error parsing option|Unknown option|Invalid value for|Failed to set parameter', re.IGNORECASE
 )
+# What follows the reason where an encoder has threads of its own.
+_OF_THREADS = re.compile('ff_frame_thread_encoder_init failed')
+# Profiles of DNxHR, which is DNxHD of any size.
+_DNXHR = {'yuv422p': 'dnxhr_hq', 'yuv422p10le': 'dnxhr_hqx'}
 # From here on the end of a range is that of a type; and a number that is in no range that has an end.
 _ENDLESS, _FAR_OFF = 1e9, '1e30'
 _REFUSALS = (av.FFmpegError, ValueError, OverflowError)
@@ -154,7 +158,14 @@ class Encoder:
                 raise UserError(self._wrong(match['name'], match['value'], self._range_of(match['name'])))
             if _NO_PARAMETER.search(line):
                 raise UserError(f'{self.codec} says: {line.rstrip(".")}; correct --encoder-option.')
+        if refused and self.codec == 'dnxhd' and self.options.get('profile', 'dnxhd') == 'dnxhd':
+            profile = _DNXHR.get(self.layout.pixel_format, 'dnxhr_444')
+            raise UserError(
+                f'{self._does_not_encode()}, for DNxHD has a few sizes and bit rates; give --encoder-option '
+                f'profile={profile}, or take another --codec.'
+            )
         if refused:
+            said = [line for line in said if not _OF_THREADS.match(line)]
             reason = f' ({said[-1].rstrip(".")})' if said else ''
             raise UserError(f'{self._does_not_encode()}{reason}; change these, or take another --codec.')
         if context.options:

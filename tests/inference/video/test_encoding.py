@@ -14,10 +14,10 @@ from gsm_plugin.inference.video.layout import Layout
 FILM = Facts(Path('film.mp4'), 48, 64, Layout('yuv420p', False, 1), Fraction(1, 25), Fraction(25), 'h264')
 
 
-def choose(depth=8, **wanted):
+def choose(depth=8, size=(96, 128), **wanted):
     layout = FILM.layout if depth == 8 else replace(FILM.layout, pixel_format=f'yuv420p{depth}le')
     facts = replace(FILM, layout=layout)
-    return choose_encoder(facts, 96, 128, True, Wishes(**wanted), Fraction(1, 25), Fraction(25))
+    return choose_encoder(facts, *size, True, Wishes(**wanted), Fraction(1, 25), Fraction(25))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,16 @@ def choose(depth=8, **wanted):
             {'codec': 'prores_ks', 'pixel_format': 'yuv420p'},
             'prores_ks does not take yuv420p; it takes yuv422p10le, yuv444p10le: give one as --pix-fmt',
         ),
+        (
+            {'codec': 'dnxhd'},
+            'yuv422p with chroma_sample_location=1, for DNxHD has a few sizes and bit rates; give --encoder-option '
+            'profile=dnxhr_hq, or take another --codec.',
+        ),
+        ({'codec': 'dnxhd', 'pixel_format': 'yuv422p10le'}, 'give --encoder-option profile=dnxhr_hqx'),
+        (
+            {'codec': 'dnxhd', 'options': ('profile=dnxhr_hqx',)},
+            '(pixel format is incompatible with DNxHR HQX profile); change these',
+        ),
         ({'codec': 'png'}, 'none of which infer writes for 128x96; take another --codec.'),
         ({'codec': 'png', 'pixel_format': 'yuv420p'}, 'png does not take yuv420p; it takes gray: give one'),
         ({'codec': 'amv', 'pixel_format': 'yuv420p'}, 'amv takes yuvj420p, none of which infer writes'),
@@ -93,6 +103,9 @@ def test_what_an_encoder_does_not_take_is_told_with_what_it_takes(wanted, senten
         {'options': ('x264-params=keyint=30:bframes=2',)},
         {'options': ('b=2M',), 'crf': 20, 'codec': 'libvpx-vp9'},
         {'codec': 'libx264', 'depth': 10},
+        {'codec': 'dnxhd', 'size': (120, 256), 'options': ('profile=dnxhr_hq',)},
+        {'codec': 'dnxhd', 'size': (120, 256), 'options': ('profile=dnxhr_hqx',), 'pixel_format': 'yuv422p10le'},
+        {'codec': 'dnxhd', 'size': (120, 256), 'options': ('profile=dnxhr_444',), 'pixel_format': 'yuv444p10le'},
         {'codec': 'ffv1', 'pixel_format': 'yuv444p16le'},
     ],
 )
