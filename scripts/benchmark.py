@@ -3,7 +3,8 @@
 Writes a JSON record (commit, device, versions, median, spread, peak memory) to scripts/benchmark/records/ after each
 work, and prints a Markdown table. Networks have random weights, GSM runs with `cuda_graphs`, cuDNN searches for its
 fastest convolutions as in BasicSR's pipelines. GSM's scan is slower where steps are small, as trained weights may have
-them: its first pass stops early where the state has decayed.
+them: its first pass stops early where the state has decayed. A work `film` is a film with sound and cuts, enlarged from
+file to file as `basicsr infer` does it; its time is that of everything.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import gc
 import inspect
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,12 +24,17 @@ import torch
 
 import gsm_plugin
 from gsm_plugin.inference.choices import PRECISIONS
+from gsm_plugin.inference.handling import handling_of
 from gsm_plugin.inference.restorer import Restorer
+from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.progress import Progress
+from gsm_plugin.inference.video.request import Request
 from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.metrics.cost import time_calls
 from gsm_plugin.scoring.known_networks import KNOWN_NETWORKS
 from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.scoring.results.provenance import provenance
+from gsm_plugin.studies.films import write_film
 from gsm_plugin.studies.networks import NAIVE
 
 gsm_plugin.register()
@@ -65,6 +72,12 @@ SETS = {
             for grid in ('', HOST_GRID)
         ),
     ],
+    # what decoding, encoding and planning add
+    'films': [
+        *(f'{kind}:gsm:{frames}x180x320:bf16' for kind, frames in (('infer', 16), ('film', 2000))),
+        *(f'{kind}:gsm-64:{frames}x180x320:bf16' for kind, frames in (('infer', 16), ('film', 2000))),
+        'film:gsm:96x540x960:bf16',
+    ],
     'frames': [f'infer:gsm:{frames}x180x320:bf16' for frames in (8, 16, 32, 64, 100)],
     'pixels': [f'infer:gsm:8x{size}:bf16' for size in ('64x64', '128x128', '180x320', '270x480', '360x640', '540x960')],
     'cpu': [
@@ -94,7 +107,8 @@ def main() -> int:
             call = KINDS[kind](net, (batch, frames, 3, height, width), precision, torch.device(device))
             with _grid_of(network):
                 clock = time.process_time if args.processor_time else time.perf_counter
-                timing = time_calls(call, device, args.repeats, clock=clock)
+                # a film has so many windows that one compiles all there is
+                timing = time_calls(call, device, args.repeats, 1 if kind == 'film' else 2, clock)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
             continue
@@ -115,7 +129,7 @@ def _options(network: str, kind: str) -> dict:
     options = dict(NETWORKS[network])
     if options['type'] == 'GSMamba':
         recompute = {'use_checkpoint_attn': kind == 'train', 'use_checkpoint_ffn': kind == 'train'}
-        options = recompute | options | {'cuda_graphs': torch.cuda.is_available()}
+        options = recompute | options | {'cuda_graphs': torch.cuda.is_available() and kind != 'film'}
     return options
 
 
@@ -148,6 +162,23 @@ def _restoring(net: torch.nn.Module, shape: tuple[int, ...], precision: str, dev
     return lambda: restorer(clip)
 
 
+def _filming(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: torch.device):
+    _, frames, _, height, width = shape
+    restorer = Restorer(net.eval(), 4, handling_of({'type': type(net).__name__}), device, precision)
+    # goes when nobody calls any more
+    folder = tempfile.TemporaryDirectory()
+    write_film(Path(folder.name, 'film.mp4'), frames, height, width)
+
+    def call() -> None:
+        paths = (Path(folder.name, name) for name in ('film.mp4', 'large.mp4'))
+        request = Request(*paths, window=restorer.frames_with_room, fit=True, overwrite=True)
+        (outcome,) = run_requests([request], [restorer], Progress)
+        if outcome.state != 'done':
+            raise RuntimeError(outcome.text)
+
+    return call
+
+
 def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, device: torch.device):
     net.train()
     clip = torch.rand(shape, device=device)
@@ -165,7 +196,7 @@ def _training(net: torch.nn.Module, shape: tuple[int, ...], precision: str, devi
     return call
 
 
-KINDS = {'infer': _inference, 'restore': _restoring, 'train': _training}
+KINDS = {'infer': _inference, 'restore': _restoring, 'film': _filming, 'train': _training}
 
 
 def _split(work: str) -> tuple[str, str, int, int, int, int, str]:

@@ -43,3 +43,10 @@ def test_the_restorer_and_both_grids_are_measured(tmp_path):
     done = benchmark(*works, '--repeats', '1', '--name', 'mine', '--out', tmp_path)
     assert done.returncode == 0, done.stderr
     assert [row['work'] for row in json.loads((tmp_path / 'mine.json').read_text())['rows']] == list(works)
+
+
+def test_a_film_is_enlarged_from_file_to_file(tmp_path):
+    done = benchmark('film:gsm-demo:3x32x48:fp32', '--repeats', '1', '--name', 'mine', '--out', tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / 'mine.json').read_text())['rows']
+    assert row['frames_per_second'] == 3 / row['median']

@@ -6,10 +6,12 @@ import torch
 import gsm_plugin  # noqa: F401  (makes basicsr importable)
 from gsm_plugin import Restorer
 from gsm_plugin.inference.video.batch import run_requests
+from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.memory import learn_cost, measured_on
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
-from tests.inference.video.films import make_film, read_film, scene
+from gsm_plugin.studies.films import write_film
+from tests.inference.video.films import largest_difference, make_film, read_film, scene
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='for a GPU')
 
@@ -29,6 +31,34 @@ def test_memory_is_predicted_neither_too_small_nor_several_times_too_large(seen)
     predicted = learn_cost(measured_on(network), network.scale, network.device).predict(*seen)
     taken = measured_on(network)(*seen)
     assert taken <= predicted <= 3 * taken
+
+
+@pytest.mark.parametrize('gib', [1, 2, 4])
+def test_a_budget_is_kept_where_there_is_no_more(tmp_path, gib):
+    write_film(tmp_path / 'in.mp4', 48, 270, 480)
+    network = Restorer.load('gsm-small-x4', 'cuda', cuda_graphs=False)
+    request = Request(tmp_path / 'in.mp4', tmp_path / 'out.mkv', memory=gib * 2**30, fit=True)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(gib * 2**30 / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        (outcome,) = run_requests([request], [network], Progress)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert outcome.state == 'done', outcome.text
+    assert len(read_film(tmp_path / 'out.mkv')) == 48
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_networks_that_share_a_film_give_what_one_gives(tmp_path, precision):
+    write_film(tmp_path / 'in.mp4', 260, 36, 64)
+    networks = [Restorer.load('gsm-small-x4', 'cuda', precision, cuda_graphs=False) for _ in range(2)]
+    films = []
+    for count in (1, 2):
+        request = Request(tmp_path / 'in.mp4', tmp_path / f'{count}.mkv', window=64, wishes=Wishes('ffv1'))
+        (outcome,) = run_requests([request], networks[:count], Progress)
+        assert outcome.state == 'done', outcome.text
+        films.append(read_film(tmp_path / f'{count}.mkv'))
+    assert largest_difference(*films) == 0
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason='for two GPUs')
