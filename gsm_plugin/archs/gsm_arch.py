@@ -31,7 +31,7 @@ _UPSAMPLE_DIM = 64
 
 
 class GSMamba(nn.Module):
-    """Shifted-window attention within frames, then a sweep of windows that are gathered, mixed and scattered.
+    """Shifted-window attention, then a sweep of temporal windows that are gathered, mixed and scattered.
 
     Keys and shapes of the state dict are those of the published implementation.
 
@@ -50,9 +50,10 @@ class GSMamba(nn.Module):
         use_checkpoint_ffn: The same for the feed-forward networks.
         is_train: Accepted because published option files have it; it has no effect there either.
         spynet_path: Weights of the flow network; None starts from random ones.
-        anchor: Which frame of a window the others are aligned to: center, or forward (the newest of the sweep).
+        anchor: Which frame of a window the others are aligned to: center, or forward (the last of the window).
         scatter: all carries the result back to every frame of a window, anchor updates the anchor alone.
-        flow_composition: reference chains flows as published, exact on the grids they belong to.
+        flow_composition: How flows are chained: exact reads each on its own grid; reference in the published order,
+            which errs for frames that are no neighbours.
         ssm_init: reference draws the step sizes of the scan as published, mamba as Mamba does.
         scan_backend: auto, triton, mamba_ssm, numba, torch or naive.
         warp_backend: auto, triton, torch or naive, for gather and scatter.
@@ -185,7 +186,7 @@ class GSMamba(nn.Module):
 
     @fast_without_gradients
     def enhance(self, lq: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> Tensor:
-        """Enlarges a clip (b, t, in_chans, h, w) whose flows are known, as `estimate_flows` returns them."""
+        """Enlarges a clip (b, t, in_chans, h, w) whose flows are known: `estimate_flows` says how they point."""
         shape = lq.shape[:2]
         frames = lq.flatten(0, 1)
         # contiguous, as everything up to the reconstruction reads and writes
@@ -195,6 +196,9 @@ class GSMamba(nn.Module):
     @fast_without_gradients
     def estimate_flows(self, lq: Tensor, flow_network: SpyNet | None = None) -> tuple[Tensor, Tensor]:
         """Estimates flows_backward and flows_forward of a clip, both (b, t - 1, 2, h, w), pixels, x then y.
+
+        As in BasicVSR they are named after the propagation that they serve: flows_backward lie on the grid of frame i
+        and point into frame i + 1, flows_forward lie on that of frame i + 1 and point into frame i.
 
         Args:
             lq: (b, t, in_chans, h, w), in [0, 1].

@@ -69,7 +69,8 @@ class GatherScatterBlock(nn.Module):
         """Updates a window of k frames: `x = skip_scale * window + scatter(BiMamba(LN(gather(window))))`, then
         `skip_scale2 * x + MLP(LN(x))`.
 
-        Both warps read, and nothing is splatted.
+        Both warps read, and nothing is splatted: gather by attention to the four pixels around a place, scatter
+        bilinearly. What lies outside of a frame is zero to scatter; gather takes the nearest pixels there.
 
         Args:
             window: (b, k, h, w, dim).
@@ -99,8 +100,9 @@ class GatherScatterBlock(nn.Module):
     def gather(self, window: Tensor, flow: Tensor, anchor: int, implicit_warp: Callable[..., Tensor]) -> Tensor:
         """Aligns every frame, the anchor included, to the anchor: (b, k, h, w, dim) -> the same.
 
-        Afterwards pixel (y, x) shows the same point of the scene in all k frames, except where it is occluded. The
-        anchor goes through the same warp, with a flow of zero, so that it has passed the same layers as the others.
+        Afterwards pixel (y, x) shows the same point of the scene in all k frames, as far as the flows are right and the
+        point is not occluded. The anchor goes through the same warp, with a flow of zero, so that it has passed the
+        same layers as the others.
         """
         frames, target = window.flatten(0, 1), window[:, anchor]
         return implicit_warp(frames, target, flow.flatten(0, 1)).view_as(window)

@@ -23,7 +23,7 @@ class PropagationLayer(nn.Module):
 
 
 class PropagationStage(nn.Module):
-    """`x + sweep(attention(x))`, from the last frame to the first, as the next layer sweeps.
+    """`x + sweep(attention(x))`: swept from first to last, returned in reverse, so that the next layer sweeps back.
 
     Args:
         attn_blocks: The attention.

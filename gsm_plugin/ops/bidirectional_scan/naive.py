@@ -19,7 +19,7 @@ def bidirectional_scan_naive(
 
 
 def in_full_precision(x: Tensor, z: Tensor, parameters: ScanParameters, scan_backend: str) -> Tensor:
-    """Both directions in float32 at least; half-precision inputs, B and C stay within what float16 can hold."""
+    """Both directions in float32 at least; half-precision inputs, dt, B and C stay within what float16 can hold."""
     dtype = computing_type(x.dtype)
 
     def direction(x_: Tensor, z_: Tensor, own: ScanParameters) -> Tensor:
@@ -42,7 +42,10 @@ def in_full_precision(x: Tensor, z: Tensor, parameters: ScanParameters, scan_bac
 def both_directions(
     x: Tensor, z: Tensor, parameters: ScanParameters, direction: Callable[[Tensor, Tensor, ScanParameters], Tensor]
 ) -> Tensor:
-    """Sums what a function gives for each direction: x and z (b, d, l), parameters of its own -> (b, d, l)."""
+    """Sums what a function gives for each direction, from x and z (b, d, l) and parameters of its own.
+
+    x and z are (b, l, d), as is the result.
+    """
     x, z = x.transpose(1, 2), z.transpose(1, 2)
     forward, backward = (ScanParameters(*(both[i] for both in parameters)) for i in range(2))
     y = direction(x, z, forward) + direction(x.flip(2), z.flip(2), backward).flip(2)
