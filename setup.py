@@ -21,8 +21,8 @@ TYPES = ['mypy>=2.4', 'types-PyYAML', 'types-psutil', 'types-requests', 'types-t
 
 
 def read_version() -> str:
-    """The version in gsm_plugin/__init__.py, read as text."""
-    return re.search(r"__version__ = '([^']+)'", (HERE / 'gsm_plugin' / '__init__.py').read_text(encoding='utf-8'))[1]
+    """The version in gsm_plugin/version.py, read as text."""
+    return re.search(r"__version__ = '([^']+)'", (HERE / 'gsm_plugin' / 'version.py').read_text(encoding='utf-8'))[1]
 
 
 def refuse_python_without_host() -> None:

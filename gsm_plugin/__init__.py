@@ -4,8 +4,7 @@ import os
 
 from gsm_plugin import compat
 from gsm_plugin.compat.lazy import lazily
-
-__version__ = '0.2.0'
+from gsm_plugin.version import __version__ as __version__
 
 compat.install()
 

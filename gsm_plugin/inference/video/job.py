@@ -23,6 +23,7 @@ from gsm_plugin.inference.video.timing import show_time
 from gsm_plugin.inference.video.treatment import Treatment
 from gsm_plugin.inference.video.windows import Segment, plan_segments
 from gsm_plugin.inference.watching import watching
+from gsm_plugin.version import __version__
 
 _PART_EVERY_S = 1.0
 
@@ -236,7 +237,7 @@ def _settings(
         'device': str(network.device).partition(':')[0],
         'output': output.describe(),
         'scenes': ' '.join(str(start) for start, _ in found.scenes),
-        'versions': f'torch {torch.__version__}, av {av.__version__}',
+        'versions': f'gsm_plugin {__version__}, torch {torch.__version__}, av {av.__version__}',
     }
     names = (
         'outscale',

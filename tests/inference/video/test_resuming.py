@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.video import job
 from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.job import run_job
 from gsm_plugin.inference.video.request import Request
@@ -73,6 +74,13 @@ def test_other_settings_do_not_mix(source, tmp_path, other):
     assert sorted(path.name for path in left.iterdir()) == before
     enlarge(source, tmp_path / 'out.mp4', Nearest(2), **{**SMALL, **other}, restart=True)
     assert (tmp_path / 'out.mp4').exists()
+
+
+def test_pieces_of_another_version_do_not_mix(source, tmp_path, monkeypatch):
+    interrupted(source, tmp_path / 'out.mp4')
+    monkeypatch.setattr(job, '__version__', '9.9.9')
+    with pytest.raises(UserError, match=r'other settings \(versions: gsm_plugin \S+, torch .* now gsm_plugin 9\.9\.9,'):
+        enlarge(source, tmp_path / 'out.mp4', Nearest(2), **SMALL)
 
 
 def test_a_run_that_finished_no_piece_does_not_stand_in_the_way_of_other_settings(source, tmp_path):
