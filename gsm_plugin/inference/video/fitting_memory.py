@@ -211,7 +211,7 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts, measure
     """Where memory is taken: by the network on its device, and by all on the host."""
     network = networks[0]
     cost = learn_cost(measure, network.scale, network.device)
-    pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale)
+    pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale, request.makes_film)
     # The peak at the end counts all that the process holds, so this does.
     held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'
 

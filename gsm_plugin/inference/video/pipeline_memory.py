@@ -11,8 +11,8 @@ _STACKS = 3
 # Colours of a frame in float RGB, as often as converting a chunk of frames holds them at once.
 _CHUNK, _FLOAT_RGB, _COPIES = 4, 3 * 4, 4
 # Frames that the encoder holds to look ahead and to refer to, and one in each of its threads; x264 takes half as many
-# again as there are processors. And those that the decoder holds.
-_ENCODER, _DECODER = 70 + 3 * (os.cpu_count() or 1) // 2, 20
+# again as there are processors. And those that the decoder holds. Images are read and written one at a time.
+_ENCODER, _DECODER, _IMAGES = 70 + 3 * (os.cpu_count() or 1) // 2, 20, 1
 # Frames of a window wait for the encoder together, so that the network can go on; no more of them than these bytes, but
 # always a few.
 _WAITING_BYTES, _FEWEST_WAITING = 512 << 20, 16
@@ -45,22 +45,24 @@ class PipelineCost:
     written: float
 
     @staticmethod
-    def of(facts: Facts, scale: int, outscale: float) -> 'PipelineCost':
+    def of(facts: Facts, scale: int, outscale: float, makes_film: bool) -> 'PipelineCost':
         """The cost for an input.
 
         Args:
             facts: The input.
             scale: Enlargement of the network.
             outscale: That of what is written.
+            makes_film: Whether that is a film, and not images.
         """
         pixels = facts.height * facts.width
         written = pixels * outscale**2
         decoded, stacked = (1, 1) if facts.layout.depth == 8 else (2, 4)
-        # Chroma at most as large as luma when it is decoded, and a quarter each when it is written.
+        # Chroma at most as large as luma when it is decoded, and a quarter each when a film is written.
+        held = 1.5 * _ENCODER if makes_film else 3 * _IMAGES
         return PipelineCost(
             per_frame=pixels * 3 * (decoded + _STACKS * stacked),
-            fixed=pixels * 3 * decoded * _DECODER
-            + written * (_CHUNK * _FLOAT_RGB * _COPIES + _ENCODER * 1.5 * decoded),
+            fixed=pixels * 3 * decoded * (_DECODER if facts.is_film else _IMAGES)
+            + written * (_CHUNK * _FLOAT_RGB * _COPIES + held * decoded),
             joined=pixels * scale**2 * _FLOAT_RGB,
             written=bytes_written(written, facts.layout.depth),
         )

@@ -265,13 +265,34 @@ def test_an_interrupted_run_goes_on_with_its_windows_whatever_is_free_now(tmp_pa
 
 def test_what_stands_beside_the_network_is_predicted():
     facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
-    cost = PipelineCost.of(facts, 4, 4)
+    cost = PipelineCost.of(facts, 4, 4, makes_film=True)
     assert cost.predict(15, whole=True) - cost.predict(10, whole=True) == 5 * 100 * 200 * 3 * 4
     # from 16 frames on, those of a window wait for the encoder together
     assert cost.predict(40, whole=True) - cost.predict(30, whole=True) == 10 * (100 * 200 * 3 * 4 + 400 * 800 * 3)
     assert cost.predict(4000, whole=True) - cost.predict(3990, whole=True) == 10 * 100 * 200 * 3 * 4
     assert cost.predict(10, whole=False) - cost.predict(10, whole=True) == 10 * 400 * 800 * 12
-    assert cost.fixed > 80 * 400 * 800
+    assert cost.fixed > (80 + 192) * 400 * 800
+
+
+def test_images_need_neither_encoder_nor_decoder_of_films():
+    facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
+    film = PipelineCost.of(facts, 4, 4, makes_film=True)
+    images = PipelineCost.of(facts, 4, 4, makes_film=False)
+    assert film.fixed - images.fixed > 100 * 400 * 800
+    folder = PipelineCost.of(replace(facts, names=('0.png',)), 4, 4, makes_film=False)
+    assert images.fixed - folder.fixed == 19 * 100 * 200 * 3
+    assert folder.per_frame == images.per_frame
+
+
+@pytest.mark.parametrize('target, makes_film', [('out', False), ('out.mkv', True)])
+def test_the_plan_is_of_what_is_written(tmp_path, monkeypatch, target, makes_film):
+    asked = []
+    real = PipelineCost.of
+    monkeypatch.setattr(PipelineCost, 'of', lambda *given: asked.append(given[-1]) or real(*given))
+    source = make_film(tmp_path / 'in.mkv', scene(4), codec='ffv1')
+    (outcome,) = run_requests([Request(source, tmp_path / target, memory=2**34)], [Tiled(1)], Progress)
+    assert outcome.state == 'done', outcome.text
+    assert asked == [makes_film]
 
 
 def test_a_share_of_what_is_free_may_be_taken():
