@@ -208,13 +208,15 @@ def test_the_last_state_of_half_precision_is_in_float32(dtype):
 @pytest.mark.parametrize(
     'name, change, message',
     [
-        ('A', lambda x: x.cfloat(), 'A is complex; selective_scan takes real numbers'),
+        ('A', lambda x: x.cfloat(), 'A is of complex64; make it float'),
         ('B', lambda x: x[0, :, :1].expand(-1, 6), r'B has the shape \(4, 6\); u \(2, 6, 7\) needs \(2, 4, 7\)'),
         ('C', lambda x: x[:, None], r'C has the shape \(2, 1, 4, 7\); u \(2, 6, 7\) needs \(2, 4, 7\)'),
         ('D', lambda x: x[1:], r'D has the shape \(5,\); u \(2, 6, 7\) needs \(6,\)'),
         ('z', lambda x: x[..., 1:], r'z has the shape \(2, 6, 6\); u \(2, 6, 7\) needs \(2, 6, 7\)'),
         ('u', lambda x: x.long(), 'u is of int64; make it float'),
         ('A', lambda x: x.int(), 'A is of int32; make it float'),
+        ('B', lambda x: x.to('meta'), 'B is on meta, but u on cpu; move one of them'),
+        ('z', lambda x: x.numpy(), 'z is of numpy.ndarray; make it a tensor'),
         ('u', lambda x: x[0], r'u has the shape \(6, 7\); give \(b, d, l\)'),
     ],
 )

@@ -1,7 +1,8 @@
-"""Checks of shapes, in one sentence."""
+"""Checks of tensors and their shapes, in one sentence."""
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 
@@ -20,12 +21,36 @@ def check_shapes(why: str, expected: Iterable[tuple[str, Tensor, tuple[int, ...]
             raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; {why} {tuple(shape)}.')
 
 
-def check_floats(tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Complains about the first tensor of whole or complex numbers, which kernels would take for what they are not.
+def check_tensors(floats: Iterable[tuple[str, Tensor]], flow: Tensor | None = None) -> None:
+    """Complains about the first that kernels would take for what it is not.
+
+    Args:
+        floats: Names and tensors, of which none may be of whole or complex numbers.
+        flow: It may be of whole numbers, since it is taken to float32 before it is used.
 
     Raises:
-        ValueError: There is one.
+        ValueError: One is no tensor, is of other numbers, or is on another device than the first.
     """
-    for name, tensor in tensors:
+    first = device = None
+    for name, tensor in floats:
+        if not isinstance(tensor, Tensor):
+            raise ValueError(_no_tensor(name, tensor))
         if not tensor.is_floating_point():
             raise ValueError(f'{name} is of {str(tensor.dtype).removeprefix("torch.")}; make it float.')
+        if device is None:
+            first, device = name, tensor.device
+        elif tensor.device != device:
+            raise ValueError(_elsewhere(name, tensor, first, device))
+    if flow is not None and not isinstance(flow, Tensor):
+        raise ValueError(_no_tensor('flow', flow))
+    if flow is not None and flow.device != device:
+        raise ValueError(_elsewhere('flow', flow, first, device))
+
+
+def _no_tensor(name: str, value: object) -> str:
+    kind = f'{type(value).__module__}.{type(value).__qualname__}'.removeprefix('builtins.')
+    return f'{name} is of {kind}; make it a tensor, as by torch.as_tensor.'
+
+
+def _elsewhere(name: str, tensor: Tensor, first: str | None, device: torch.device | None) -> str:
+    return f'{name} is on {tensor.device}, but {first} on {device}; move one of them.'

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_mamba_ssm, needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_floats, check_shapes
+from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'bidirectional_scan'
@@ -66,7 +66,7 @@ def bidirectional_scan(
         (b, l, d), of x's type.
 
     Raises:
-        ValueError: The shapes do not belong together, or a tensor is of whole numbers.
+        ValueError: The shapes do not belong together, or a tensor is of whole numbers or on another device.
         RuntimeError: The named backend cannot run here.
     """
     _check(x, z, parameters)
@@ -75,6 +75,7 @@ def bidirectional_scan(
 
 def _check(x: Tensor, z: Tensor, parameters: ScanParameters) -> None:
     """Refuses what kernels would read beyond; they trust shapes."""
+    check_tensors([('x', x), ('z', z), *parameters._asdict().items()])
     if parameters.A.ndim != 3 or parameters.dt_proj.ndim != 3 or parameters.conv_weight.ndim != 3:
         own = ', '.join(f'{name} {tuple(getattr(parameters, name).shape)}' for name in ('A', 'dt_proj', 'conv_weight'))
         raise ValueError(f'The shapes are {own}; make them (2, d, n), (2, d, r) and (2, d, width).')
@@ -88,4 +89,3 @@ def _check(x: Tensor, z: Tensor, parameters: ScanParameters) -> None:
     needed = (2, d, width), (2, d), parameters.x_proj.shape, (2, d, rank), (2, d), (2, d, n), (2, d)
     fields = zip(ScanParameters._fields, parameters, needed, strict=True)
     check_shapes(f'{d} channels and states of {n} need', fields)
-    check_floats([('x', x), ('z', z), *parameters._asdict().items()])

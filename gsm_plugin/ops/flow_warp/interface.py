@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops._common.shapes import check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'flow_warp'
@@ -32,9 +33,10 @@ def flow_warp(x: Tensor, flow: Tensor, backend: str = 'auto') -> Tensor:
         (n, h, w, c) in the precision of `x`, where position p holds `x[p + flow[p]]`.
 
     Raises:
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not belong together, `x` is of whole numbers, or the two are on several devices.
         RuntimeError: The named backend cannot run here.
     """
+    check_tensors((('x', x),), flow)
     if x.ndim != 4 or flow.shape != (x.shape[0], 2, *x.shape[1:3]):
         raise ValueError(
             f'flow_warp got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, h, w, c) and (n, 2, h, w).'

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_shapes
+from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'gather_norm'
@@ -67,7 +67,8 @@ def gather_norm(
         (m, h, w, frames, c), contiguous, of type `dtype`.
 
     Raises:
-        ValueError: The shapes do not belong together, or gradients are on.
+        ValueError: The shapes do not belong together, a tensor is of whole numbers or on another device, or gradients
+            are on.
         RuntimeError: The named backend cannot run here.
     """
     if torch.is_grad_enabled():
@@ -78,6 +79,9 @@ def gather_norm(
 
 
 def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias: Tensor) -> None:
+    tensors = cells._asdict()
+    flow = tensors.pop('flow')
+    check_tensors((*tensors.items(), ('weight', weight), ('bias', bias)), flow)
     n, h, w, c = cells.query.shape
     expected: list[tuple[int, ...]] = [*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c)]
     check_shapes(f'queries {(n, h, w, c)} need', zip(Cells._fields, cells, expected, strict=True))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
+from gsm_plugin.ops._common.shapes import check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'implicit_warp'
@@ -50,9 +51,11 @@ def implicit_warp(
         (n, h, w, c).
 
     Raises:
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not belong together, or a tensor is of whole numbers or on another device.
         RuntimeError: The named backend cannot run here.
     """
+    positions = ('key_position', key_position), ('value_position', value_position)
+    check_tensors((('query', query), ('key', key), ('value', value), *positions), flow)
     n, h, w, c = query.shape
     if key.shape != query.shape or value.shape != query.shape or flow.shape != (n, 2, h, w):
         shapes = [tuple(x.shape) for x in (query, key, value, flow)]

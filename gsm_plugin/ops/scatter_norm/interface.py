@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_shapes
+from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'scatter_norm'
@@ -70,7 +70,8 @@ def scatter_norm(
         The layer norm of s, rounded to the type of the frames: (b, k, h, w, c), contiguous, of type `dtype`.
 
     Raises:
-        ValueError: The shapes do not belong together, a frame is not contiguous, or gradients are on.
+        ValueError: The shapes do not belong together, a tensor is of whole numbers or on another device, a frame is not
+            contiguous, or gradients are on.
         RuntimeError: The named backend cannot run here.
     """
     if torch.is_grad_enabled():
@@ -81,6 +82,7 @@ def scatter_norm(
 
 
 def _check_sizes(frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumAndNorm) -> None:
+    check_tensors((('frames', frames), ('aligned', aligned), *parameters._asdict().items()), flow)
     b, k, h, w, c = frames.shape
     if aligned.shape != frames.shape or flow.shape != (b, k, 2, h, w):
         raise ValueError(

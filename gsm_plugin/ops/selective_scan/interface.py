@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gsm_plugin.ops._common.half_precision import computing_type, round_to, saturate
-from gsm_plugin.ops._common.shapes import check_floats, check_shapes
+from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'selective_scan'
@@ -95,6 +95,8 @@ def _check(
     delta_bias: Tensor | None,
 ) -> None:
     """Complains about what does not belong together."""
+    tensors = {'u': u, 'delta': delta, 'A': A, 'B': B, 'C': C, 'D': D, 'z': z, 'delta_bias': delta_bias}
+    check_tensors((name, x) for name, x in tensors.items() if x is not None)
     if u.ndim != 3:
         raise ValueError(f'u has the shape {tuple(u.shape)}; give (b, d, l).')
     b, d, length = u.shape
@@ -105,10 +107,6 @@ def _check(
     ]  # fmt: skip
     expected += [('D', D, (d,)), ('z', z, u.shape), ('delta_bias', delta_bias, (d,))]
     given = [(name, x, shape) for name, x, shape in expected if x is not None]
-    for name, x, _ in given:
-        if x.is_complex():
-            raise ValueError(f'{name} is complex; selective_scan takes real numbers.')
-    check_floats([('u', u), *((name, x) for name, x, _ in given)])
     check_shapes(f'u {tuple(u.shape)} needs', given)
     if groups and (not groups[0] or d % groups[0]):
         raise ValueError(f'{d} channels in {groups[0]} groups of B and C; give a multiple.')

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from gsm_plugin.ops._common.shapes import check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'surrounding_pixels'
@@ -28,9 +29,10 @@ def surrounding_pixels(x: Tensor, flow: Tensor, backend: str = 'auto') -> Tensor
         place is a whole pixel along an axis, floor and ceil are the same.
 
     Raises:
-        ValueError: The shapes do not belong together.
+        ValueError: The shapes do not belong together, `x` is of whole numbers, or the two are on several devices.
         RuntimeError: The named backend cannot run here.
     """
+    check_tensors((('x', x),), flow)
     if x.ndim != 4 or flow.shape != (x.shape[0], 2, *x.shape[2:]):
         raise ValueError(
             f'surrounding_pixels got x {tuple(x.shape)} and flow {tuple(flow.shape)}; give (n, c, h, w), (n, 2, h, w).'
