@@ -21,6 +21,8 @@ from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_pa
 from gsm_plugin.inference.video.timing import show_time
 from gsm_plugin.locks import lock_of, locked
 
+_LONG_WORK_S = 1800
+
 
 def run_requests(
     requests: Sequence[Request], networks: Sequence[Network], progress: Callable[[], Progress], dry: bool = False
@@ -47,7 +49,7 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
             request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest)
             watcher.expect(memory.seconds_a_frame)
             job = plan_job(request, networks[0], inspected)
-            for line in describe(job, networks):
+            for line in (*describe(job, networks), *_long_work(job, networks, memory.seconds_a_frame)):
                 watcher.say(line)
             state, text = 'planned', f'{len(job.survey.stamps)} frames'
             if not dry:
@@ -129,6 +131,18 @@ def _run(job: Job, networks: Sequence[Network], watcher: Progress) -> int:
             f'{error.strerror or error}{place}; what was finished is kept, so make room or correct the path, and run '
             f'again.'
         ) from error
+
+
+def _long_work(job: Job, networks: Sequence[Network], seconds_a_frame: float | None) -> list[str]:
+    """A note where a CPU will work for long; a GPU's small clips are mostly waiting and tell too little."""
+    if seconds_a_frame is None or str(networks[0].device) != 'cpu':
+        return []
+    frames = sum(window.stop - window.start for segment in job.segments for window in segment.windows)
+    seconds = frames * seconds_a_frame
+    if seconds < _LONG_WORK_S:
+        return []
+    first = '' if job.request.end is not None else '; --preview 2s shows two seconds of it first'
+    return [f'note: a CPU needs about {show_time(seconds)} for this, a GPU a small part of that{first}']
 
 
 def describe(job: Job, networks: Sequence[Network]) -> list[str]:

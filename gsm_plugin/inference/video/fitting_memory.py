@@ -27,6 +27,7 @@ from gsm_plugin.inference.video.memory import (
     overlap_of_tiles,
     peak_of,
     plan_memory,
+    seen_in_tiles,
 )
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
@@ -45,7 +46,7 @@ class Memory:
 
     Attributes:
         seconds_a_frame: What all devices together take for a frame, as the largest clip suggests that was measured;
-            None where none was, or where frames are seen in tiles.
+            None where none was.
     """
 
     def __init__(self, request: Request, networks: Sequence[Network], say: Callable[[str], None]):
@@ -91,8 +92,8 @@ class Memory:
         own = _own_tile(self._networks[0])
         plan = plan_memory(self._places, (facts.height, facts.width), window, request.context, own)
         self._say(plan.describe())
-        if plan.tile is not None:
-            self.seconds_a_frame = None
+        if plan.tile is not None and self.seconds_a_frame is not None:
+            self.seconds_a_frame *= seen_in_tiles(plan.tile, (facts.height, facts.width))
         tile = plan.tile if own is None else None
         fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=tile)
         strict = request.memory is not None

@@ -195,13 +195,24 @@ def overlap_of_tiles(side: int) -> int:
     return min(_MOST_OVERLAP, side // 2 // TILE_STEP * TILE_STEP)
 
 
-def _cost_of_tiles(frames: int, side: int, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
-    """How much too small tiles are, then how many pixels the network sees for each one that is taken from it."""
-    seen = 1.0 if frames == window else frames / (frames - 2 * context)
+def seen_in_tiles(side: int, size: tuple[int, int]) -> float:
+    """How many pixels the network sees in tiles that memory demands, for each one of a frame.
+
+    Args:
+        side: Of a tile.
+        size: Rows and columns of the frame.
+    """
+    seen = 1.0
     for length in size:
         tile, shared = min(side, length), overlap_of_tiles(side)
         seen *= (1 + max(0, math.ceil((length - tile) / (tile - shared)))) * tile / length
-    return sum(side < large for large in _LARGE_TILES), seen
+    return seen
+
+
+def _cost_of_tiles(frames: int, side: int, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
+    """How much too small tiles are, then how many pixels the network sees for each one that is taken from it."""
+    seen = 1.0 if frames == window else frames / (frames - 2 * context)
+    return sum(side < large for large in _LARGE_TILES), seen * seen_in_tiles(side, size)
 
 
 def _too_little(

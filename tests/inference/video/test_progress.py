@@ -5,14 +5,17 @@ import threading
 import pytest
 from torch import nn
 
+from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.restorer import Restorer
 from gsm_plugin.inference.video import job, progress
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.fitting_memory import Memory
+from gsm_plugin.inference.video.memory import TimedMeasure
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.pace import Pace
 from gsm_plugin.inference.video.progress import Bar, JsonLines, Lines, Progress
 from gsm_plugin.inference.video.request import Request
+from gsm_plugin.inference.video.timing import show_time
 from tests.inference.video.films import Nearest, make_film, scene
 
 
@@ -154,3 +157,26 @@ def test_what_is_measured_for_memory_gives_the_first_guess(tmp_path):
     memory.fit(learn(source), 6)
     assert memory.seconds_a_frame is not None
     assert Memory(Request(source, tmp_path / 'out.mkv'), [Nearest(1)], lines.append).seconds_a_frame is None
+
+
+def test_what_tiles_see_twice_is_in_the_guess(tmp_path):
+    source = make_film(tmp_path / 'in.mkv', scene(6, 64, 96))
+    network = Restorer(nn.Identity(), 1, Handling(tile=(6, 64, 64), tile_overlap=(0, 32, 32)))
+    memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [network], lambda line: None)
+    memory.measure(learn(source))
+    whole = memory.seconds_a_frame
+    memory.fit(learn(source), 6)
+    # two tiles of 64 columns for 96
+    assert memory.seconds_a_frame == pytest.approx(whole * 128 / 96)
+
+
+@pytest.mark.parametrize('end, hint', [(None, '; --preview 2s shows two seconds of it first'), (0.2, '')])
+def test_long_work_on_a_cpu_is_said_before_it(tmp_path, monkeypatch, end, hint):
+    slow = property(lambda self: 0.2, lambda self, value: None)
+    monkeypatch.setattr(TimedMeasure, 'seconds_a_pixel', slow, raising=False)
+    source, watcher = make_film(tmp_path / 'in.mkv', scene(6)), Progress()
+    request = Request(source, tmp_path / 'out.mkv', memory=2**40, end=end)
+    run_requests([request], [Nearest(1)], lambda: watcher, dry=True)
+    seconds = 0.2 * 48 * 64 * (6 if end is None else 5)
+    (note,) = (line for line in watcher.lines if 'a CPU needs' in line)
+    assert note == f'note: a CPU needs about {show_time(seconds)} for this, a GPU a small part of that{hint}'
