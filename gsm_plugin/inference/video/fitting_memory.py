@@ -93,7 +93,9 @@ class Memory:
         plan = plan_memory(self._places, (facts.height, facts.width), window, request.context, own)
         self._say(plan.describe())
         if plan.tile is not None and self.seconds_a_frame is not None:
-            self.seconds_a_frame *= seen_in_tiles(plan.tile, (facts.height, facts.width))
+            shared = overlap_of_tiles(plan.tile) if own is None else _own_overlap(self._networks[0])
+            size = facts.height, facts.width
+            self.seconds_a_frame *= seen_in_tiles((plan.tile, plan.tile), (shared, shared), size)
         tile = plan.tile if own is None else None
         fitted = replace(request, window=plan.window, wanted=_wanted(request), tile=tile)
         strict = request.memory is not None
@@ -236,6 +238,11 @@ def _own_tile(network: Network) -> int | None:
     """Side of the tiles that a network has; None for whole frames, and for what is no restorer."""
     handling: Handling | None = getattr(network, 'handling', None)
     return None if handling is None or handling.tile is None else max(handling.tile[1:])
+
+
+def _own_overlap(network: Network) -> int:
+    """By how many pixels the tiles overlap that a network has."""
+    return max(cast(Handling, getattr(network, 'handling', None)).tile_overlap[1:])
 
 
 class _Tileable(Network, Protocol):

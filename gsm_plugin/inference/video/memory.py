@@ -195,24 +195,26 @@ def overlap_of_tiles(side: int) -> int:
     return min(_MOST_OVERLAP, side // 2 // TILE_STEP * TILE_STEP)
 
 
-def seen_in_tiles(side: int, size: tuple[int, int]) -> float:
-    """How many pixels the network sees in tiles that memory demands, for each one of a frame.
+def seen_in_tiles(tile: Sequence[int], overlap: Sequence[int], size: Sequence[int]) -> float:
+    """How many pixels the network sees in tiles, for each one of a frame.
 
     Args:
-        side: Of a tile.
+        tile: Rows and columns of a tile.
+        overlap: By how many of each tiles overlap.
         size: Rows and columns of the frame.
     """
     seen = 1.0
-    for length in size:
-        tile, shared = min(side, length), overlap_of_tiles(side)
-        seen *= (1 + max(0, math.ceil((length - tile) / (tile - shared)))) * tile / length
+    for side, shared, length in zip(tile, overlap, size, strict=True):
+        seen *= (1 + max(0, math.ceil((length - side) / (side - shared)))) * min(side, length) / length
     return seen
 
 
 def _cost_of_tiles(frames: int, side: int, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
     """How much too small tiles are, then how many pixels the network sees for each one that is taken from it."""
     seen = 1.0 if frames == window else frames / (frames - 2 * context)
-    return sum(side < large for large in _LARGE_TILES), seen * seen_in_tiles(side, size)
+    overlap = overlap_of_tiles(side)
+    seen *= seen_in_tiles((side, side), (overlap, overlap), size)
+    return sum(side < large for large in _LARGE_TILES), seen
 
 
 def _too_little(

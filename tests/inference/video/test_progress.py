@@ -159,15 +159,16 @@ def test_what_is_measured_for_memory_gives_the_first_guess(tmp_path):
     assert Memory(Request(source, tmp_path / 'out.mkv'), [Nearest(1)], lines.append).seconds_a_frame is None
 
 
-def test_what_tiles_see_twice_is_in_the_guess(tmp_path):
+@pytest.mark.parametrize('overlap, tiles', [(32, 2), (48, 3)])
+def test_what_tiles_see_twice_is_in_the_guess(tmp_path, overlap, tiles):
     source = make_film(tmp_path / 'in.mkv', scene(6, 64, 96))
-    network = Restorer(nn.Identity(), 1, Handling(tile=(6, 64, 64), tile_overlap=(0, 32, 32)))
+    network = Restorer(nn.Identity(), 1, Handling(tile=(6, 64, 64), tile_overlap=(0, overlap, overlap)))
     memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [network], lambda line: None)
     memory.measure(learn(source))
     whole = memory.seconds_a_frame
     memory.fit(learn(source), 6)
-    # two tiles of 64 columns for 96
-    assert memory.seconds_a_frame == pytest.approx(whole * 128 / 96)
+    # tiles of 64 columns for 96
+    assert memory.seconds_a_frame == pytest.approx(whole * tiles * 64 / 96)
 
 
 @pytest.mark.parametrize('end, hint', [(None, '; --preview 2s shows two seconds of it first'), (0.2, '')])
