@@ -11,6 +11,7 @@ from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.video.fidelity import BackProjection, in_words
 from gsm_plugin.inference.video.fitting_memory import Memory, shrunk
 from gsm_plugin.inference.video.job import Job, inspect, plan_job, run_job
+from gsm_plugin.inference.video.memory import seen_in_tiles
 from gsm_plugin.inference.video.outcomes import Outcome
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.precision_cost import PrecisionCost
@@ -145,6 +146,17 @@ def _long_work(job: Job, networks: Sequence[Network], seconds_a_frame: float | N
     return [f'note: a CPU needs about {show_time(seconds)} for this, a GPU a small part of that{first}']
 
 
+def _describe_tiles(handling: Handling, tile: Sequence[int], size: tuple[int, int]) -> str:
+    """What tiles the frames of a size are seen in, and what their overlap costs."""
+    overlap = handling.tile_overlap[1:]
+    seen = seen_in_tiles(tile[1:], overlap, size)
+    sides = 'x'.join(str(min(pair)) for pair in zip(tile[1:], size, strict=True))
+    return (
+        f'tiles: {sides} pixels are seen at once, overlap {"x".join(map(str, overlap))}, {handling.tile_rule}; each '
+        f'pixel is seen {seen:.1f} times'
+    )
+
+
 def describe(job: Job, networks: Sequence[Network]) -> list[str]:
     """The plan, a line each."""
     facts, found, request = job.facts, job.survey, job.request
@@ -165,9 +177,7 @@ def describe(job: Job, networks: Sequence[Network]) -> list[str]:
     # what is no restorer has no handling
     handling: Handling | None = getattr(network, 'handling', None)
     if handling is not None and handling.tile is not None:
-        overlap = 'x'.join(map(str, handling.tile_overlap[1:]))
-        sides = 'x'.join(str(min(pair)) for pair in zip(handling.tile[1:], (facts.height, facts.width), strict=True))
-        lines.append(f'tiles: {sides} pixels are seen at once, overlap {overlap}, {handling.tile_rule}')
+        lines.append(_describe_tiles(handling, handling.tile, (facts.height, facts.width)))
     if request.beside:
         lines.append('the input, enlarged by bicubic interpolation, stands on the left')
     return [*lines, *(f'note: {note}' for note in job.notes)]

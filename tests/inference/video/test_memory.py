@@ -177,7 +177,9 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
     request = Request(source, tmp_path / 'out.mkv', window=24, context=2, fit=True)
     (outcome,) = run_requests([request], [network], lambda: progress)
     assert outcome.state == 'done', outcome.text
-    assert 'tiles: 32x32 pixels are seen at once, overlap 16x16, blended' in progress.lines
+    # 5 times 32 of 96 rows, and 7 times 32 of 128 columns
+    tiles = 'tiles: 32x32 pixels are seen at once, overlap 16x16, blended; each pixel is seen 2.9 times'
+    assert tiles in progress.lines
     assert any(line.startswith('memory: windows of 20 frames, tiles of 32x32: network') for line in progress.lines)
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (6 * 32 * 32 * 1150, 'a part'))
     (outcome,) = run_requests(
