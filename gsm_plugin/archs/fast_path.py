@@ -13,8 +13,8 @@ def fast_without_gradients(method: Callable) -> Callable:
 
     This is all that tells training from inference: every command, script and user gets the fast one by
     `torch.no_grad()`, and what stands in the method by turning gradients on, which need not be taken. A policy of plain
-    autocast gets what stands in the method, too, since the fast one has types of its own. The fast one splits products
-    where the policy of inference does.
+    autocast gets what stands in the method, too, since the fast one has types of its own. The fast one multiplies
+    float32 as the policy of inference does.
 
     Args:
         method: A method of a network that has a method `fast`, whose result has a method of the same name.
@@ -24,7 +24,8 @@ def fast_without_gradients(method: Callable) -> Callable:
     def either(network, *args, **kwargs):
         if torch.is_grad_enabled() or is_plain():
             return method(network, *args, **kwargs)
-        with inference_policy(next(network.parameters())).splitting():
+        parameter = next(network.parameters())
+        with inference_policy(parameter).without_gradients(parameter.device):
             return getattr(network.fast(), method.__name__)(*args, **kwargs)
 
     return either

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.switches import split_products, tf32
-from gsm_plugin.switches.switch import TurnedSwitch
+from gsm_plugin.switches import onednn, split_products, tf32
 
 HALF = MappingProxyType({'bf16': torch.bfloat16, 'fp16': torch.float16})
 Use = Literal['training', 'inference']
@@ -132,16 +131,22 @@ class Policy:
 
     @contextmanager
     def multiplying_float32(self, device: torch.device) -> Iterator[None]:
-        """Where a GPU multiplies float32 by TF32, or does not, or does as PyTorch has it."""
-        if device.type != 'cuda' or self.tf32 is None:
-            yield
-            return
-        with tf32.products.turned(self.tf32), tf32.convolutions.turned(self.tf32):
+        """Where a GPU multiplies float32 by TF32, or does not, or does as PyTorch has it; a CPU by oneDNN."""
+        with ExitStack() as stack:
+            if device.type == 'cuda' and self.tf32 is not None:
+                stack.enter_context(tf32.products.turned(self.tf32))
+                stack.enter_context(tf32.convolutions.turned(self.tf32))
+            elif device.type == 'cpu' and onednn.is_exact():
+                stack.enter_context(onednn.products.turned(True))
             yield
 
-    def splitting(self) -> TurnedSwitch:
-        """Where what has no gradients runs, and products are split or not."""
-        return split_products.products.turned(self.splits)
+    @contextmanager
+    def without_gradients(self, device: torch.device) -> Iterator[None]:
+        """Where what has no gradients runs on a device, under whatever the caller set: how float32 is multiplied."""
+        with split_products.products.turned(self.splits), ExitStack() as stack:
+            if device.type == 'cpu':
+                stack.enter_context(self.multiplying_float32(device))
+            yield
 
     def multiplies_by_tf32(self, device: torch.device) -> bool:
         """Whether a network on a device may multiply anything by TF32 that it does not turn it on for itself."""
