@@ -8,6 +8,8 @@ import av
 import cv2
 import numpy as np
 
+from gsm_plugin.inference.video.containers import open_output
+
 _RATE, _SOUND_RATE, _SOUND_STEP = 25, 48000, 1024
 # frames of a scene, and pixels by which its picture circles
 _SCENE_FRAMES, _REACH = 250, 32
@@ -22,7 +24,7 @@ def write_film(path: Path, frames: int, height: int, width: int) -> None:
         height: Rows, an even number.
         width: Columns, an even number.
     """
-    with av.open(str(path), 'w') as film:
+    with open_output(path, 'mp4') as film:
         video = film.add_stream('libx264', rate=_RATE, options={'crf': '18'})
         video.width, video.height, video.pix_fmt = width, height, 'yuv420p'
         sound = film.add_stream('aac', rate=_SOUND_RATE, layout='mono')
