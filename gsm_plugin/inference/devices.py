@@ -42,8 +42,10 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
     reason = why_not(wanted, device)
     if reason is not None:
         raise UserError(f'precision is {wanted}, but {reason}; take {_fastest(device)[0]} or auto.')
-    if wanted == 'bf16' and device.type == 'cpu' and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return wanted, 'as asked; this CPU has no instructions for it, so that it is much slower than fp32'
+    if wanted == 'bf16' and device.type == 'cpu':
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return wanted, 'as asked; this CPU has no instructions for it, so that it is much slower than fp32'
+        return wanted, 'as asked; a GSM then computes partly in float16, which most CPUs emulate: fp32 is faster'
     return wanted, 'as asked'
 
 
