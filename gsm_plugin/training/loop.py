@@ -1,6 +1,6 @@
 """The training loop, in place of BasicSR's: it can stop after any step, and goes on as if it had not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ class TrainingLoop:
 
     def _run_epoch(self) -> None:
         parts, at = self.parts, self.at
-        for batch in parts.progress.timed(parts.data.batches(at)):
+        for batch in parts.progress.timed(self._batches()):
             at.iteration += 1
             at.samples += parts.data.batches_in_order.samples_at_once
             try:
@@ -100,6 +100,16 @@ class TrainingLoop:
             if self._validation_is_due():
                 self._validate()
         at.epoch, at.samples = at.epoch + 1, 0
+
+    def _batches(self) -> Iterator[dict]:
+        """The batches of the rest of an epoch; where one cannot be read, what is trained is saved first."""
+        try:
+            yield from self.parts.data.batches(self.at)
+        except Exception:
+            # other processes, which go on, would wait for this one
+            if self._is_between_steps() and not self.parts.model.opt['dist']:
+                self._save()
+            raise
 
     def _train_on(self, batch: dict) -> None:
         model, at = self.parts.model, self.at

@@ -10,6 +10,7 @@ from gsm_plugin.export.convert import convert
 from gsm_plugin.inference.loading import load_network
 from gsm_plugin.locks import locked
 from gsm_plugin.registration import register_all
+from gsm_plugin.training.data_order import TrainingData
 from gsm_plugin.training.loop import TrainingLoop
 from tests.archs.tiny_gsm import TINY
 from tests.training import runs
@@ -92,6 +93,22 @@ def test_saved_networks_tell_their_options_and_basicsr_loads_them(project, optio
     model = build_model(options | {'is_train': False, 'dist': False, 'rank': 0, 'model_type': 'VideoRecurrentModel'})
     model.load_network(model.net_g, str(path), True, 'params')
     runs.assert_same(model.net_g.state_dict(), torch.load(path, weights_only=True)['params'])
+
+
+def test_data_that_cannot_be_read_cost_no_training(project, options, monkeypatch):
+    batches = TrainingData.batches
+
+    def five(self, position):
+        for number, batch in enumerate(batches(self, position), 1):
+            if number > 5:
+                raise UserError('00000007.png is damaged.')
+            yield batch
+
+    monkeypatch.setattr(TrainingData, 'batches', five)
+    options['datasets']['train']['dataset_enlarge_ratio'] = 50
+    with pytest.raises(UserError, match='is damaged'):
+        runs.train(project, options, logger__save_checkpoint_freq=100)
+    assert runs.checkpoints_of(project) == [5]
 
 
 def test_only_some_checkpoints_stay(project, options):
