@@ -152,7 +152,10 @@ def _assemble(
 def _open_store(options: dict, chosen: LoopOptions) -> CheckpointStore:
     path, keeping = options['path'], chosen.keeping
     folders = Path(path['training_states']), Path(path['models'])
-    return CheckpointStore(*folders, keeping.keep_last, keeping.keep_every)
+    # the last one whose flow network is as it was loaded
+    freed_at = options['train'].get('fix_flow')
+    before_freed = freed_at - 1 if isinstance(freed_at, int) else None
+    return CheckpointStore(*folders, keeping.keep_last, keeping.keep_every, before_freed)
 
 
 def _prepare_folders(

@@ -49,6 +49,11 @@ def test_a_checkpoint_is_made_before_the_flow_network_is_freed(project, options)
     assert 3 in runs.checkpoints_of(project)
 
 
+def test_that_checkpoint_stays(project, options):
+    runs.train(project, options, train__fix_flow=4, logger__save_checkpoint_freq=1, logger__keep_last=2)
+    assert runs.checkpoints_of(project) == [3, 7, 8]
+
+
 def test_flows_and_norms_are_in_the_records(project, options):
     runs.train(project, options)
     record = runs.records_of(project, 'train')[-1]

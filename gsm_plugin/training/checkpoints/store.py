@@ -38,13 +38,22 @@ class CheckpointStore:
         models: Folder of the networks.
         keep_last: How many of the newest checkpoints stay; None for all of them.
         keep_every: Beside those, the first checkpoint at or after every multiple of this stays; None for none.
+        keep_always: A checkpoint that stays whatever comes; None for none.
     """
 
-    def __init__(self, states: Path, models: Path, keep_last: int | None = None, keep_every: int | None = None):
+    def __init__(
+        self,
+        states: Path,
+        models: Path,
+        keep_last: int | None = None,
+        keep_every: int | None = None,
+        keep_always: int | None = None,
+    ):
         self._states = states
         self._models = models
         self._keep_last = keep_last
         self._keep_every = keep_every
+        self._keep_always = keep_always
 
     def save(self, iteration: int, state: Mapping, networks: Mapping[str, Mapping]) -> None:
         """Writes a checkpoint.
@@ -78,7 +87,7 @@ class CheckpointStore:
         if not (self._keep_last or self._keep_every):
             return
         reached = sorted(iteration for iteration in self._iterations() if iteration <= newest)
-        kept = set(self._kept(reached))
+        kept = {*self._kept(reached), self._keep_always}
         for iteration in set(reached) - kept:
             (self._states / f'{iteration}.state').unlink(missing_ok=True)
         for path in self._models.glob('net_*.pth'):

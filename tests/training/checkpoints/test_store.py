@@ -48,6 +48,7 @@ def test_nothing_is_found_where_nothing_is(make):
         ({'keep_last': 2, 'keep_every': 10}, [10, 20, 25]),
         ({'keep_every': 10}, [10, 20, 25]),
         ({'keep_last': 1, 'keep_every': 12}, [15, 25]),
+        ({'keep_last': 1, 'keep_always': 10}, [10, 25]),
     ],
 )
 def test_what_is_kept(make, tmp_path, keep, kept):
