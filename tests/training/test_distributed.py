@@ -35,6 +35,8 @@ def run(root, rank):
     file = tiny_project.write_options(root / f'options_{rank}.yml', make_options())
     arguments = argparse.Namespace(opt=str(file), force_yml=None, launcher='none', auto_resume=True, debug=False)
     options = prepare_options(arguments, str(root), is_train=True)
+    # as processes do that meet only then: none locks the experiment while another still looks whether it is free
+    distributed.barrier()
     # Without a seed that all know, each process would have drawn its own.
     options['manual_seed'] += rank
     train(options | {'dist': True, 'root_path': str(root)}, arguments)
