@@ -71,6 +71,11 @@ def prepare_options(
     has_weights = options.get('network_g', {}).get('type', 'Bicubic') != 'Bicubic'
     if not is_train and has_weights and options['path'].get('pretrain_network_g') is None:
         notes.append('path:pretrain_network_g is not set: the test is of a network with random weights.')
+    if is_train and _flow_network_is_random(options, resumes):
+        notes.append(
+            'network_g:spynet_path is not set, so the flow network starts from random weights and is trained; '
+            'spynet_path: gsm-small-x4 takes one that comes along.'
+        )
     start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
     for note in notes if options['rank'] == 0 else ():
         say(note)
@@ -114,6 +119,11 @@ def _keep_flow_network_of_weights(options: dict) -> None:
     # weights that are taken strictly have all; those of a run that goes on may be gone
     if path.get('strict_load_g', True) or not os.path.isfile(weights) or _have_flow_network(weights, path):
         train['flow_lr_mul'] = 0.0
+
+
+def _flow_network_is_random(options: dict, resumes: bool) -> bool:
+    network, weights = options['network_g'], options['path'].get('pretrain_network_g')
+    return network['type'] == 'GSMamba' and not (network.get('spynet_path') or weights or resumes)
 
 
 def _have_flow_network(weights: str, path: dict) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from gsm_plugin.pipelines.preparing import prepare_options
 from tests import tiny_project
+from tests.archs.tiny_gsm import TINY
 from tests.options.preparing import prepare
 
 
@@ -51,6 +52,13 @@ def test_a_test_without_weights_is_announced(project, capsys):
     options = tiny_project.test_options('unused')
     prepare(project, options, 'path:pretrain_network_g=~', is_train=False)
     assert 'random weights' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('set_, is_told', [('name=mine', True), ('network_g:spynet_path=gsm-small-x4', False)])
+def test_a_flow_network_of_random_weights_is_announced(project, options, capsys, set_, is_told):
+    options['network_g'] = {'type': 'GSMamba', **TINY}
+    prepare(project, options, set_)
+    assert ('the flow network starts from random weights' in capsys.readouterr().out) == is_told
 
 
 def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
