@@ -224,9 +224,16 @@ def folder_for(path: Path) -> Iterator[None]:
 
     Args:
         path: The file.
+
+    Raises:
+        UserError: No folder can be there.
     """
     new = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        # as /proc and /sys have it
+        raise UserError(f'No folder can be made at {error.filename}; name another place.') from error
     try:
         yield
     except BaseException:

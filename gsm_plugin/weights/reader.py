@@ -65,6 +65,8 @@ def read_weights(path: str | Path, key: str | None = 'params') -> Weights:
     path = Path(path)
     if not path.exists():
         raise UserError(f'The file of weights {path} does not exist; correct the path.')
+    if not (path.is_file() or path.is_dir()):
+        raise UserError(f'{path} is a device or a pipe, and no file of weights; correct the path.')
     try:
         if path.is_file() and is_safetensors(path):
             return _checked(_read_safetensors(path), path)

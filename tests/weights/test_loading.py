@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -5,6 +7,7 @@ from gsm_plugin.archs.building import build
 from gsm_plugin.errors import UserError
 from gsm_plugin.models.gsm_model import GSMModel
 from gsm_plugin.weights.loading import load_weights
+from gsm_plugin.weights.reader import read_weights
 from tests.archs.tiny_gsm import tiny
 from tests.models.tiny import TinyRecurrentNet, make_options, weights_of
 
@@ -181,3 +184,9 @@ def test_strictness_is_that_of_the_option_file(tmp_path):
         GSMModel(make_options(tmp_path, path=path))
     model = GSMModel(make_options(tmp_path, path={**path, 'strict_load_g': False}))
     torch.testing.assert_close(model.net_g_ema.body[0].weight.data, RAW['body.0.weight'], atol=0, rtol=0)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.pth')
+    with pytest.raises(UserError, match='is a device or a pipe, and no file of weights'):
+        read_weights(tmp_path / 'pipe.pth')
