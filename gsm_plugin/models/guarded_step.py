@@ -200,7 +200,8 @@ class GuardedStep:
 _CURES = {
     NOT_FINITE: 'train: grad_clip_norm or train: precision: fp32',
     FAR_TOO_LARGE: 'train: grad_clip_norm, or a higher train: gradient_limit if such gradients are usual',
-    NO_MOTION: f'or without training the flow network (train: freeze: [{FLOW_NETWORK}.*])',
+    NO_MOTION: f'or without training the flow network (train: freeze: [{FLOW_NETWORK}.*]), or with a higher train: '
+    'flow_limit if such motion is real',
 }
 
 
