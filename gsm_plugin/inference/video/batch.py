@@ -22,7 +22,8 @@ from gsm_plugin.inference.video.samples import Samples, sample_numbers, write_pa
 from gsm_plugin.inference.video.timing import show_time
 from gsm_plugin.locks import lock_of, locked
 
-_LONG_WORK_S = 1800
+# work that is long, and what one likes to wait for a look
+_LONG_WORK_S, _LOOK_S = 1800, 180
 
 
 def run_requests(
@@ -142,8 +143,12 @@ def _long_work(job: Job, networks: Sequence[Network], seconds_a_frame: float | N
     seconds = frames * seconds_a_frame
     if seconds < _LONG_WORK_S:
         return []
-    first = '' if job.request.end is not None else '; --preview 2s shows two seconds of it first'
-    return [f'note: a CPU needs about {show_time(seconds)} for this, a GPU a small part of that{first}']
+    note = f'note: a CPU needs about {show_time(seconds)} for this, a GPU a small part of that'
+    if job.request.end is not None:
+        return [note]
+    few = max(1, int(_LOOK_S / seconds_a_frame))
+    length, shown = few / float(job.facts.rate), 'a frame' if few == 1 else f'{few} frames'
+    return [f'{note}; --preview {length:.2g}s shows {shown} of it in about {show_time(few * seconds_a_frame)}']
 
 
 def _describe_tiles(handling: Handling, tile: Sequence[int], size: tuple[int, int]) -> str:
