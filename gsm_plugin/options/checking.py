@@ -30,6 +30,8 @@ def check_sections(options: dict, is_train: bool) -> None:
     Raises:
         UserError: The first section that is missing or is none.
     """
+    if 'variants' in options and 'options' in options:
+        raise UserError('The file describes a study, and no training or test; give it to basicsr study.')
     for path in _SECTIONS:
         _check_section(options, path)
     if not options.get('datasets'):

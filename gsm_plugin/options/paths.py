@@ -75,6 +75,8 @@ def cure_for_missing_path(key: str, path: str) -> str:
         key: What names it in an option file.
         path: As it stands there.
     """
+    if re.match('https?:/', path):
+        return 'files are not fetched: download it, and give its path.'
     if key.startswith('dataroot'):
         return 'put the data there (docs/data.md says how), or correct the path.'
     if key.startswith('meta_info'):

@@ -79,6 +79,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(project, options, forced
     'forced, expected',
     [
         ('datasets:train:dataroot_gt=nowhere', 'datasets:train:dataroot_gt is nowhere, which does not exist'),
+        ('path:pretrain_network_g=https://x.org/a.pth', 'files are not fetched: download it, and give its path.'),
         ('datasets:train:meta_info_file=nowhere.txt', 'datasets:train:meta_info_file is nowhere.txt'),
         ('path:pretrain_network_g=nowhere.pth', 'path:pretrain_network_g is nowhere.pth'),
         ('path:resume_state=nowhere.state', 'path:resume_state is nowhere.state'),
@@ -207,3 +208,9 @@ def test_keys_of_published_option_files_that_nothing_reads_are_ignored_aloud(pro
     for path in ('use_static_graph', 'datasets:train:use_shuffle', 'val:suffix', 'val:pbar'):
         assert out.count(f'{path} is ignored') == 1
     assert out.count('is ignored') == 4
+
+
+def test_a_study_is_no_training(project, options):
+    options |= {'variants': {'base': None}, 'options': 'train.yml'}
+    with pytest.raises(UserError, match='describes a study, and no training or test; give it to basicsr study'):
+        prepare(project, options)
