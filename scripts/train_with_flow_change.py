@@ -22,6 +22,8 @@ if __name__ == '__main__':
     if change in ('-h', '--help'):
         sys.exit(print(__doc__))
     if change not in CHANGES:
-        sys.exit(f'{change} is no change; give one of {", ".join(CHANGES)}, then the arguments of basicsr train.')
+        what = 'The change is missing' if change is None else f'{change} is no change'
+        print(f'{what}; give one of {", ".join(CHANGES)}, then the arguments of basicsr train.', file=sys.stderr)
+        sys.exit(2)
     CHANGES[change]()
     sys.exit(main(['train', *sys.argv[2:]]))
