@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gsm_plugin.archs.fast_path import fast_without_gradients
 from gsm_plugin.layers.precision import policy_for
@@ -57,6 +58,11 @@ def test_rounded_factors_are_noticed(monkeypatch):
     rand = torch.rand
     monkeypatch.setattr(torch, 'rand', lambda *size, generator: _Rounded(rand(*size, generator=generator)))
     assert not onednn.is_exact.__wrapped__()
+
+
+def test_it_is_told_where_tensors_have_no_numbers():
+    with FakeTensorMode():
+        assert onednn.is_exact.__wrapped__() == onednn.is_exact()
 
 
 class _Rounded:
