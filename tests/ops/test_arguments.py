@@ -76,3 +76,22 @@ def test_each_argument_is_checked(op, shapes, name):
     if name != 'flow':
         with pytest.raises(ValueError, match=f'^{name} is of int64; make it float'):
             op(**given | {name: given[name].long()})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    'op, name', [(op, name) for op, shapes in OPS.items() for name in shapes if name in ('query', 'frames')]
+)
+def test_axes_that_are_missing_are_named(op, name):
+    given = {key: torch.zeros(shape) for key, shape in OPS[op].items()}
+    with pytest.raises(ValueError, match=rf'^{name} has the shape \(.*\); give \([a-z, ]+\)\.$'):
+        op(**given | {name: given[name][0]})
+
+
+@torch.no_grad()
+def test_no_heads_are_refused():
+    given = {key: torch.zeros(shape) for key, shape in CELLS.items()}
+    with pytest.raises(ValueError, match='8 channels in 0 heads'):
+        implicit_warp(**given, num_heads=0)
+    with pytest.raises(ValueError, match='8 channels in 0 heads'):
+        gather_norm(Cells(**given), 0, 1, torch.zeros(8), torch.zeros(8), 1e-5, torch.float32)

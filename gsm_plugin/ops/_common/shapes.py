@@ -21,6 +21,16 @@ def check_shapes(why: str, expected: Iterable[tuple[str, Tensor, tuple[int, ...]
             raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; {why} {tuple(shape)}.')
 
 
+def check_axes(name: str, tensor: Tensor, axes: str) -> None:
+    """Complains about a tensor that has not as many axes as are named, such as `n, h, w, c`.
+
+    Raises:
+        ValueError: It has more, or fewer.
+    """
+    if tensor.ndim != axes.count(',') + 1:
+        raise ValueError(f'{name} has the shape {tuple(tensor.shape)}; give ({axes}).')
+
+
 def check_tensors(floats: Iterable[tuple[str, Tensor]], flow: Tensor | None = None) -> None:
     """Complains about the first that kernels would take for what it is not.
 

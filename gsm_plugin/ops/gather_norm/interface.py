@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
+from gsm_plugin.ops._common.shapes import check_axes, check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'gather_norm'
@@ -82,10 +82,11 @@ def _check_sizes(cells: Cells, num_heads: int, frames: int, weight: Tensor, bias
     tensors = cells._asdict()
     flow = tensors.pop('flow')
     check_tensors((*tensors.items(), ('weight', weight), ('bias', bias)), flow)
+    check_axes('query', cells.query, 'n, h, w, c')
     n, h, w, c = cells.query.shape
     expected: list[tuple[int, ...]] = [*[(n, h, w, c)] * 3, (n, 2, h, w), (4, c), (4, c)]
     check_shapes(f'queries {(n, h, w, c)} need', zip(Cells._fields, cells, expected, strict=True))
-    if c % num_heads:
+    if num_heads < 1 or c % num_heads:
         raise ValueError(f'{c} channels in {num_heads} heads; give a multiple.')
     if frames < 1 or n % frames:
         raise ValueError(f'There are {n} frames in groups of {frames}; give a multiple.')

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import UP_TO_FLOAT32, needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_tensors
+from gsm_plugin.ops._common.shapes import check_axes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'implicit_warp'
@@ -56,11 +56,12 @@ def implicit_warp(
     """
     positions = ('key_position', key_position), ('value_position', value_position)
     check_tensors((('query', query), ('key', key), ('value', value), *positions), flow)
+    check_axes('query', query, 'n, h, w, c')
     n, h, w, c = query.shape
     if key.shape != query.shape or value.shape != query.shape or flow.shape != (n, 2, h, w):
         shapes = [tuple(x.shape) for x in (query, key, value, flow)]
         raise ValueError(f'query, key, value, flow have the shapes {shapes}; give three (n, h, w, c) and (n, 2, h, w).')
-    if c % num_heads or key_position.shape != (4, c) or value_position.shape != (4, c):
+    if num_heads < 1 or c % num_heads or key_position.shape != (4, c) or value_position.shape != (4, c):
         raise ValueError(f'{c} channels in {num_heads} heads need a multiple and positions of shape (4, {c}).')
     flow = flow.detach().to(torch.promote_types(flow.dtype, torch.float32))
     return compute(OP, backend, query, (query, key, value, flow, key_position, value_position, num_heads))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common.requirements import needs_numba, needs_triton
-from gsm_plugin.ops._common.shapes import check_shapes, check_tensors
+from gsm_plugin.ops._common.shapes import check_axes, check_shapes, check_tensors
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'scatter_norm'
@@ -83,6 +83,7 @@ def scatter_norm(
 
 def _check_sizes(frames: Tensor, aligned: Tensor, flow: Tensor, parameters: SumAndNorm) -> None:
     check_tensors((('frames', frames), ('aligned', aligned), *parameters._asdict().items()), flow)
+    check_axes('frames', frames, 'b, k, h, w, c')
     b, k, h, w, c = frames.shape
     if aligned.shape != frames.shape or flow.shape != (b, k, 2, h, w):
         raise ValueError(
