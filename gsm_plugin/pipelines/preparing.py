@@ -76,6 +76,12 @@ def prepare_options(
             'network_g:spynet_path is not set, so the flow network starts from random weights and is trained; '
             'spynet_path: gsm-small-x4 takes one that comes along.'
         )
+    freed_at, iterations = (options.get('train', {}).get(key) or 0 for key in ('fix_flow', 'total_iter'))
+    if is_train and freed_at >= iterations:
+        notes.append(
+            f'train:fix_flow is {freed_at}, but the training has {iterations} iterations: the flow network is not '
+            f'trained in it.'
+        )
     start_processes(options, arguments.launcher, getattr(arguments, 'local_rank', None))
     for note in notes if options['rank'] == 0 else ():
         say(note)

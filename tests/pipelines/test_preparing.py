@@ -61,6 +61,13 @@ def test_a_flow_network_of_random_weights_is_announced(project, options, capsys,
     assert ('the flow network starts from random weights' in capsys.readouterr().out) == is_told
 
 
+@pytest.mark.parametrize('until, is_told', [(0, False), (5, False), (100, True)])
+def test_a_flow_network_that_is_never_freed_is_announced(project, options, capsys, until, is_told):
+    options['train']['total_iter'] = 100
+    prepare(project, options, f'train:fix_flow={until}')
+    assert ('the flow network is not trained in it' in capsys.readouterr().out) == is_told
+
+
 def test_debug_gives_a_name_of_its_own_and_short_intervals(project, options):
     file = tiny_project.write_options(project / 'options.yml', options)
     arguments = argparse.Namespace(opt=str(file), force_yml=None, launcher='none', auto_resume=False, debug=True)
