@@ -170,6 +170,7 @@ def test_ctrl_c_ends_in_a_word_and_leaves_nothing_that_looks_finished(clips):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert said.splitlines()[-1] == 'basicsr: stopped.'
+    # behind a bar, if that was just being drawn
+    assert said.splitlines()[-1].endswith('basicsr: stopped.')
     assert not (clips / 'out.lmdb').exists()
     assert not (clips / 'out.lmdb.part/meta_info.txt').exists()
