@@ -107,7 +107,7 @@ def main() -> int:
             call = KINDS[kind](net, (batch, frames, 3, height, width), precision, torch.device(device))
             with _grid_of(network):
                 clock = time.process_time if args.processor_time else time.perf_counter
-                # a film has so many windows that one compiles all there is
+                # the first time a film is enlarged, all kernels are compiled
                 timing = time_calls(call, device, args.repeats, 1 if kind == 'film' else 2, clock)
         except torch.OutOfMemoryError:
             print(f'{work}: out of memory', file=sys.stderr)
