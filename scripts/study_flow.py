@@ -21,12 +21,15 @@ from gsm_plugin.scoring.report.tables import markdown_table
 from gsm_plugin.studies.clips import StudyClip, clip_names, read_clip
 from gsm_plugin.studies.flow import gradients, noise, saw, worth
 from gsm_plugin.studies.flow.subject import Subject, load_subject, training_batches
+from gsm_plugin.studies.flow.warps import WARPS
 from gsm_plugin.studies.networks import NAIVE, TORCH
 
 
 def main() -> int:
     args = _parse()
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    if args.warp is not None:
+        WARPS[args.warp]()
     try:
         subject = load_subject(read_options(str(args.opt))['network_g'], args.weights, device)
         clips = [read_clip(args.clips, name, device, args.frames) for name in clip_names(args.clips)]
@@ -91,6 +94,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--clips', type=Path, required=True, help='folder with LQ and GT, each with folders of frames')
     parser.add_argument('--train', type=Path, help='the same of training clips, for noise')
     parser.add_argument('--spynet', type=Path, help='the flow network as it was loaded, for worth')
+    parser.add_argument('--warp', choices=WARPS, help='change with which the network was trained')
     parser.add_argument('--frames', type=int, default=15)
     parser.add_argument('--gradient-frames', type=int, default=7)
     parser.add_argument('--crop', type=int, default=32)

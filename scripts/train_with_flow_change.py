@@ -1,8 +1,9 @@
 """Trains with one change to flows or warps: `python scripts/train_with_flow_change.py CHANGE -opt FILE`.
 
-For the comparisons in docs/training.md. CHANGE is none, no-fraction, bilinear or photometric, which change what the
-flow network learns from (`gsm_plugin/studies/flow/cures.py`), or bilinear-warp, strong-positions or fast-warp, which
-change how frames are gathered (`gsm_plugin/studies/flow/warps.py`). The other arguments are those of `basicsr train`.
+For the comparisons in docs/training.md. CHANGE is none, no-fraction, bilinear, photometric or tight-clipping, which
+change what the flow network learns from (`gsm_plugin/studies/flow/cures.py`), or bilinear-warp, strong-positions or
+fast-warp, which change how frames are gathered (`gsm_plugin/studies/flow/warps.py`). The other arguments are those of
+`basicsr train`.
 """
 
 import sys

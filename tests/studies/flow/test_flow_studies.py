@@ -11,6 +11,8 @@ import yaml
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.errors import UserError
 from gsm_plugin.layers import implicit_warp
+from gsm_plugin.models import guarded_step
+from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.ops import flow_warp
 from gsm_plugin.studies.clips import StudyClip, charbonnier, clip_names, psnr, read_clip
 from gsm_plugin.studies.flow import cures, gradients, noise, saw, warps, worth
@@ -124,6 +126,21 @@ def test_without_the_gradient_through_the_fraction_flows_learn_less(subject, mon
     assert not torch.allclose(gradient(), cut)
 
 
+def test_a_tight_norm_is_that_of_the_flow_network_alone(monkeypatch):
+    for owner, name in ((GuardedStep, '__init__'), (guarded_step, 'clip_grads_with_norm_')):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    cures.clip_tightly()
+    network = torch.nn.ModuleDict({'spynet': torch.nn.Linear(2, 1), 'other': torch.nn.Linear(2, 1)})
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=1)
+    guard = GuardedStep(optimizer, torch.amp.GradScaler('cpu', enabled=False), network, 1.0, None, 1)
+    guard.backward(100 * sum(value.sum() for value in network.parameters()))
+    assert guard.step(1)
+    moved = {name: (value - before[name]).square().sum().item() for name, value in network.state_dict().items()}
+    norms = [sum(square for name, square in moved.items() if part in name) ** 0.5 for part in ('spynet', 'other')]
+    assert norms == pytest.approx([0.01, 1.0], rel=1e-3)
+
+
 def test_changed_warps_gather_otherwise(monkeypatch):
     for name in ('__init__', 'forward'):
         monkeypatch.setattr(implicit_warp.ImplicitWarp, name, getattr(implicit_warp.ImplicitWarp, name))
@@ -185,3 +202,10 @@ def test_the_script_prints_tables_of_files(subject, tmp_path):
     done = subprocess.run(command, capture_output=True, encoding='utf-8', check=True)
     assert '| a ' in done.stdout
     assert 'no motion' in done.stdout
+    command[2:3] = ['saw', '--saw-steps', '1', '--gradient-frames', '2', '--saw-crop', '16', '--out', tmp_path / 'saw']
+    saws = []
+    for change in ([], ['--warp', 'bilinear-warp']):
+        done = subprocess.run([*command, *change], capture_output=True, encoding='utf-8', check=True)
+        saws.append(done.stdout)
+    assert saws[0].startswith('a: loss ')
+    assert saws[0] != saws[1]
