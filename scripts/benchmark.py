@@ -95,7 +95,7 @@ SETS = {
 def main() -> int:
     args = _parse()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = not args.no_search
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f'{args.name}.json'
     record = {**provenance(ROOT), 'rows': []}
@@ -247,6 +247,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument('--name', default='latest', help='file name of the record')
     parser.add_argument('--out', type=Path, default=ROOT / 'scripts/benchmark/records', help='folder of the record')
     parser.add_argument('--repeats', type=int, default=5, help='timed calls of each work')
+    parser.add_argument('--no-search', action='store_true', help='cuDNN guesses its fastest convolutions: at once')
     parser.add_argument('--processor-time', action='store_true', help='on a CPU, leave out what other programs take')
     args = parser.parse_args()
     if args.processor_time and torch.cuda.is_available():
