@@ -62,7 +62,7 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     """
     if isinstance(reading, Reading):
         reading = replace(reading, carefully=True)
-    facts, finder = reading.facts, CutFinder(cuts.threshold)
+    facts, finder, shrink = reading.facts, CutFinder(cuts.threshold), shrinking(reading.facts.layout)
     stamps: list[int] = []
     faults: list[str] = []
     last: Picture | None = None
@@ -72,7 +72,7 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
             stamps.append(picture.pts)
             last = picture
             if search:
-                finder.add(_small(picture, facts.layout))
+                finder.add(shrink(picture))
             if on_frame is not None:
                 on_frame(len(stamps))
     if last is None:
@@ -109,12 +109,26 @@ def _listed(reading: Reading | FolderReading, cuts: Cuts, stamps: list[int]) -> 
     return read_cuts(cuts.listed, seconds, offset, reading.end is None)
 
 
-def _small(picture: Picture, layout: Layout) -> np.ndarray:
-    """A frame as small as the search needs it, (h, w, 3), uint8, BGR."""
-    height, width = picture.planes[0].shape
-    size = (min(width, _WIDTH), max(1, round(height * min(width, _WIDTH) / width)))
-    planes = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.int32) for plane in picture.planes]
+def shrinking(layout: Layout) -> Callable[[Picture], np.ndarray]:
+    """What makes frames of a film as small as the search for cuts needs them, (h, w, 3), uint8, BGR.
+
+    Args:
+        layout: What the film's samples mean.
+    """
     name = {'yuv': 'yuv444p', 'gray': 'gray', 'rgb': 'gbrp'}[layout.kind]
     whole = Layout(name if layout.depth == 8 else f'{name}{layout.depth}le', layout.full_range, layout.matrix)
-    rgb = to_rgb([torch.from_numpy(plane)[None] for plane in planes], whole)[0]
-    return (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1].copy()
+    planes = 1 if layout.kind == 'gray' else 3
+    # colours are an affine map of codes: none, and each alone
+    codes = torch.cat((torch.zeros(1, planes), torch.eye(planes))).T
+    first, *others = 255 * to_rgb(list(codes[:, :, None, None]), whole).flatten(1).flip(1)
+    to_bgr = torch.stack([*(other - first for other in others), first], 1).numpy()
+
+    def shrink(picture: Picture) -> np.ndarray:
+        height, width = picture.planes[0].shape
+        size = (min(width, _WIDTH), max(1, round(height * min(width, _WIDTH) / width)))
+        small = cv2.merge([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in picture.planes])
+        if layout.depth == 8:
+            return cv2.transform(small, to_bgr)
+        return cv2.transform(small.astype(np.float32), to_bgr).round().clip(0, 255).astype(np.uint8)
+
+    return shrink
