@@ -26,6 +26,8 @@ from gsm_plugin.inference.watching import watching
 from gsm_plugin.version import __version__
 
 _PART_EVERY_S = 1.0
+# What a GPU leaves to the encoder when it is done with a film.
+_LAST_FRAMES = 48
 
 
 class Watcher(Protocol):
@@ -142,7 +144,9 @@ def plan_job(request: Request, network: Network, inspected: Inspected) -> Job:
     """
     reading, found, treatment = inspected.reading, inspected.survey, inspected.treatment
     facts = reading.facts
-    segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames))
+    # a CPU is in the network to the end, and would see the frames around the last ones once more
+    last = _LAST_FRAMES if request.makes_film and torch.device(network.device).type == 'cuda' else None
+    segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames, last))
     plan = plan_film if request.makes_film else plan_folder
     treatment, output, notes = plan(request, facts, treatment, found)
     if facts.transparent:

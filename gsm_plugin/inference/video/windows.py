@@ -3,9 +3,11 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gsm_plugin.errors import UserError
+
+_SEVERAL = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def plan_windows(start: int, stop: int, length: int, context: int) -> list[Windo
     ]
 
 
-def plan_segments(scenes: Sequence[tuple[int, int]], length: int, context: int, segment_frames: int) -> list[Segment]:
+def plan_segments(
+    scenes: Sequence[tuple[int, int]], length: int, context: int, segment_frames: int, last: int | None = None
+) -> list[Segment]:
     """Covers all scenes with windows and ties them into segments, none of which crosses a cut.
 
     Args:
@@ -90,13 +94,27 @@ def plan_segments(scenes: Sequence[tuple[int, int]], length: int, context: int, 
         length: Frames of a window.
         context: See `plan_windows`.
         segment_frames: A segment is full when it keeps at least so many frames.
+        last: Frames that the film's last window keeps, where it would keep several times as many: what is left to
+            encode when the network is done. None leaves it as it is.
     """
     segments: list[Segment] = []
     for scene, (start, stop) in enumerate(scenes):
+        windows = plan_windows(start, stop, length, context)
+        if last is not None and stop == scenes[-1][1]:
+            windows = [*windows[:-1], *_shortened(windows[-1], last, context)]
         held: list[Window] = []
-        for window in plan_windows(start, stop, length, context):
+        for window in windows:
             held.append(window)
             if window.keep_stop - held[0].keep_start >= segment_frames or window.keep_stop == stop:
                 segments.append(Segment(len(segments), scene, tuple(held)))
                 held = []
     return segments
+
+
+def _shortened(window: Window, last: int, context: int) -> tuple[Window, ...]:
+    """A window, or two of which the second one keeps fewer frames."""
+    if window.keep_stop - window.keep_start < _SEVERAL * max(last, context):
+        return (window,)
+    border = window.keep_stop - last
+    seen = replace(window, stop=min(window.stop, border + context), keep_stop=border)
+    return seen, replace(window, start=max(window.start, border - context), keep_start=border)
