@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.inference.output_check import frames_not_finite
 from gsm_plugin.inference.video.channel import Channel, Stopped
 from gsm_plugin.inference.video.colour import from_rgb, to_rgb
 from gsm_plugin.inference.video.facts import Picture
@@ -267,7 +268,7 @@ def _checked(output: Tensor, clip: Tensor, network: Network) -> Tensor:
     expected = (frames, 3, height * network.scale, width * network.scale)
     if tuple(output.shape) != expected:
         raise UserError(f'{network.name} gave {tuple(output.shape)} instead of {expected}; its scale does not match.')
-    if not torch.isfinite(output).all():
+    if frames_not_finite(output):
         cure = 'other weights' if network.precision == 'fp32' else '--precision fp32'
         raise UserError(f'{network.name} gave values that are no numbers in {network.precision}; give {cure}.')
     return output
