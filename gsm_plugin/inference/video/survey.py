@@ -1,6 +1,8 @@
 """The first reading of a film: how many frames it has and when, where its scenes are, what is wrong with it."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,7 +21,8 @@ from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.scenes import CutFinder, between
 
-_WIDTH = 256
+# Cuts are looked for in frames of this width, while so many more are decoded.
+_WIDTH, _AHEAD = 256, 16
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,12 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     faults: list[str] = []
     last: Picture | None = None
     search = not cuts.never and cuts.listed is None
-    with _complaints() as complaints:
+    with _complaints() as complaints, _behind(lambda picture: finder.add(shrink(picture))) as look:
         for picture in reading.pictures(faults.append):
             stamps.append(picture.pts)
             last = picture
             if search:
-                finder.add(shrink(picture))
+                look(picture)
             if on_frame is not None:
                 on_frame(len(stamps))
     if last is None:
@@ -82,6 +85,22 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     usual = max(1, round(1 / (facts.rate * facts.time_base)))
     scenes = finder.scenes() if search else between(_listed(reading, cuts, stamps), len(stamps))
     return Survey(tuple(stamps), last.duration or usual, tuple(scenes), tuple(faults))
+
+
+@contextmanager
+def _behind(work: Callable[[Picture], None]) -> Iterator[Callable[[Picture], None]]:
+    """What gives pictures to another thread, which works on them in order; it is done with all at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        left: deque[Future[None]] = deque()
+
+        def give(picture: Picture) -> None:
+            left.append(pool.submit(work, picture))
+            if len(left) > _AHEAD:
+                left.popleft().result()
+
+        yield give
+        while left:
+            left.popleft().result()
 
 
 @contextmanager
