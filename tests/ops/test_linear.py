@@ -187,7 +187,7 @@ def test_rows_in_a_wider_tensor_and_a_transposed_matrix_are_read_where_they_are(
 @torch.no_grad()
 def test_products_are_split_in_float32_where_the_switch_is_on_and_nowhere_else(triton_anywhere):
     pytest.importorskip('triton')
-    x, weight = (value.float().to(DEVICE) for value in random_tensors((2, 5), (4, 5)))
+    x, weight = (value.float().to(DEVICE) for value in random_tensors((2, 16), (4, 16)))
     with split_products.products.turned(True):
         assert torch.equal(linear(x, weight), linear(x, weight, backend='triton'))
         with torch.autocast(DEVICE, torch.bfloat16):
@@ -196,6 +196,10 @@ def test_products_are_split_in_float32_where_the_switch_is_on_and_nowhere_else(t
                 linear(x, weight, backend='triton')
         with torch.enable_grad(), pytest.raises(RuntimeError, match='its kernel keeps no gradients'):
             linear(x, weight, backend='triton')
+        odd = x[:, :15], weight[:, :15]
+        assert torch.equal(linear(*odd), linear(*odd, backend='torch'))
+        with pytest.raises(RuntimeError, match='slow for rows of 15 entries, which is no multiple of 16'):
+            linear(*odd, backend='triton')
     with pytest.raises(RuntimeError, match='products are not to be split'):
         linear(x, weight, backend='triton')
 

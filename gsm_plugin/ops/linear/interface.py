@@ -9,10 +9,17 @@ from gsm_plugin.ops.dispatch import Backend, compute, declare
 
 OP = 'linear'
 
+# Of rows whose length is no multiple of this, the kernel could read but one entry at a time.
+_READ_AT_ONCE = 16
+
 
 def _splits(x: Tensor, *_: object) -> str | None:
     """Why the kernel does not cover a call in float32, or None where it does."""
-    return 'its kernel keeps no gradients' if torch.is_grad_enabled() else splits_products(x)
+    if torch.is_grad_enabled():
+        return 'its kernel keeps no gradients'
+    if x.shape[-1] % _READ_AT_ONCE:
+        return f'its kernel is slow for rows of {x.shape[-1]} entries, which is no multiple of {_READ_AT_ONCE}'
+    return splits_products(x)
 
 
 declare(
@@ -35,8 +42,8 @@ def linear(
     off when they are computed.
 
     Without gradients and autocast in float32, triton splits factors into two parts of float16 each, where
-    `gsm_plugin.switches.split_products` is on. A row that is not finite gives one that is not finite, but NaN where
-    float32 would give infinity.
+    `gsm_plugin.switches.split_products` is on and c is a multiple of 16. A row that is not finite gives one that is not
+    finite, but NaN where float32 would give infinity.
 
     Args:
         x: (..., c).
