@@ -182,6 +182,7 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     work = Work(
         job.reading,
         job.output.layout,
+        job.treatment.size,
         sink,
         job.treatment,
         _waiting(job),
@@ -199,9 +200,8 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
 
 def _waiting(job: Job) -> int:
     """How many frames may wait for the encoder."""
-    rows, columns = job.treatment.size
     longest = max(window.stop - window.start for segment in job.segments for window in segment.windows)
-    return frames_waiting(longest, bytes_written(rows * columns, job.output.layout.depth))
+    return frames_waiting(longest, bytes_written(job.output.layout, *job.treatment.size))
 
 
 def _early_end(request: Request, facts: Facts, found: Survey) -> Iterator[str]:

@@ -24,8 +24,8 @@ from gsm_plugin.inference.video.memory import is_out_of_memory
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.windows import Segment, Window
 
-# Frames that are turned into planes at once: a few, and on a GPU as many as keep it busy.
-_CHUNK, _CHUNK_OF_GPU = 4, 8
+# Frames that are turned into planes at once: a few, and on a GPU so many pixels that it, not the CPU, has work to do.
+_CHUNK, _PIXELS_OF_GPU = 4, 2**24
 
 
 class MemoryEndedError(UserError):
@@ -72,6 +72,7 @@ class Work:
     Attributes:
         reading: The input.
         layout: What samples of the output mean.
+        size: Rows and columns of the output.
         sink: Where the output goes.
         treat: What happens between network and output.
         waiting: Frames that wait for the encoder at most.
@@ -83,6 +84,7 @@ class Work:
 
     reading: Reading | FolderReading
     layout: Layout
+    size: tuple[int, int]
     sink: Sink
     treat: Treatment
     waiting: int
@@ -123,7 +125,7 @@ def run_on_devices(work: Work, networks: Sequence[Network], segments: Sequence[S
 
 
 def _run(work: Work, network: Network, segments: Iterator[Segment], stop: threading.Event) -> None:
-    clips, outputs = Channel(1, stop), Channel(max(1, work.waiting // _chunk(network)), stop)
+    clips, outputs = Channel(1, stop), Channel(max(1, work.waiting // _chunk(work, network)), stop)
     with ThreadPoolExecutor(2) as pool:
         try:
             threads = [pool.submit(_guarded, stop, _read, work, segments, clips)]
@@ -227,7 +229,7 @@ def _restore(
     output = _checked(_restored(network, clip), clip, network)
     kept = slice(window.keep_start - window.start, window.keep_stop - window.start)
     seen, output = clip[kept], output[kept]
-    done, chunk = time.perf_counter() - began, _chunk(network)
+    done, chunk = time.perf_counter() - began, _chunk(work, network)
     for start in range(0, len(output), chunk):
         began = time.perf_counter()
         part = slice(start, start + chunk)
@@ -241,8 +243,9 @@ def _restore(
     work.on_stage('network', done)
 
 
-def _chunk(network: Network) -> int:
-    return _CHUNK_OF_GPU if network.device.type == 'cuda' else _CHUNK
+def _chunk(work: Work, network: Network) -> int:
+    rows, columns = work.size
+    return max(1, _PIXELS_OF_GPU // (rows * columns)) if network.device.type == 'cuda' else _CHUNK
 
 
 def _restored(network: Network, clip: Tensor) -> Tensor:

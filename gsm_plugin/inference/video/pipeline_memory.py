@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from gsm_plugin.inference.video.facts import Facts
+from gsm_plugin.inference.video.layout import Layout
 
 # Frames that are decoded and wait: those of a window once as they were decoded, and once each stacked for this window,
 # the next one, and the one that is in the queue.
@@ -18,9 +19,14 @@ _ENCODER, _DECODER, _IMAGES = 70 + 3 * (os.cpu_count() or 1) // 2, 20, 1
 _WAITING_BYTES, _FEWEST_WAITING = 512 << 20, 16
 
 
-def bytes_written(pixels: float, depth: int) -> float:
-    """Bytes of a frame of so many pixels and bits a sample that waits for the encoder, chroma as large as luma."""
-    return pixels * 3 * (1 if depth == 8 else 4)
+def bytes_written(layout: Layout, height: int, width: int) -> int:
+    """Bytes of a frame that waits for the encoder."""
+    return sum(rows * columns for rows, columns in layout.plane_shapes(height, width)) * _sample(layout)
+
+
+def _sample(layout: Layout) -> int:
+    """Bytes of a sample that waits for the encoder."""
+    return 1 if layout.depth == 8 else 4
 
 
 def frames_waiting(window: int, frame_bytes: float) -> int:
@@ -64,7 +70,8 @@ class PipelineCost:
             fixed=pixels * 3 * decoded * (_DECODER if facts.is_film else _IMAGES)
             + written * (_CHUNK * _FLOAT_RGB * _COPIES + held * decoded),
             joined=pixels * scale**2 * _FLOAT_RGB,
-            written=bytes_written(written, facts.layout.depth),
+            # chroma as large as luma at most
+            written=written * 3 * _sample(facts.layout),
         )
 
     def predict(self, frames: int, whole: bool) -> int:

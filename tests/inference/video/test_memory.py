@@ -28,7 +28,7 @@ from gsm_plugin.inference.video.memory import (
 )
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.pipeline import MemoryEndedError
-from gsm_plugin.inference.video.pipeline_memory import PipelineCost
+from gsm_plugin.inference.video.pipeline_memory import PipelineCost, bytes_written, frames_waiting
 from gsm_plugin.inference.video.progress import Progress
 from gsm_plugin.inference.video.request import Request
 from tests.inference.video.films import Nearest, make_film, read_film, scene
@@ -274,6 +274,15 @@ def test_what_stands_beside_the_network_is_predicted():
     assert cost.predict(4000, whole=True) - cost.predict(3990, whole=True) == 10 * 100 * 200 * 3 * 4
     assert cost.predict(10, whole=False) - cost.predict(10, whole=True) == 10 * 400 * 800 * 12
     assert cost.fixed > (80 + 192) * 400 * 800
+
+
+def test_a_window_of_a_film_on_a_gpu_waits_for_the_encoder_as_a_whole():
+    frame = bytes_written(Layout('yuv420p', False, 1), 720, 1280)
+    assert frame == 720 * 1280 * 3 // 2
+    assert frames_waiting(320, frame) == 320
+    # one of more bits, whose samples wait as whole numbers of four bytes
+    assert bytes_written(Layout('yuv444p10le', False, 9), 720, 1280) == 720 * 1280 * 3 * 4
+    assert frames_waiting(320, 720 * 1280 * 3 * 4) == 48
 
 
 def test_images_need_neither_encoder_nor_decoder_of_films():
