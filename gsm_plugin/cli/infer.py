@@ -88,7 +88,7 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
         '--window',
         type=int,
         metavar='N',
-        help='most frames that the network sees at once (default: 96 for GSM, 240 on a GPU; else 32)',
+        help='most frames that the network sees at once (default: 96 for GSM, 320 on a GPU; else 32)',
     )
     command.add_argument(
         '--context', type=int, default=8, metavar='N', help='frames seen beyond those that are kept (default: 8)'

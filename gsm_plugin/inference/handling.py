@@ -12,8 +12,8 @@ Run = Callable[[Tensor], Tensor]
 TILE_OVERLAP = (2, 50, 50)
 # Recurrent networks carry mistakes along, so on noisy films longer clips are worse. GSM sees a few frames around each,
 # so that longer clips only spare it the frames by which they overlap.
-# A GPU with room for them is shown as many as the pieces have in which films are written.
-_FRAMES_AT_ONCE, _FRAMES_AT_ONCE_OF_GSM, _FRAMES_OF_GSM_WITH_ROOM = 32, 96, 240
+# A GPU with room for them is shown most scenes whole, about as many as the pieces have in which films are written.
+_FRAMES_AT_ONCE, _FRAMES_AT_ONCE_OF_GSM, _FRAMES_OF_GSM_WITH_ROOM = 32, 96, 320
 
 
 @dataclass(frozen=True)

@@ -387,4 +387,4 @@ def test_a_gpu_with_room_is_shown_more_frames_of_a_film_by_gsm_alone():
         found[kind] = [restorer.frames_at_once, restorer.frames_with_room]
         restorer.device = torch.device('cuda')
         found[kind].append(restorer.frames_with_room)
-    assert found == {'GSMamba': [96, 96, 240], 'BasicVSR': [32, 32, 32]}
+    assert found == {'GSMamba': [96, 96, 320], 'BasicVSR': [32, 32, 32]}
