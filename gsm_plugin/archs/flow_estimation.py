@@ -9,7 +9,7 @@ from gsm_plugin.layers.flow_pyramid import flow_pyramids
 from gsm_plugin.layers.precision import training_policy
 from gsm_plugin.layers.spynet import SpyNet
 from gsm_plugin.weights.finding import path_of
-from gsm_plugin.weights.finite import check_finite
+from gsm_plugin.weights.finite import check_values
 from gsm_plugin.weights.loading import fit_file
 
 
@@ -84,5 +84,5 @@ def _load(spynet: SpyNet, path: Path) -> None:
     lacking = [*(name for name in fit.missing if name not in ('mean', 'std')), *fit.resized]
     if lacking:
         raise UserError(f"{path} lacks {min(lacking)} of SPyNet; give a SPyNet or BasicVSR file of BasicSR's.")
-    check_finite(fit.weights, spynet.state_dict(), path)
+    check_values(fit.weights, spynet.state_dict(), path)
     spynet.load_state_dict(fit.weights, strict=False)

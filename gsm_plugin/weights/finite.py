@@ -1,4 +1,4 @@
-"""Refuses weights that hold values which are no numbers, as a diverged training leaves them."""
+"""Refuses weights that are no real numbers: whole ones, and NaN or infinite ones, as a diverged training leaves."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +9,25 @@ from torch import Tensor
 from gsm_plugin.errors import UserError
 
 
-def check_finite(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> None:
-    """Refuses weights of which values are NaN or infinite.
+def check_values(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuses weights of whole or complex numbers where a network has real ones, and values that are NaN or infinite.
 
     Args:
         weights: What a network is about to take, by name.
-        own: What it has so far: where that is infinite at the same places, as in a table of masks, it is meant so.
+        own: What it has so far, in the types that it computes in. Where that is infinite at the same places, as in a
+            table of masks, it is meant so.
         path: The file, for the sentence.
 
     Raises:
-        UserError: Values are not finite; the text names the first weight with some, and counts all.
+        UserError: A type is of another kind, or values are not finite in the network's type; the text names the first
+            weight with some, and counts all.
     """
+    for name, value in weights.items():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            raise UserError(
+                f'{path} holds {name} as {str(value.dtype).removeprefix("torch.")}, which is no type of real numbers; '
+                f'give the weights that it was made from, in float32 or float16.'
+            )
     bad = {name: count for name, value in weights.items() if (count := _not_meant(value, own[name]))}
     if bad:
         name, count = next(iter(bad.items()))
@@ -34,9 +42,8 @@ def _not_meant(value: Tensor, own: Tensor) -> int:
     """How many values are not finite without being so in the network itself."""
     if not (value.is_floating_point() or value.is_complex()):
         return 0
-    # Types of 8 bits have no such function.
-    value = value if value.is_complex() or value.element_size() > 1 else value.float()
-    bad = ~torch.isfinite(value)
+    # As the network takes them: float64 has larger ones, and types of 8 bits have no such function.
+    bad = ~torch.isfinite(value.to(own.dtype) if own.is_floating_point() else value)
     count = int(bad.sum())
     if count and own.shape == value.shape and torch.equal(bad, ~torch.isfinite(own.cpu())):
         return 0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.weights.doors import OPTION_FILE, Door
-from gsm_plugin.weights.finite import check_finite
+from gsm_plugin.weights.finite import check_values
 from gsm_plugin.weights.known_files import cure_for_weights_of_another
 from gsm_plugin.weights.network_fit import Fit, fit_weights, group_names
 from gsm_plugin.weights.parameter_names import match_names
@@ -48,7 +48,7 @@ def load_weights(
             f'The weights {weights.taken} of {path} do not fit {title}: {_why_not(weights, fit, title, door)}.'
         )
     own = network.state_dict()
-    check_finite(fit.weights, own, path)
+    check_values(fit.weights, own, path)
     network.load_state_dict(fit.weights, strict=False)
     logger = logging.getLogger(_LOGGER)
     logger.info(f'{title} took {len(fit.weights)} of its {len(own)} weights from {path} ({weights.taken}).')

@@ -3,7 +3,7 @@ import torch
 
 from gsm_plugin.archs.flow_estimation import build_spynet
 from gsm_plugin.errors import UserError
-from gsm_plugin.weights.finite import check_finite
+from gsm_plugin.weights.finite import check_values
 from gsm_plugin.weights.loading import load_weights
 
 
@@ -15,20 +15,37 @@ def test_values_that_are_no_numbers_are_refused_with_name_and_count(value, dtype
     weights['c'][0] = value
     own = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
     with pytest.raises(UserError, match=r'w\.pth holds .* 2 of 4 in b, and 1 other weights; its training diverged'):
-        check_finite(weights, own, 'w.pth')
+        check_values(weights, own, 'w.pth')
 
 
 def test_types_of_eight_bits_are_checked_too():
     weights = {'a': torch.tensor([1.0, float('nan')]).to(torch.float8_e4m3fn)}
     with pytest.raises(UserError, match='1 of 2 in a;'):
-        check_finite(weights, {'a': torch.zeros(2)}, 'w.pth')
+        check_values(weights, {'a': torch.zeros(2)}, 'w.pth')
+
+
+def test_values_that_are_too_large_for_the_type_of_the_network_are_refused():
+    with pytest.raises(UserError, match='1 of 2 in a;'):
+        check_values({'a': torch.tensor([1.0, 1e300], dtype=torch.float64)}, {'a': torch.zeros(2)}, 'w.pth')
+
+
+@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8, torch.bool, torch.complex64])
+@pytest.mark.parametrize('load', [lambda path: load_weights(build_spynet(), path), build_spynet])
+def test_other_than_real_numbers_are_refused_with_name_type_and_cure(tmp_path, load, dtype):
+    weights = build_spynet().state_dict()
+    weights['basic_module.2.basic_module.0.bias'] = torch.ones(32).to(dtype)
+    torch.save(weights, tmp_path / 'spynet.pth')
+    kind = str(dtype).removeprefix('torch.')
+    expected = rf'spynet\.pth holds basic_module\.2\.basic_module\.0\.bias as {kind}, which is no type of real numbers;'
+    with pytest.raises(UserError, match=expected):
+        load(tmp_path / 'spynet.pth')
 
 
 def test_infinite_values_that_the_network_makes_itself_are_meant():
     mask = torch.tensor([0.0, float('-inf')])
-    check_finite({'mask': mask, 'count': torch.tensor(3)}, {'mask': mask.clone(), 'count': torch.tensor(1)}, 'w.pth')
+    check_values({'mask': mask, 'count': torch.tensor(3)}, {'mask': mask.clone(), 'count': torch.tensor(1)}, 'w.pth')
     with pytest.raises(UserError, match='1 of 2 in mask'):
-        check_finite({'mask': mask}, {'mask': mask.flip(0)}, 'w.pth')
+        check_values({'mask': mask}, {'mask': mask.flip(0)}, 'w.pth')
 
 
 def network(**values):
