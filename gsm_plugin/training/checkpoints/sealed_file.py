@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from gsm_plugin.errors import UserError
 from gsm_plugin.files import write_whole
 
 SEALED_KEY = 'sealed_by'
@@ -37,16 +36,9 @@ def write_sealed(path: Path, content: object) -> None:
         content: What `torch.save` takes.
 
     Raises:
-        UserError: It cannot be written, for example because the disk is full; what was there before is still there.
+        OSError: It cannot be written, for example because the disk is full; what was there before is still there.
     """
-    sealed = _seal(content)
-    try:
-        write_whole(path, sealed)
-    except OSError as error:
-        raise UserError(
-            f'{path} cannot be written ({error.strerror}); make room or correct the folder, then continue with '
-            f'--auto_resume: what was saved before is whole.'
-        ) from error
+    write_whole(path, _seal(content))
 
 
 def read_sealed(path: Path) -> Any:

