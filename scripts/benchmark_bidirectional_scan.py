@@ -24,7 +24,7 @@ def main() -> int:
     args = _parse()
     if not torch.cuda.is_available():
         print('Triton measures on a GPU, and PyTorch sees none here.', file=sys.stderr)
-        return 1
+        return 2
     rows = []
     backends = ['triton'] if needs_mamba_ssm(torch.device('cuda')) else ['triton', 'mamba_ssm']
     for backend, steps in itertools.product(backends, ('published', 'small')):

@@ -29,7 +29,7 @@ def main() -> int:
     unknown = [work for work in args.what if work not in {row['work'] for row in rows}]
     if unknown:
         print(f'{unknown[0]} was never measured; see the column work of {HISTORY}.', file=sys.stderr)
-        return 1
+        return 2
     print(spread(rows, args.what))
     return 0
 

@@ -23,12 +23,12 @@ def main() -> int:
     clips = sorted(path for path in args.results.joinpath('pictures').glob('*') if path.is_dir())
     if not clips:
         print(f'draw_comparison: {args.results} has no pictures; run basicsr compare first.', file=sys.stderr)
-        return 1
+        return 2
     try:
         strips = [_strip(clip, args.networks) for clip in clips]
     except UserError as error:
         print(f'draw_comparison: {error}', file=sys.stderr)
-        return 1
+        return 2
     write_comparison(strips, _FOOTNOTE, args.out)
     print(args.out)
     return 0

@@ -33,7 +33,7 @@ def main() -> int:
         print(table(args.record, args.options), end='')
     except (OSError, ValueError, KeyError) as error:
         print(f'estimate_training: {error}', file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

@@ -29,7 +29,7 @@ def main() -> int:
         draw(*records, args.out)
     except (OSError, ValueError, KeyError) as error:
         print(f'plot_growth: {error!r}; give two records of scripts/benchmark.py.', file=sys.stderr)
-        return 1
+        return 2
     print(f'Picture: {args.out}')
     return 0
 

@@ -36,7 +36,7 @@ def main() -> int:
             f'{", ".join(SPEEDS.values())}, and folders of basicsr compare with bicubic and {", ".join(SPEEDS)}.',
             file=sys.stderr,
         )
-        return 1
+        return 2
     print(f'Picture: {args.out}')
     return 0
 

@@ -23,7 +23,7 @@ def main() -> int:
             write_miniature(PROTOCOLS[args.layout], clips['bikes'], args.length, args.clips, out)
     except (OSError, RuntimeError, ValueError) as error:
         print(f'prepare_clips: {error}', file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

@@ -16,7 +16,7 @@ def main() -> int:
         made = prepare_demo(args.videos or args.out.parent / '.cache', args.out)
     except (OSError, RuntimeError, ValueError) as error:
         print(f'prepare_demo: {error}', file=sys.stderr)
-        return 1
+        return 2
     print(f'Demo data: {args.out} ({"made now" if made else "reused; remove the folder to make it again"})')
     return 0
 

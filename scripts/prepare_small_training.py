@@ -19,7 +19,7 @@ def main() -> int:
             print(f'{args.out}: {", ".join(f"{count} {name}" for name, count in made.items())}')
     except (OSError, ValueError) as error:
         print(f'prepare_small_training: {error}', file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

@@ -34,7 +34,7 @@ def main() -> int:
     args = _parse()
     if not torch.cuda.is_available():
         print("The profile is of a GPU's kernels, and PyTorch sees none here.", file=sys.stderr)
-        return 1
+        return 2
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
     sizes, batch = NETWORKS[args.network]

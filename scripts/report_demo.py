@@ -20,7 +20,7 @@ def main() -> int:
         draw_demo(results, picture_path)
     except (OSError, ValueError) as error:
         print(f'report_demo: {error}', file=sys.stderr)
-        return 1
+        return 2
     print(f'{table}\nTable: {table_path}\nPicture: {picture_path}')
     behind = [score.clip for score in scores if not score.gain('PSNR') > 0]
     if behind:

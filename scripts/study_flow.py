@@ -31,13 +31,13 @@ def main() -> int:
     if args.warp is not None:
         WARPS[args.warp]()
     try:
-        subject = load_subject(read_options(str(args.opt))['network_g'], args.weights, device)
+        subject = load_subject(read_options(str(args.opt)).get('network_g') or {}, args.weights, device)
         clips = [read_clip(args.clips, name, device, args.frames) for name in clip_names(args.clips)]
         for part in args.parts:
             PARTS[part](args, subject, clips)
-    except UserError as error:
+    except (UserError, FileNotFoundError) as error:
         print(f'study_flow: {error}', file=sys.stderr)
-        return 1
+        return 2
     place = torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'
     print(f'{place}, torch {torch.__version__}, {args.weights}, {", ".join(args.parts)}')
     return 0

@@ -29,7 +29,7 @@ def main() -> int:
         clips = _measure(args, device)
     except UserError as error:
         print(f'study_warping: {error}', file=sys.stderr)
-        return 1
+        return 2
     print(markdown_table(warping_report.DISTANCE_COLUMNS, warping_report.rows_of_distances(clips)))
     print(markdown_table(warping_report.WINDOW_COLUMNS, warping_report.rows_of_windows(clips)))
     warping_report.draw_warping(clips, args.out)

@@ -44,5 +44,5 @@ def test_rows_are_kept_once_and_their_spread_is_of_one_device(script, monkeypatc
 
 
 def test_a_work_that_was_never_measured_is_named(script, monkeypatch, capsys):
-    assert run(script, monkeypatch, 'spread', 'infer:nothing') == 1
+    assert run(script, monkeypatch, 'spread', 'infer:nothing') == 2
     assert 'infer:nothing was never measured' in capsys.readouterr().err

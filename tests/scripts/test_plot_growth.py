@@ -23,6 +23,6 @@ def test_two_records_become_a_picture(tmp_path):
 def test_another_file_is_refused_and_leaves_nothing(tmp_path):
     (tmp_path / 'other.json').write_text(json.dumps({'rows': [{}]}))
     done = plot(RECORDS / 'h100_frames.json', tmp_path / 'other.json', '-o', tmp_path / 'growth.png')
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'give two records of scripts/benchmark.py' in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ['other.json']

@@ -39,6 +39,6 @@ def test_every_folder_gets_a_panel(results):
 def test_missing_results_are_one_sentence_and_leave_nothing(results):
     (results / 'clean/gsm-small.json').unlink()
     done = plot(results, results / 'clean')
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'folders of basicsr compare with bicubic and basicvsr, gsm-small' in done.stderr
     assert not (results / 'chart.png').exists()

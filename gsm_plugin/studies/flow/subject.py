@@ -10,7 +10,9 @@ from torch import Tensor
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.data.video_folders_dataset import VideoFoldersDataset
-from gsm_plugin.studies.networks import build, read_trained
+from gsm_plugin.errors import UserError
+from gsm_plugin.studies.networks import build
+from gsm_plugin.weights.loading import load_weights
 
 # Keys of `network_g` that a study decides on itself.
 _NOT_TAKEN = ('type', 'spynet_path', 'cuda_graphs')
@@ -42,9 +44,18 @@ def load_subject(options: dict, weights: Path, device: torch.device) -> Subject:
         options: `network_g` of its option file.
         weights: Averaged weights are taken where there are some.
         device: Where it runs.
+
+    Raises:
+        UserError: It is no GSM, or the weights are not its own.
     """
+    if options.get('type') != 'GSMamba':
+        raise UserError(
+            f'network_g:type is {options.get("type")!r}; flows are studied of a GSMamba, so give its option file.'
+        )
     own = {key: value for key, value in options.items() if key not in _NOT_TAKEN}
-    return Subject(own, read_trained(weights), device)
+    network = GSMamba(**own)
+    load_weights(network, weights, key='params_ema')
+    return Subject(own, network.state_dict(), device)
 
 
 def training_batches(

@@ -1,3 +1,5 @@
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +211,23 @@ def test_the_script_prints_tables_of_files(subject, tmp_path):
         saws.append(done.stdout)
     assert saws[0].startswith('a: loss ')
     assert saws[0] != saws[1]
+
+
+@pytest.mark.parametrize(
+    'options, sentence',
+    [
+        ({}, 'network_g:type is None; flows are studied of a GSMamba'),
+        ({'network_g': {'type': 'BasicVSR'}}, "network_g:type is 'BasicVSR'; flows are studied of a GSMamba"),
+        ({'network_g': {'type': 'GSMamba', **OPTIONS, 'embed_dims': 16}}, r'net\.pth do not fit GSMamba'),
+        ({'network_g': {'type': 'GSMamba', **OPTIONS}}, 'has no folder LQ with a folder of frames for each clip'),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_sentence_and_status_2(subject, tmp_path, monkeypatch, capsys, options, sentence):
+    torch.save({'params_ema': subject.weights}, tmp_path / 'net.pth')
+    (tmp_path / 'options.yml').write_text(yaml.safe_dump(options), encoding='utf-8')
+    files = ['--opt', tmp_path / 'options.yml', '--weights', tmp_path / 'net.pth', '--clips', tmp_path]
+    monkeypatch.setattr(sys, 'argv', ['study_flow.py', 'worth', *map(str, files)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / 'study_flow.py'), run_name='__main__')
+    assert ended.value.code == 2
+    assert re.fullmatch(f'study_flow: .*{sentence}.*\n', capsys.readouterr().err)

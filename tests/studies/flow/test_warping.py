@@ -175,5 +175,5 @@ def test_the_script_prints_both_tables_and_draws(tmp_path, monkeypatch, capsys):
     assert rows[0][3:] == rows[6][3:]
     assert cv2.imread(str(picture)) is not None
     monkeypatch.setattr(sys, 'argv', ['study_warping', *words, '--frames', '5'])
-    assert script.main() == 1
+    assert script.main() == 2
     assert 'study_warping: a has no 7 frames without a cut' in capsys.readouterr().err
