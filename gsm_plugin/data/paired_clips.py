@@ -1,6 +1,6 @@
 """LQ clips and their ground truth, matched by name and checked against each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -75,13 +75,17 @@ class PairedClips:
         self._check_size(clip, frame, image.shape, self.lq.header(clip, frame).size)
         return image
 
-    def check_every_header(self) -> None:
+    def check_every_header(self, clips: Iterable[str] | None = None) -> None:
         """Reads the headers of all frames, so that what cannot be read later is named before a run is spent on it.
+
+        Args:
+            clips: Names of the clips that are looked at; None for all.
 
         Raises:
             UserError: A frame is missing, empty or no image, or has not the size that it should have.
         """
-        places = [(clip, frame) for clip, frames in self.lq.frames.items() for frame in range(len(frames))]
+        wanted = self.lq.frames if clips is None else clips
+        places = [(clip, frame) for clip in wanted for frame in range(len(self.lq.frames[clip]))]
         # Threads, since a disk far away answers many questions at once.
         headers = map_in_order(self._headers_at, places, _THREADS)
         first: ImageHeader | None = None

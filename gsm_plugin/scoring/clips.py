@@ -16,6 +16,7 @@ from gsm_plugin.data.clip_names import is_hidden, is_image_name
 from gsm_plugin.data.degradations import degrade, least_side
 from gsm_plugin.data.degrading.codecs import Encoding, recode
 from gsm_plugin.data.frame_sources import FolderSource
+from gsm_plugin.data.lq_gt_checks import common_size
 from gsm_plugin.data.paired_clips import PairedClips
 from gsm_plugin.data.sample_videos import read_frames, shrink_by_area
 from gsm_plugin.data.tools.images import say_if_alpha
@@ -61,6 +62,14 @@ class PairedClipSet:
         frames = [len(names) // 2] if self._center else list(range(len(names)))
         scored = [names[frame] for frame in frames]
         return Clip(name, lq, frames, scored, lambda frame: img2tensor(self._paired.read_gt(name, frame)))
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuses clips of which a frame cannot be read or has another size, as the headers of all frames show.
+
+        Raises:
+            UserError: There is one.
+        """
+        self._paired.check_every_header(names)
 
     def fingerprint(self, name: str) -> str:
         """Changes when a clip's files do."""
@@ -139,7 +148,7 @@ class ReducedClipSet:
         return fingerprint(files)
 
     def check(self, names: Iterable[str], measures: Iterable[str]) -> None:
-        """Refuses clips that cannot be reduced or scored, as their first frames show.
+        """Refuses clips that cannot be reduced or scored, as their first frames and the headers of all images show.
 
         Args:
             names: The clips that are wanted.
@@ -151,6 +160,8 @@ class ReducedClipSet:
         for name in names:
             first = list(islice(self._frames(self._places[name]), 1))
             self._check_frames(self._places[name], first)
+            if self._places[name].is_dir():
+                common_size(_frames_in(self._places[name])[: self._reduction.frames])
             height, width = first[0].shape[:2]
             for measure in measures:
                 least = MEASURES[measure].least_side
@@ -223,12 +234,15 @@ def _images_in(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if is_image_name(file.name) and not file.is_dir()]
 
 
-def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarray]:
+def _frames_in(folder: Path) -> list[str]:
     # as one clip, whatever folders lie beside its frames
     source = FolderSource(folder.resolve().parent, [folder.resolve().name])
     clip = next(iter(source.frames))
-    for number in range(len(source.frames[clip])):
-        path = source.where(clip, number)
+    return [source.where(clip, number) for number in range(len(source.frames[clip]))]
+
+
+def _read_images(folder: Path, shrink: int, multiple: int) -> Iterator[np.ndarray]:
+    for path in _frames_in(folder):
         image = read_image(path)
         yield crop_to_multiple(shrink_by_area(image, shrink, path), multiple)
 

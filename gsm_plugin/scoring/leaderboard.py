@@ -130,6 +130,7 @@ def _run(
         choices = [_flipped(choice) for choice in choices]
     clips = open_leaderboard(protocol, wanted.degradation, wanted.datasets, wanted.partial)
     names = names_of(clips, wanted.clips)
+    clips.check(names)
     perceptual = open_measures(wanted.metrics, clips, names)
     for choice in choices:
         own = [record for record in others if record.network == choice.label]

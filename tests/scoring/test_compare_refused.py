@@ -199,6 +199,19 @@ def test_a_clip_that_is_too_small_is_told_before_others_are_scored(tmp_path, cap
     assert not (tmp_path / 'out').exists()
 
 
+def test_later_frames_of_another_size_are_told_before_others_are_scored(tmp_path, capsys):
+    frames = moving_frames(3)
+    write_frames(tmp_path / 'set' / 'a', frames)
+    write_frames(tmp_path / 'set' / 'b', [*frames, frames[0][:40]])
+    arguments = [tmp_path / 'set', tmp_path / 'out', '--networks', 'bicubic']
+    found = refusal(capsys, *arguments)
+    assert re.search(r'b/3\.png has 40x64 pixels but \S+b/0\.png has 48x64; make all frames of a clip the same', found)
+    assert not (tmp_path / 'out').exists()
+    # which are never read
+    run(*arguments, '--frames', '3')
+    run(tmp_path / 'set', tmp_path / 'other', '--networks', 'bicubic', '--clips', 'a')
+
+
 def test_one_image_is_no_clip(tmp_path, capsys):
     clip = write_frames(tmp_path / 'clip', moving_frames(3))
     expected = '0.png is one image; name the folder of the frames.'

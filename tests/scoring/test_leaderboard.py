@@ -3,6 +3,7 @@
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -240,6 +241,8 @@ def test_a_data_set_that_is_missing_is_told_before_networks(tmp_path, capsys, mo
         ('frame', r'clip calendar has no frame 00000002 in dataroot_lq'),
         ('size', r'which is not 4 times the 12x16 of LQ clip calendar'),
         ('damaged', r'calendar/00000001\.png is damaged, cut, or no image'),
+        ('later LQ', r'city/00000002\.png has 24x32 pixels but \S+city/00000000\.png has 12x16; make all'),
+        ('later GT', r'city/00000002\.png has 12x16 pixels, which is not 4 times the 12x16 of LQ clip city'),
         ('short', r'calendar has 3 frames, but clip calendar of Vid4 has 41; complete it'),
     ],
 )
@@ -255,6 +258,12 @@ def test_a_damaged_data_set_is_one_sentence(tmp_path, capsys, change, sentence):
     elif change == 'size':
         for path in (root / 'Vid4' / 'GT' / 'calendar').iterdir():
             path.write_bytes((lq / path.name).read_bytes())
+    elif change == 'later LQ':
+        last = lq.with_name('city') / '00000002.png'
+        cv2.imwrite(str(last), cv2.imread(str(last)).repeat(2, 0).repeat(2, 1))
+    elif change == 'later GT':
+        last = lq.with_name('city') / '00000002.png'
+        (root / 'Vid4' / 'GT' / 'city' / last.name).write_bytes(last.read_bytes())
     elif change == 'damaged':
         (lq / '00000001.png').write_bytes(b'\x89PNG nothing')
     partial = [] if change == 'short' else ['--partial']
@@ -262,3 +271,4 @@ def test_a_damaged_data_set_is_one_sentence(tmp_path, capsys, change, sentence):
         run(tmp_path, tmp_path / 'out', 'vid4', *partial, '--networks', 'bicubic')
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.search(sentence, error), error
+    assert not (tmp_path / 'out').exists()
