@@ -21,6 +21,9 @@ _LONGEST_NAME = 200
 _FIXED_SCALE = {'BasicVSR': 4, 'IconVSR': 4}
 _FIXED_UNLESS = {'BasicVSRPlusPlus': (4, 'is_low_res_input', False), 'EDVR': (4, 'hr_in', True)}
 
+# Sets that can be read without ground truth, and how they get one.
+_GROUND_TRUTH = {'VideoFoldersDataset': 'set its dataroot_gt', 'SingleImageDataset': 'take type PairedImageDataset'}
+
 
 def check_together(options: dict) -> None:
     """Refuses options that contradict each other.
@@ -40,6 +43,7 @@ def check_together(options: dict) -> None:
     _check_data(options)
     _check_set_names(options)
     _check_metrics(options)
+    _check_ground_truth(options)
     _check_losses(options.get('train') or {})
     _check_iterations(options.get('train') or {})
     _check_schedule(options.get('train') or {})
@@ -134,6 +138,25 @@ def _check_metrics(options: dict) -> None:
             raise UserError(
                 f'{where}:input_order is {section["input_order"]!r}, but frames are scored as HWC; leave it out.'
             )
+
+
+def _check_ground_truth(options: dict) -> None:
+    """Validation sets of a training that nothing would come of: not scored, and no picture made of them."""
+    metrics = (options.get('val') or {}).get('metrics')
+    sets = {key: section for key, section in options['datasets'].items() if key.startswith('val')}
+    without = [
+        key for key, section in sets.items() if section['type'] in _GROUND_TRUTH and not section.get('dataroot_gt')
+    ]
+    if not (metrics and without):
+        return
+    shown = look_up(options, 'val:save_img') or look_up(options, 'logger:sample_pictures')
+    if shown and len(without) < len(sets):
+        return
+    others = 'take the set out, or set val:save_img: true to see it' if len(without) < len(sets) else 'take them out'
+    raise UserError(
+        f'datasets:{without[0]} has no ground truth, which val:metrics ({", ".join(metrics)}) needs; '
+        f'{_GROUND_TRUTH[sets[without[0]]["type"]]}, or {others}.'
+    )
 
 
 def _check_losses(train: dict) -> None:

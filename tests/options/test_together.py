@@ -155,3 +155,46 @@ def test_a_least_rate_above_the_rate_is_refused(project, options):
 def test_a_name_that_can_be_no_folder_is_told_how_to_begin(project, options, name):
     with pytest.raises(UserError, match='begin with a letter, a digit or _, without slashes'):
         prepare(project, {**options, 'name': name})
+
+
+def folders_set(name, with_gt):
+    kinds = ('gt', 'lq') if with_gt else ('lq',)
+    roots = {f'dataroot_{kind}': f'data/test/{kind.upper()}' for kind in kinds}
+    return {'name': name, 'type': 'VideoFoldersDataset', **roots}
+
+
+@pytest.mark.parametrize(
+    'with_gt, forced, expected',
+    [
+        ([False], (), 'set its dataroot_gt, or take them out'),
+        ([False], ('val:save_img=true',), 'set its dataroot_gt, or take them out'),
+        ([True, False], (), 'set its dataroot_gt, or take the set out, or set val:save_img: true to see it'),
+    ],
+)
+def test_a_set_that_could_not_be_scored_is_told_before_training(project, options, with_gt, forced, expected):
+    for number, has_gt in enumerate(with_gt):
+        options['datasets'][f'val_{number}' if number else 'val'] = folders_set(f'set{number}', has_gt)
+    key = 'val_1' if with_gt[0] else 'val'
+    start = rf'datasets:{key} has no ground truth, which val:metrics \(psnr\) needs; '
+    with pytest.raises(UserError, match=start + expected):
+        prepare(project, options, *forced)
+
+
+def test_a_set_whose_images_are_looked_at_needs_no_ground_truth(project, options):
+    options['datasets'] |= {'val': folders_set('scored', True), 'val_wild': folders_set('wild', False)}
+    prepare(project, options, 'val:save_img=true')
+    prepare(project, options | {'model_type': 'GSMModel'}, 'logger:sample_pictures=true')
+    del options['datasets']['val'], options['val']['metrics']
+    prepare(project, options)
+
+
+def test_a_single_image_set_is_not_scored_either(project, options):
+    images = {
+        'name': 'single',
+        'type': 'SingleImageDataset',
+        'dataroot_lq': 'data/test/LQ/a',
+        'io_backend': {'type': 'disk'},
+    }
+    options['datasets']['val'] = images
+    with pytest.raises(UserError, match=r'val:metrics \(psnr\) needs; take type PairedImageDataset, or take them out'):
+        prepare(project, options)
