@@ -1,8 +1,10 @@
 """How the flow network of a recurrent model is trained: not too early, and only while its flows stay good."""
 
 import copy
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -216,6 +218,20 @@ class FlowTraining:
 
     def _observe(self, clip: Tensor, flows_backward: Tensor, flows_forward: Tensor) -> None:
         self._seen = clip.detach(), flows_backward.detach(), flows_forward.detach()
+
+
+@contextmanager
+def without_flow_rate(logger: logging.Logger) -> Iterator[None]:
+    """Keeps BasicSR's line on the flow network's learning rate out of the log, where none of it is trained."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return 'learning rate for flow network' not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def can_estimate_flows(network: nn.Module) -> bool:

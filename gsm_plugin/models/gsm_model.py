@@ -22,7 +22,14 @@ from gsm_plugin.layers.diagnostics import relative_distance
 from gsm_plugin.layers.precision import policy_for
 from gsm_plugin.metrics.flow_health import FlowHealth
 from gsm_plugin.models import finite_scores, flow_validation, validation
-from gsm_plugin.models.flow_training import FLOW_NETWORK, FlowReference, FlowTraining, can_estimate_flows, numbers_of
+from gsm_plugin.models.flow_training import (
+    FLOW_NETWORK,
+    FlowReference,
+    FlowTraining,
+    can_estimate_flows,
+    numbers_of,
+    without_flow_rate,
+)
 from gsm_plugin.models.freezing import freeze, keep_flow_network
 from gsm_plugin.models.guarded_step import GuardedStep
 from gsm_plugin.models.model_options import check_device, flow_lr_mul, handling_of, read_train, read_val
@@ -90,8 +97,10 @@ class GSMModel(VideoRecurrentModel):
 
         `net_flow_reference` is a network of the model, so that training states carry it.
         """
-        super().setup_optimizers()
         options, network = self._train, self.get_bare_model(self.net_g)
+        trains_flows = any(value.requires_grad for name, value in network.named_parameters() if FLOW_NETWORK in name)
+        with nullcontext() if trains_flows else without_flow_rate(get_root_logger()):
+            super().setup_optimizers()
         self._policy = policy_for('training', options.precision, options.plain_autocast)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self._policy.scales_loss)
         self._guard = GuardedStep(
@@ -103,7 +112,6 @@ class GSMModel(VideoRecurrentModel):
             options.max_skipped_steps,
         )
         reference = None
-        trains_flows = any(value.requires_grad for name, value in network.named_parameters() if FLOW_NETWORK in name)
         if options.flow_tolerance is not None and trains_flows and can_estimate_flows(network):
             reference = self.net_flow_reference = FlowReference(network.get_submodule(FLOW_NETWORK)).to(self.device)
         self._flows = FlowTraining(network, options.fix_flow, options.flow_limit, options.flow_tolerance, reference)
