@@ -18,6 +18,11 @@ from gsm_plugin.control_groups import control_groups
 
 _STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
 _SECONDS_BETWEEN_LOOKS = 0.002
+LARGEST_PIECE_KEPT = 2**25
+"""The largest piece of freed memory that glibc's allocator keeps, where it has seen large ones."""
+# Numbers of glibc's options (malloc.h), and the smallest piece that goes back while memory is measured.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_SMALL_PIECE = 2**16
 # The kernel's mark is set back by `forget_peak`; what it showed before that is kept here.
 _highest = 0
 
@@ -89,6 +94,24 @@ def peak_growth() -> Iterator[list[int]]:
         done.set()
         thread.join()
         peak[0] = highest[0] - before
+
+
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """Lets glibc's allocator give every piece of memory back when it is freed, as it does with large ones.
+
+    What small clips take is then in proportion to what large ones do. Afterwards it is as large ones have left it.
+    """
+    set_option = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if set_option is None:
+        yield
+        return
+    try:
+        set_option(_MMAP_THRESHOLD, _SMALL_PIECE)
+        yield
+    finally:
+        set_option(_MMAP_THRESHOLD, LARGEST_PIECE_KEPT)
+        set_option(_TRIM_THRESHOLD, 2 * LARGEST_PIECE_KEPT)
 
 
 def forget_peak() -> bool:

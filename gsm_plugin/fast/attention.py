@@ -12,8 +12,9 @@ from gsm_plugin.layers.precision import precision_of_products
 from gsm_plugin.layers.window_attention import AttentionBlock, AttentionGroup
 from gsm_plugin.ops import FeedForward, gated_feed_forward
 
-# Frames go through a block in parts of at most so many tokens, as far as their windows permit.
-_TOKENS_AT_ONCE = 2**18
+# Frames go through a block in parts of at most so many tokens, as far as their windows permit. A CPU is as fast with a
+# few, and small clips, on which memory is measured, are then in parts too.
+_TOKENS_AT_ONCE, _TOKENS_ON_CPU = 2**18, 2**13
 
 
 def run_group(group: AttentionGroup, x: Tensor, into: Tensor | None = None) -> Tensor:
@@ -33,7 +34,8 @@ def run_block(block: AttentionBlock, x: Tensor, into: Tensor | None = None) -> T
         # branches are left out at random
         return block(x)
     _, t, h, w, _ = x.shape
-    parts, bias = parts_of(block.attn, (t, h, w), _TOKENS_AT_ONCE), block.attn.relative_position_bias()
+    at_once = _TOKENS_ON_CPU if x.is_cpu else _TOKENS_AT_ONCE
+    parts, bias = parts_of(block.attn, (t, h, w), at_once), block.attn.relative_position_bias()
     dtype = precision_of_products(x)
     parameters = _behind_the_heads(block, dtype)
 

@@ -13,7 +13,7 @@ def test_inference_in_groups_equals_training_mode(monkeypatch):
     net, x = tiny(), clip(1, 5, 3, 33, 34)
     monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_ON_CPU', 2 * 33 * 34 * 4)
     monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 3 * 33 * 34)
-    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * 33 * 34)
+    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_ON_CPU', 2 * 33 * 34)
     with torch.no_grad():
         grouped = net(x)
     torch.testing.assert_close(grouped, net(x), atol=1e-5, rtol=0)
@@ -24,7 +24,7 @@ def test_inference_keeps_two_feature_maps_of_each_frame_and_no_more(precision, s
     channels, side, peaks = 32, 32, {}
     monkeypatch.setattr('gsm_plugin.fast.gsm._PIXELS_ON_CPU', 2 * side * side * 4)
     monkeypatch.setattr('gsm_plugin.fast.flow_estimation._PIXELS_AT_ONCE', 2 * 64 * 64)
-    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', 2 * side * side)
+    monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_ON_CPU', 2 * side * side)
     net = tiny(embed_dims=channels)
     policy = policy_for('inference', precision)
     for frames in (8, 24):

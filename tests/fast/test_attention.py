@@ -25,7 +25,7 @@ def test_frames_in_parts_are_those_of_the_whole_clip(monkeypatch, window_size, q
         x = torch.randn(2, frames, side, side + 1, 8, dtype=torch.double)
         before = x.clone()
         tokens = windows_at_once * window_size[0] * side * (side + 1)
-        monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_AT_ONCE', tokens)
+        monkeypatch.setattr('gsm_plugin.fast.attention._TOKENS_ON_CPU', tokens)
         with torch.no_grad():
             in_parts = run_group(blocks, x)
         torch.testing.assert_close(in_parts, blocks(x).detach(), atol=1e-10, rtol=0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.host_memory import free_of_host, peak_growth
+from gsm_plugin.host_memory import LARGEST_PIECE_KEPT, free_of_host, giving_back, peak_growth
 from gsm_plugin.inference.video.byte_sizes import enough_bytes, show_bytes
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ _MOST_OVERLAP, _LARGE_TILES = 64, (256, 128)
 _SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
 _RESERVE = 1.15
-# Pictures on their way to the encoder count besides: bytes a pixel of the output, in float RGB, thrice.
+# Behind the network, pictures are checked and on their way to the encoder: bytes a pixel of the output, in float RGB,
+# thrice. On a CPU the network's own memory is free again by then; on a GPU they count besides.
 _PER_OUTPUT_PIXEL = 3 * 3 * 4
+# Of what is freed on a CPU; small clips are measured without it.
+_KEPT_BY_ALLOCATOR = 3 * LARGEST_PIECE_KEPT // 2
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,18 @@ def learn_cost(measure: Measure, scale: int, device: object = 'cpu') -> Cost:
         scale: Its enlargement.
         device: Where it runs, which decides how small clips may be.
     """
-    (short, long), (small, large) = _PROBES_OF_GPU if torch.device(str(device)).type == 'cuda' else _PROBES
+    on_gpu = torch.device(str(device)).type == 'cuda'
+    (short, long), (small, large) = _PROBES_OF_GPU if on_gpu else _PROBES
     measure(short, small, small)
     first, longer = measure(short, small, small), measure(long, small, small)
     larger = measure(short, large, large)
     per_value = max(0.0, (longer - first) / ((long - short) * small**2))
     per_pixel = max(0.0, (larger - first) / (large**2 - small**2) - short * per_value)
     fixed = max(0.0, first - (per_pixel + short * per_value) * small**2)
-    return Cost(fixed, per_pixel, per_value + scale**2 * _PER_OUTPUT_PIXEL)
+    behind = scale**2 * _PER_OUTPUT_PIXEL
+    if on_gpu:
+        return Cost(fixed, per_pixel, per_value + behind)
+    return Cost(fixed + _KEPT_BY_ALLOCATOR, per_pixel, max(per_value, behind))
 
 
 def is_measured_by(frames: float, height: int, width: int) -> bool:
@@ -251,7 +258,7 @@ def measured_on(network: Network) -> Measure:
     def measure(frames: int, height: int, width: int) -> int:
         try:
             clip = torch.rand(1, frames, 3, height, width).to(network.device)
-            with peak_of(network.device) as peak, torch.inference_mode():
+            with giving_back(), peak_of(network.device) as peak, torch.inference_mode():
                 network.restore(clip)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
