@@ -219,10 +219,8 @@ def _places(request: Request, networks: Sequence[Network], facts: Facts, measure
     held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'
 
     def of_all(frames: int, height: int, width: int) -> int:
-        own = cost.predict(frames, height, width) if on_host else 0
-        return held + len(networks) * (
-            own + pipeline.predict(frames, whole=(height, width) == (facts.height, facts.width))
-        )
+        own = cost.predict(frames, height, width) if on_host else None
+        return held + len(networks) * pipeline.predict(frames, (height, width) == (facts.height, facts.width), own)
 
     budget = min((free_on(one.device) for one in networks), key=lambda pair: pair[0])
     if request.memory is not None:

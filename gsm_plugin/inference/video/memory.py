@@ -34,8 +34,8 @@ _MOST_OVERLAP, _LARGE_TILES = 64, (256, 128)
 _SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
 _RESERVE = 1.15
-# Behind the network, pictures are checked and on their way to the encoder: bytes a pixel of the output, in float RGB,
-# thrice. On a CPU the network's own memory is free again by then; on a GPU they count besides.
+# On a GPU, pictures on their way to the encoder count besides: bytes a pixel of the output, in float RGB, thrice. On a
+# CPU they are in what the host holds.
 _PER_OUTPUT_PIXEL = 3 * 3 * 4
 # Of what is freed on a CPU; small clips are measured without it.
 _KEPT_BY_ALLOCATOR = 3 * LARGEST_PIECE_KEPT // 2
@@ -148,10 +148,9 @@ def learn_cost(measure: Measure, scale: int, device: object = 'cpu') -> Cost:
     per_value = max(0.0, (longer - first) / ((long - short) * small**2))
     per_pixel = max(0.0, (larger - first) / (large**2 - small**2) - short * per_value)
     fixed = max(0.0, first - (per_pixel + short * per_value) * small**2)
-    behind = scale**2 * _PER_OUTPUT_PIXEL
     if on_gpu:
-        return Cost(fixed, per_pixel, per_value + behind)
-    return Cost(fixed + _KEPT_BY_ALLOCATOR, per_pixel, max(per_value, behind))
+        return Cost(fixed, per_pixel, per_value + scale**2 * _PER_OUTPUT_PIXEL)
+    return Cost(fixed + _KEPT_BY_ALLOCATOR, per_pixel, per_value)
 
 
 def is_measured_by(frames: float, height: int, width: int) -> bool:

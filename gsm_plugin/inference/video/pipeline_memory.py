@@ -14,6 +14,8 @@ _CHUNK, _FLOAT_RGB, _COPIES = 4, 3 * 4, 4
 # Frames that the encoder holds to look ahead and to refer to, and one in each of its threads; x264 takes half as many
 # again as there are processors. And those that the decoder holds. Images are read and written one at a time.
 _ENCODER, _DECODER, _IMAGES = 70 + 3 * (os.cpu_count() or 1) // 2, 20, 1
+# What the allocator keeps for each thread, and what is imported on the way.
+_KEPT = 128 << 20
 # Frames of a window wait for the encoder together, so that the network can go on; no more of them than these bytes, but
 # always a few.
 _WAITING_BYTES, _FEWEST_WAITING = 512 << 20, 16
@@ -41,13 +43,15 @@ class PipelineCost:
     Attributes:
         per_frame: For each frame of a window.
         fixed: Whatever the window.
-        joined: For each frame of a window where tiles are put together on the host.
+        converted: For the few frames whose colours are converted at once, when the network has done its work.
+        output: For each frame of a window that the network has given, where that is on the host.
         written: For each frame that waits for the encoder.
     """
 
     per_frame: float
     fixed: float
-    joined: float
+    converted: float
+    output: float
     written: float
 
     @staticmethod
@@ -67,14 +71,23 @@ class PipelineCost:
         held = 1.5 * _ENCODER if makes_film else 3 * _IMAGES
         return PipelineCost(
             per_frame=pixels * 3 * (decoded + _STACKS * stacked),
-            fixed=pixels * 3 * decoded * (_DECODER if facts.is_film else _IMAGES)
-            + written * (_CHUNK * _FLOAT_RGB * _COPIES + held * decoded),
-            joined=pixels * scale**2 * _FLOAT_RGB,
+            fixed=_KEPT + pixels * 3 * decoded * (_DECODER if facts.is_film else _IMAGES) + written * held * decoded,
+            converted=written * _CHUNK * _FLOAT_RGB * _COPIES,
+            output=pixels * scale**2 * _FLOAT_RGB,
             # chroma as large as luma at most
             written=written * 3 * _sample(facts.layout),
         )
 
-    def predict(self, frames: int, whole: bool) -> int:
-        """Bytes for windows of so many frames, seen whole or in tiles."""
+    def predict(self, frames: int, whole: bool, network: int | None = None) -> int:
+        """Bytes on the host for windows of so many frames.
+
+        Args:
+            frames: How many.
+            whole: Whether they are seen whole; tiles are put together on the host.
+            network: What the network takes on the host, with the output of whole frames; None where it is elsewhere.
+        """
         waiting = (1 + frames_waiting(frames, self.written)) * self.written
-        return round(self.fixed + waiting + frames * (self.per_frame + (0 if whole else self.joined)))
+        output = frames * self.output
+        held = self.fixed + waiting + frames * self.per_frame + (0 if whole else output)
+        # either works, first the network and then what it leaves
+        return round(held + max(network or 0, self.converted + (output if whole and network is not None else 0)))

@@ -69,7 +69,7 @@ def test_what_is_no_size_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    'device, scale, per_value', [('cpu', 1, 50), ('cpu', 2, 4 * 36), ('cuda', 1, 50 + 36), ('cuda', 2, 50 + 4 * 36)]
+    'device, scale, per_value', [('cpu', 1, 50), ('cpu', 2, 50), ('cuda', 1, 50 + 36), ('cuda', 2, 50 + 4 * 36)]
 )
 def test_the_cost_of_a_network_is_learned_from_three_sizes(device, scale, per_value):
     cost = learn_cost(lambda frames, height, width: 1000 + (700 + 50 * frames) * height * width, scale, device)
@@ -186,7 +186,7 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
     tiles = 'tiles: 32x32 pixels are seen at once, overlap 16x16, blended; each pixel is seen 2.9 times'
     assert tiles in progress.lines
     assert any(line.startswith('memory: windows of 20 frames, tiles of 32x32: network') for line in progress.lines)
-    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (6 * 32 * 32 * 1150, 'a part'))
+    free = 6 * 32 * 32 * 1150
     (outcome,) = run_requests(
         [replace(request, overwrite=True)], [Restorer(torch.nn.Identity(), 1, handling)], Progress
     )
@@ -194,7 +194,7 @@ def test_tiles_by_hand_are_in_the_plan_and_not_changed(tmp_path, monkeypatch):
         'Memory is too little for frames of 128x96, even by windows of 7 frames (the fewest with --context 2) in tiles '
         'of 32x32: network on cpu'
     )
-    assert outcome.text.endswith('; free some memory, or give --context 0.')
+    assert outcome.text.endswith('; free some memory, or give --context 1.')
 
 
 def test_a_network_with_tiles_is_measured_without_them(tmp_path, monkeypatch):
@@ -219,7 +219,8 @@ def test_the_plan_is_for_the_frames_of_the_longest_scene(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting_memory, 'is_measured_by', lambda *size: False)
     monkeypatch.setattr(fitting_memory, 'learn_cost', lambda *given: Cost(0, 0, 10_000))
     # enough for the 26 frames of the longest scene, and for less than the 40 that there are
-    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (29 * 48 * 64 * 11_500, 'a part'))
+    free = 29 * 48 * 64 * 11_500
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**40 if device == 'cpu' else free, 'a part'))
     codes = np.concatenate([scene(26, level=20), scene(14, seed=1, level=180)])
     source = make_film(tmp_path / 'in.mkv', codes, codec='ffv1')
     network, progress = Tiled(1), Progress()
@@ -278,7 +279,20 @@ def test_what_stands_beside_the_network_is_predicted():
     assert cost.predict(40, whole=True) - cost.predict(30, whole=True) == 10 * (100 * 200 * 3 * 4 + 400 * 800 * 3)
     assert cost.predict(4000, whole=True) - cost.predict(3990, whole=True) == 10 * 100 * 200 * 3 * 4
     assert cost.predict(10, whole=False) - cost.predict(10, whole=True) == 10 * 400 * 800 * 12
-    assert cost.fixed > (80 + 192) * 400 * 800
+    assert cost.fixed > 80 * 400 * 800
+    assert cost.converted == 192 * 400 * 800
+
+
+def test_the_network_and_the_conversion_of_what_it_leaves_are_not_counted_together():
+    facts = Facts('in.mkv', 100, 200, Layout('yuv420p', False, 1), 1, 25, 'h264')
+    cost = PipelineCost.of(facts, 4, 4, makes_film=True)
+    elsewhere, output = cost.predict(10, whole=True), 10 * 400 * 800 * 12
+    assert cost.predict(10, whole=True, network=0) == elsewhere + output
+    assert cost.predict(10, whole=True, network=2**30) == elsewhere - cost.converted + 2**30
+    in_tiles = cost.predict(10, whole=False)
+    assert in_tiles == elsewhere + output
+    assert cost.predict(10, whole=False, network=2**20) == in_tiles
+    assert cost.predict(10, whole=False, network=2**30) == in_tiles - cost.converted + 2**30
 
 
 def test_a_window_of_a_film_on_a_gpu_waits_for_the_encoder_as_a_whole():
