@@ -126,6 +126,7 @@ def decode_image(content: bytes, where: str) -> np.ndarray:
     except cv2.error as error:
         raise unreadable(where) from error
     if image is None:
+        _refuse_unknown_pixels(io.BytesIO(content), where)
         raise unreadable(where)
     _require_whole_numbers(image.dtype, where)
     return _turn(image, header_of(content, where).orientation)
@@ -191,10 +192,10 @@ def _parse_header(file: BinaryIO, where: str) -> ImageHeader:
 
 
 def _refuse_unknown_pixels(file: BinaryIO, where: str) -> None:
-    """Says what is wrong where OpenCV reads a file that Pillow does not, such as TIFF with floating-point colours."""
+    """Says what is wrong where a file is whole, but its pixels are not of 8 or 16 bits, such as TIFF of float32."""
     file.seek(0)
     try:
-        image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), _FLAGS)
+        image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return
     if image is not None:

@@ -186,7 +186,7 @@ class ReducedClipSet:
             shrunk = f' when made {shrink} times smaller' if shrink > 1 else ''
             cure = 'name another clip, or a smaller --shrink' if shrink > 1 else 'name another clip'
             raise UserError(f'{path} has no frames of at least {least}x{least} pixels{shrunk}; {cure}.')
-        if self._reduction.crf is not None and read[0].dtype != np.uint8:
+        if self._reduction.crf is not None and any(frame.dtype != np.uint8 for frame in read):
             raise UserError(f'{path} has frames of 16 bits, which --crf cannot encode; leave it out.')
 
     def _length(self, path: Path) -> int:

@@ -97,6 +97,14 @@ def test_pixels_that_are_no_whole_numbers_are_refused(tmp_path, read):
         read(tmp_path / 'x.tif')
 
 
+@pytest.mark.parametrize('kind', ['float32', 'int32'])
+def test_so_are_gray_ones(tmp_path, kind):
+    # whose header Pillow knows
+    Image.fromarray(np.zeros((3, 4), kind)).save(tmp_path / 'x.tif')
+    with pytest.raises(UserError, match=rf'x\.tif has {kind} pixels; frames have 8 or 16 bits'):
+        read_image(tmp_path / 'x.tif')
+
+
 @pytest.mark.parametrize('fmt', ['JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP'])
 @pytest.mark.parametrize('kept', [0.2, 0.6, 0.97])
 def test_a_cut_file_is_never_half_an_image(fmt, kept):

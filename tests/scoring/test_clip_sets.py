@@ -24,6 +24,11 @@ def test_lq_frames_can_be_compressed(tmp_path):
     (tmp_path / 'a/2.png').unlink()
     with pytest.raises(UserError, match='16 bits, which --crf'):
         ReducedClipSet(find_clips(tmp_path), Reduction('bi', crf=20)).open('a')
+    # also where only a later one is of that kind
+    for number, kind in enumerate((np.uint8, np.uint16)):
+        cv2.imwrite(str(tmp_path / f'a/{number}.png'), np.zeros((64, 96, 3), kind))
+    with pytest.raises(UserError, match='16 bits, which --crf'):
+        ReducedClipSet(find_clips(tmp_path), Reduction('bi', crf=20)).open('a')
 
 
 def test_clips_of_16_bits_are_compared_with_16_bits_and_strays_do_not_count(tmp_path):
