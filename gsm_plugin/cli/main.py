@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end_program(f'basicsr: {error}', status=2)
     except KeyboardInterrupt:
         end_program('basicsr: stopped.', status=130)
-    except (OSError, RuntimeError, ImportError) as error:
+    except (OSError, RuntimeError, ImportError, MemoryError) as error:
         sentence = _broken_package() if isinstance(error, ImportError) else explain(error)
         if sentence is None:
             raise

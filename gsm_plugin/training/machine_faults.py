@@ -10,6 +10,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _OF_SHARED_MEMORY = r'shared memory|</?torch_\w+>|shm_open'
 _TOO_MANY_FILES = r'Too many open files|received 0 items of ancdata'
+# Of PyTorch's allocators for a CPU and for a GPU, with the bytes.
+_OF_MEMORY = (
+    r"(?<=can't allocate memory: )you tried to allocate \d+ bytes|\w+ out of memory\. Tried to allocate [\d.]+ \w+"
+)
 # Where Python keeps the semaphores and queues of worker processes.
 _OF_WORKERS = ('multiprocessing/synchronize.py', 'multiprocessing/heap.py', 'multiprocessing/shared_memory.py')
 
@@ -35,6 +39,13 @@ def explain(error: BaseException) -> str | None:
             f'Shared memory ({describe_shared_memory()}) is full or cannot be used, through which worker processes '
             f'hand over what they read; give the container more (docker run --shm-size=8g), or lower '
             f'datasets:train:num_worker_per_gpu (0 needs none).'
+        )
+    used_up = re.search(_OF_MEMORY, text) if isinstance(error, RuntimeError) else None
+    if used_up or isinstance(error, MemoryError):
+        asked = f' ({used_up[0]})' if used_up else ''
+        return (
+            f'Memory is used up{asked}; take a smaller network, or smaller frames and fewer of them at once (in a '
+            f'training: batch_size_per_gpu, num_frame, gt_size).'
         )
     if not isinstance(error, OSError):
         return None

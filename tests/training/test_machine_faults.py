@@ -3,6 +3,7 @@
 import errno
 
 import pytest
+import torch
 
 from gsm_plugin.training import machine_faults
 from gsm_plugin.training.machine_faults import explain, is_full
@@ -55,6 +56,17 @@ def test_semaphores_of_workers_are_shared_memory_too(monkeypatch):
         (OSError(errno.EROFS, 'Read-only file system', 'out'), 'out cannot be written or read (Read-only file system)'),
         (OSError(errno.EMFILE, 'Too many open files'), 'Too many files are open at once; allow more (ulimit -n'),
         (RuntimeError('received 0 items of ancdata'), 'Too many files are open at once'),
+        (
+            RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes. Er"
+            ),
+            'Memory is used up (you tried to allocate 12 bytes); take a smaller network',
+        ),
+        (
+            torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total'),
+            'Memory is used up (CUDA out of memory. Tried to allocate 2.50 GiB); take a smaller network',
+        ),
+        (MemoryError(), 'Memory is used up; take a smaller network'),
     ],
 )
 def test_others_have_their_own_cure(error, expected):
