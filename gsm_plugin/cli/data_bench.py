@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable
 
 from gsm_plugin.errors import UserError
 
@@ -17,10 +18,17 @@ def add_bench(subparsers: argparse._SubParsersAction) -> None:
         '--workers', nargs='+', type=_count, metavar='N', help='numbers of worker processes (default: 0, 1, 2, 4, ...)'
     )
     command.add_argument(
-        '--seconds', type=_positive, default=10.0, metavar='S', help='how long each is measured (default: 10)'
+        '--seconds',
+        type=above_0('number of seconds'),
+        default=10.0,
+        metavar='S',
+        help='how long each is measured (default: 10)',
     )
     command.add_argument(
-        '--step', type=_positive, metavar='S', help='seconds of a training step: measure how long steps wait for data'
+        '--step',
+        type=above_0('number of seconds'),
+        metavar='S',
+        help='seconds of a training step: measure how long steps wait for data',
     )
     command.add_argument(
         '--cold', action='store_true', help="drop the files from the system's memory before each measurement (Linux)"
@@ -86,11 +94,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is no number of seconds above 0')
-    return value
+def above_0(what: str) -> Callable[[str], float]:
+    """Reads a finite number above 0 of a command line; what it is, for the sentence."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float('inf'):
+            raise argparse.ArgumentTypeError(f'{text} is no {what} above 0')
+        return value
+
+    return read

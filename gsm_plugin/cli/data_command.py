@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from gsm_plugin.cli.data_bench import add_bench
+from gsm_plugin.cli.data_bench import above_0, add_bench
 from gsm_plugin.cli.data_preview import add_preview
 from gsm_plugin.errors import UserError
 
@@ -160,7 +160,11 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
         help_text = f'{text} (default: {default})'
         parser.add_argument(flag, type=_at_least(lowest), default=default, metavar='N', help=help_text)
     parser.add_argument(
-        '--threshold', type=float, default=3.0, metavar='X', help='lower finds more cuts (default: 3, see docs/data.md)'
+        '--threshold',
+        type=above_0('number'),
+        default=3.0,
+        metavar='X',
+        help='lower finds more cuts (default: 3, see docs/data.md)',
     )
 
 

@@ -255,9 +255,11 @@ def names_of(clips: ClipSet, wanted: Sequence[str] | None) -> list[str]:
     """The clips that the user wants of a set.
 
     Raises:
-        UserError: One of them is not in it.
+        UserError: One of them is not in it, or named twice.
     """
     for name in wanted or ():
+        if list(wanted or ()).count(name) > 1:
+            raise UserError(f'--clips has {name} twice; name it once.')
         if name not in clips.lengths:
             raise UserError(f'--clips has {name}, which is not there; take some of {", ".join(clips.lengths)}.')
     return list(wanted or clips.lengths)

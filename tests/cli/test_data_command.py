@@ -132,6 +132,13 @@ def test_frames_are_degraded(clips, capsys):
             ['meta', 'GT', 'no/out.txt'],
             'basicsr: no/out.txt cannot be written, since there is no folder no; make it first.',
         ),
+        *[
+            (
+                ['from-video', 'no.mp4', '--out', 'x', '--threshold', number],
+                f'basicsr data from-video: argument --threshold: {number} is no number above 0',
+            )
+            for number in ('nan', '0', 'x')
+        ],
         (['from-video', 'no.mp4', '--out', 'x'], 'basicsr: no.mp4 is missing or not a video'),
         (
             ['degrade', 'GT', 'x', '--kind', 'blur'],

@@ -31,6 +31,7 @@ def test_networks_of_two_scales_are_refused_before_anything_is_run(tmp_path, cap
         (['--networks', 'bicubic', '--frames', '0'], '--frames is 0; give a whole number from 1 up'),
         (['--networks', 'bicubic', '--clips', 'other'], '--clips has other, which is not there; take some of clip'),
         (['--networks', ','], '--networks names none'),
+        (['--networks', 'bicubic', '--clips', 'clip', 'clip'], '--clips has clip twice; name it once.'),
         (['--networks', 'bicubc'], 'did you mean bicubic'),
         (
             ['--networks', 'bicubic', '--metrics', 'psnr,tof'],

@@ -100,6 +100,8 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: A key is missing, unknown or wrong, or the option file cannot be read.
     """
+    if path.is_dir():
+        raise UserError(f'The study {path} is a folder; name a YAML file.')
     if not path.is_file():
         raise UserError(f'The study {path} does not exist; name its YAML file, such as options/study_gsm_findings.yml.')
     content = read_options(str(path))
@@ -114,7 +116,7 @@ def read_study(path: Path) -> Study:
         or not seeds
     ):
         raise UserError(f'{path}: seeds is {seeds!r}; give a list of different whole numbers, such as [0, 1, 2].')
-    if not Path(content['options']).is_file():
+    if not Path(str(content['options'])).is_file():
         raise UserError(f'{path}: options is {content["options"]}, which does not exist; name an option file.')
     base = read_options(str(content['options']))
     shared = merged(base, content.get('overrides') or {}, f'{path}: overrides')
@@ -165,13 +167,13 @@ def _read_score(path: Path, score: object) -> Score:
     if not isinstance(score['clips'], str):
         raise UserError(f'{path}: score:clips is {score["clips"]!r}; give a folder of ground truth.')
     found = Score(**{**score, 'clips': Path(score['clips']).expanduser()})
-    if found.degradation not in DEGRADATIONS:
+    if found.degradation not in tuple(DEGRADATIONS):
         raise UserError(f'{path}: score:degradation is {found.degradation!r}; give one of {", ".join(DEGRADATIONS)}.')
     for key in ('frames', 'shrink'):
         value = getattr(found, key)
         if not (type(value) is int and value > 0) and not (key == 'frames' and value is None):
             raise UserError(f'{path}: score:{key} is {value!r}; give a whole number from 1 up.')
-    if not isinstance(found.metrics, list | tuple) or not set(found.metrics) <= set(MEASURES):
+    if not isinstance(found.metrics, list | tuple) or not all(one in tuple(MEASURES) for one in found.metrics):
         raise UserError(f'{path}: score:metrics is {found.metrics!r}; give a list, of {", ".join(MEASURES)}.')
     return found
 

@@ -109,6 +109,9 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(study, monkeypatch):
         ({'score': {'clips': 'data', 'degradation': 'bx'}}, "score:degradation is 'bx'; give one of bi, bd"),
         ({'score': {'clips': 'data', 'frames': 'two'}}, "score:frames is 'two'; give a whole number"),
         ({'score': {'clips': 'data', 'shrink': 0}}, 'score:shrink is 0; give a whole number'),
+        ({'score': {'clips': 'data', 'degradation': ['bi']}}, r"score:degradation is \['bi'\]; give one of bi, bd"),
+        ({'score': {'clips': 'data', 'metrics': [['lpips']]}}, r"score:metrics is \[\['lpips'\]\]; give a list, of"),
+        ({'options': 3}, 'options is 3, which does not exist; name an option file'),
         ({'score': {'clips': 'data', 'metrics': ['lpip']}}, r"score:metrics is \['lpip'\]; give a list, of lpips"),
         ({'score': None}, 'score is missing'),
         ({'options': 'nowhere.yml'}, 'options is nowhere.yml, which does not exist'),
@@ -135,6 +138,8 @@ def test_a_study_that_another_process_runs_is_left_to_it(study, capsys):
 def test_a_study_that_is_not_there_is_named(project):
     with pytest.raises(UserError, match=r'The study none\.yml does not exist'):
         read_study(Path('none.yml'))
+    with pytest.raises(UserError, match='is a folder; name a YAML file'):
+        read_study(project)
 
 
 def test_a_wrong_option_is_told_before_the_first_training(study, capsys):
