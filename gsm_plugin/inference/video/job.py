@@ -27,7 +27,7 @@ from gsm_plugin.version import __version__
 
 _PART_EVERY_S = 1.0
 # What a GPU leaves to the encoder when it is done with a film.
-_LAST_FRAMES = 48
+_LAST_FRAMES = 24
 
 
 class Watcher(Protocol):
