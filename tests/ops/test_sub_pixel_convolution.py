@@ -9,7 +9,14 @@ from tests.ops.comparison import TOLERANCES, random_tensors
 from tests.ops.triton_device import DEVICE
 
 # images, channels, those of a pixel of the result, height, width, factor
-SIZES = [(1, 3, 2, 1, 1, 1), (2, 5, 3, 7, 9, 2), (1, 32, 16, 8, 10, 2), (1, 16, 20, 6, 5, 3), (1, 16, 3, 33, 34, 1)]
+SIZES = [
+    (1, 3, 2, 1, 1, 1),
+    (2, 5, 3, 7, 9, 2),
+    (1, 32, 16, 8, 10, 2),
+    (1, 16, 20, 6, 5, 3),
+    (1, 16, 3, 33, 34, 1),
+    (3, 16, 4, 12, 3, 1),
+]
 
 
 def tensors(sizes, dtype=torch.float64, side=3):
@@ -132,6 +139,13 @@ def test_numba_gives_a_negative_number_the_slope_that_a_factor_above_one_is_as_w
     actual = sub_pixel_convolution(x, weight, bias, 1, 1.5, 'numba')
     expected = sub_pixel_convolution(x, weight, bias, 1, 1.5, 'naive')
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_numba_is_off_by_no_more_than_minimal_filtering_of_tiles_of_4x4_has_to_be():
+    pytest.importorskip('numba')
+    x, weight, bias = tensors((1, 64, 16, 32, 32, 1), torch.float32)
+    assert far_from(sub_pixel_convolution(x, weight, torch.zeros_like(bias), backend='numba'), x, weight) < 1e-6
 
 
 @torch.no_grad()
