@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from gsm_plugin.layers.upsample import FrameConv, Upsample
-from gsm_plugin.ops import colour_convolution, convolve_3x3, sub_pixel_convolution
+from gsm_plugin.ops import colour_convolution, convolve_3x3, sub_pixel_convolution, successive_convolutions
 from gsm_plugin.switches import split_products
 
 
@@ -23,7 +23,8 @@ def upsample_onto(images: Tensor, upsample: Upsample, x: Tensor, to_colours: Fra
     if by_one_op(x):
         for conv, factor in zip(steps, upsample.factors, strict=True):
             x = convolve_frames(conv, x, factor, 0.1)
-        return images + convolve_frames(to_colours, convolve_frames(last, x))
+        inner, outer = last.weight.squeeze(2), to_colours.weight.squeeze(2)
+        return successive_convolutions(x, inner, last.bias, outer, to_colours.bias, images)
     for conv, factor in zip(steps, upsample.factors, strict=True):
         x = conv(x, factor, slope=0.1)
     convolved = convolve_3x3(x, last.weight.squeeze(2))

@@ -24,6 +24,7 @@ from gsm_plugin.ops.scatter_norm import SumAndNorm, scatter_norm
 from gsm_plugin.ops.selective_scan import selective_scan
 from gsm_plugin.ops.shuffle_leaky_relu import shuffle_leaky_relu
 from gsm_plugin.ops.sub_pixel_convolution import sub_pixel_convolution
+from gsm_plugin.ops.successive_convolutions import successive_convolutions
 from gsm_plugin.ops.surrounding_pixels import surrounding_pixels
 from gsm_plugin.ops.window_attention import window_attention
 from gsm_plugin.ops.window_attention.naive import pad_to_windows
@@ -64,6 +65,7 @@ __all__ = [
     'shuffle_leaky_relu',
     'sinusoids',
     'sub_pixel_convolution',
+    'successive_convolutions',
     'summarize_backends',
     'surrounding_pixels',
     'window_attention',
