@@ -37,8 +37,8 @@ def _spread_taps(taps: Tensor) -> Tensor:
     """G g of both axes: (m, c, 3, 3) -> (36, c, m)."""
     rows = (15, 0, 0), (-5, -5, -5), (5, -5, 5), (1, 2, 4), (-16, 8, -4), (0, 0, 15)
     matrix = taps.new_tensor(rows, dtype=torch.float64) / 15
-    spread = matrix @ taps.double() @ matrix.t()
-    return spread.to(taps.dtype).flatten(2).permute(2, 1, 0).contiguous()
+    spread = torch.kron(matrix, matrix) @ taps.permute(2, 3, 1, 0).reshape(9, -1).double()
+    return spread.to(taps.dtype).view(-1, *taps.shape[1::-1])
 
 
 def _convolve(images: Tensor, factors: Tensor, bias: Tensor, factor: int, slope: float, output: Tensor) -> None:

@@ -1,10 +1,10 @@
 """Two convolutions on a CPU as one of 5x5 taps, which PyTorch multiplies and a kernel of Numba adds up."""
 
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gsm_plugin.ops.successive_convolutions import numba_kernels
 from gsm_plugin.ops.successive_convolutions.torch_impl import successive_convolutions_torch
@@ -28,20 +28,31 @@ def successive_convolutions_numba(
         _add(image, taps, sums)
     # beyond the border, what is convolved again is zero, not what the first convolution makes of zeros
     for axis in (2, 3):
-        for at, strip in ((0, slice(None, 3)), (-1, slice(-3, None))):
-            near = *[slice(None)] * axis, strip
-            own = successive_convolutions_torch(x[near], inner_weight, inner_bias, weight, bias, images[near])
-            output.select(axis, at).copy_(own.select(axis, at))
+        strips, colours = (_ends(tensor, axis) for tensor in (x, images))
+        convolved = successive_convolutions_torch(strips, inner_weight, inner_bias, weight, bias, colours)
+        first, last = convolved.chunk(2)
+        output.select(axis, 0).copy_(first.select(axis, 0))
+        output.select(axis, -1).copy_(last.select(axis, -1))
     return output
+
+
+def _ends(images: Tensor, axis: int) -> Tensor:
+    """The first three pixels of images along an axis, and the last three, (2 n, ...)."""
+    near = min(3, images.shape[axis])
+    return torch.cat((images.narrow(axis, 0, near), images.narrow(axis, -near, near)))
 
 
 def _merge(inner_weight: Tensor, inner_bias: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Taps (5 * 5 * colours, c) of the convolution that both are together, and what is added to each colour."""
-    wide, inner = weight.double(), inner_weight.double()
-    # each tap of the one behind each tap of the other: (c, colours, 5, 5)
-    both = F.conv2d(inner.transpose(0, 1), wide.flip(2, 3), padding=2)
-    shift = bias.double() + wide.sum((2, 3)) @ inner_bias.double()
-    return both.permute(2, 3, 1, 0).flatten(0, 2).to(weight.dtype), shift.to(bias.dtype)
+    (m, c), colours = inner_weight.shape[:2], len(weight)
+    outer, inner = weight.double().permute(2, 3, 0, 1), inner_weight.double().permute(0, 2, 3, 1)
+    # each tap of the one behind each tap of the other
+    pairs = (outer.reshape(-1, m) @ inner.reshape(m, -1)).view(3, 3, colours, 3, 3, c).permute(0, 1, 3, 4, 2, 5)
+    taps = pairs.new_zeros(5, 5, colours, c)
+    for i, j in product(range(3), repeat=2):
+        taps[i : i + 3, j : j + 3] += pairs[i, j]
+    shift = bias.double() + outer.sum((0, 1)) @ inner_bias.double()
+    return taps.flatten(0, 2).to(weight.dtype), shift.to(bias.dtype)
 
 
 def _add(image: Tensor, taps: Tensor, sums: Tensor) -> None:
