@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from gsm_plugin.ops import FeedForward, gated_feed_forward
+from gsm_plugin.ops.dispatch import choose_backend
 from gsm_plugin.ops.gated_feed_forward import interface, torch_impl
 from gsm_plugin.ops.gated_feed_forward.naive import gated_feed_forward_naive
 from gsm_plugin.ops.gated_feed_forward.torch_impl import gated_feed_forward_torch
@@ -20,6 +21,13 @@ def triton_backend():
     from gsm_plugin.ops.gated_feed_forward.triton_impl import gated_feed_forward_triton
 
     return gated_feed_forward_triton
+
+
+def numba_backend():
+    pytest.importorskip('numba')
+    from gsm_plugin.ops.gated_feed_forward.numba_impl import gated_feed_forward_numba
+
+    return gated_feed_forward_numba
 
 
 def tensors(sizes, dtype=torch.float64, seed=0):
@@ -72,6 +80,15 @@ def test_torch_matches_naive(monkeypatch, rows_at_once, dtype):
     assert_matches_naive(gated_feed_forward_torch, tensors((9, 24, 40, 36), dtype), dtype)
 
 
+@pytest.mark.skipif(DEVICE != 'cpu', reason='its kernel is for a CPU')
+@SIZES
+@pytest.mark.parametrize('rows_of_a_piece', [512, 24])
+def test_numba_matches_naive(monkeypatch, sizes, rows_of_a_piece):
+    function = numba_backend()
+    monkeypatch.setitem(function.__globals__, '_ROWS', rows_of_a_piece)
+    assert_matches_naive(function, tensors(sizes, torch.float32), torch.float32)
+
+
 @HALF
 @SIZES
 def test_triton_matches_naive(sizes, dtype):
@@ -91,31 +108,50 @@ def test_triton_adds_in_the_type_of_x(sums):
     assert result.dtype == torch.float32
 
 
-@pytest.mark.parametrize('backend', ['triton', 'torch'])
+@pytest.mark.parametrize('backend', ['triton', 'numba', 'torch'])
 def test_the_result_may_take_the_place_of_x_or_of_some_frames_of_many(backend):
-    function = triton_backend() if backend == 'triton' else gated_feed_forward_torch
-    x, attended, parameters = on(DEVICE, *tensors((6, 24, 24, 48), torch.bfloat16))
+    functions = {'triton': triton_backend, 'numba': numba_backend, 'torch': lambda: gated_feed_forward_torch}
+    function, dtype = functions[backend](), torch.float32 if backend == 'numba' else torch.bfloat16
+    device = 'cpu' if backend == 'numba' else DEVICE
+    x, attended, parameters = on(device, *tensors((6, 24, 24, 48), dtype))
     with torch.no_grad():
-        expected = function(x, attended, parameters, EPS, torch.bfloat16, None)
+        expected = function(x, attended, parameters, EPS, dtype, None)
         place = x.clone()
-        assert function(place, attended, parameters, EPS, torch.bfloat16, place) is place
-        clip = torch.zeros(2, 5, 3, 24, dtype=torch.bfloat16, device=DEVICE)
+        assert function(place, attended, parameters, EPS, dtype, place) is place
+        clip = torch.zeros(2, 5, 3, 24, dtype=dtype, device=device)
         frames = clip[:, 2:3]
         x, attended = (tensor.view(2, 1, 3, 24) for tensor in (x, attended))
-        assert function(x, attended, parameters, EPS, torch.bfloat16, frames) is frames
+        assert function(x, attended, parameters, EPS, dtype, frames) is frames
     assert torch.equal(place, expected)
     assert torch.equal(clip[:, 2].reshape(6, 24), expected)
     assert not clip[:, :2].any()
     assert not clip[:, 3:].any()
 
 
-@pytest.mark.parametrize('backend', ['triton', 'torch', 'naive'])
+@pytest.mark.parametrize('backend', ['triton', 'numba', 'torch', 'naive'])
 def test_no_rows_give_none(backend):
-    x, attended, parameters = on(DEVICE, *tensors((0, 24, 40, 48), torch.bfloat16))
+    dtype, device = (torch.float32, 'cpu') if backend == 'numba' else (torch.bfloat16, DEVICE)
+    x, attended, parameters = on(device, *tensors((0, 24, 40, 48), dtype))
     functions = {'torch': gated_feed_forward_torch, 'naive': gated_feed_forward_naive}
-    function = triton_backend() if backend == 'triton' else functions[backend]
+    backends = {'triton': triton_backend, 'numba': numba_backend}
+    function = backends[backend]() if backend in backends else functions[backend]
     with torch.no_grad():
-        assert function(x, attended, parameters, EPS, torch.bfloat16, None).shape == (0, 24)
+        assert function(x, attended, parameters, EPS, dtype, None).shape == (0, 24)
+
+
+@torch.no_grad()
+def test_numba_leaves_to_pytorch_what_is_not_float32_and_what_autocast_rounds():
+    pytest.importorskip('numba')
+
+    def chosen(x, dtype):
+        arguments = x, *tensors((3, 8, 8, 16), torch.float32)[1:], EPS, dtype, None
+        return choose_backend('gated_feed_forward', 'auto', 'cpu', dtype, arguments).name
+
+    x = torch.zeros(3, 8)
+    assert chosen(x, torch.float32) == 'numba'
+    assert chosen(x.bfloat16(), torch.float32) == chosen(x, torch.bfloat16) == 'torch'
+    with torch.autocast('cpu', torch.bfloat16):
+        assert chosen(x, torch.float32) == 'torch'
 
 
 @torch.no_grad()
@@ -136,7 +172,7 @@ def test_wrong_sizes_and_gradients_are_named():
 
 
 @torch.no_grad()
-def test_wide_rows_and_float32_are_left_to_torch_and_the_kernel_refuses_them(monkeypatch, triton_anywhere):
+def test_wide_rows_and_float32_are_left_to_others_and_the_kernel_refuses_them(monkeypatch, triton_anywhere):
     monkeypatch.setattr(interface, '_MOST_CHANNELS', 7)
     for dtype, message in (
         (torch.bfloat16, 'there are 8 channels, its kernel takes up to 7'),
@@ -144,6 +180,6 @@ def test_wide_rows_and_float32_are_left_to_torch_and_the_kernel_refuses_them(mon
     ):
         x, attended, p = on(DEVICE, *tensors((3, 8, 8, 16), dtype))
         expected = gated_feed_forward_torch(x, attended, p, EPS, dtype, None)
-        assert torch.equal(gated_feed_forward(x, attended, p, EPS, dtype), expected)
+        torch.testing.assert_close(gated_feed_forward(x, attended, p, EPS, dtype), expected)
         with pytest.raises(RuntimeError, match=f'{message}; set auto'):
             gated_feed_forward(x, attended, p, EPS, dtype, 'triton')

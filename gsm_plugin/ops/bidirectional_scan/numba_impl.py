@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from gsm_plugin.ops._common import scratch
 from gsm_plugin.ops._common.half_precision import round_to, saturate
+from gsm_plugin.ops._common.multiplying import of_whole_vectors
 from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.bidirectional_scan import numba_kernels
 from gsm_plugin.ops.bidirectional_scan.interface import ScanParameters
@@ -67,7 +67,7 @@ def gate_project(x: Tensor, scanned: Tensor, of_gate: Tensor, of_output: Tensor,
         of_output: That of the result, (m, d).
         output: Result, (b, l, m).
     """
-    taps = _of_whole_vectors(of_gate), _of_whole_vectors(of_output)
+    taps = of_whole_vectors(of_gate), of_whole_vectors(of_output)
     of_x, of_s, *matrices, of_y = _arrays(x, scanned, *taps, output)
     calls = (
         partial(kernels.gate_project, of_x[row], of_s[0, row], of_s[1, row], *matrices, start, stop, of_y[row])
@@ -76,17 +76,12 @@ def gate_project(x: Tensor, scanned: Tensor, of_gate: Tensor, of_output: Tensor,
     share(calls, x.shape[0] * x.shape[1] * (of_gate.numel() + of_output.numel()))
 
 
-def _of_whole_vectors(weight: Tensor) -> Tensor:
-    """A weight (..., m, c) as kernels multiply by it, (..., c, m) with zeros that make m a multiple of `LANES`."""
-    return F.pad(weight.mT, (0, -weight.shape[-2] % kernels.LANES)).contiguous()
-
-
 def _convolve_project(x: Tensor, p: ScanParameters) -> tuple[Tensor, Tensor]:
     """u (2, b, l, d) and its products with `x_proj` (2, b, l, r + 2 n), without gradients."""
     columns = p.x_proj.shape[1]
     u = scratch.empty('bidirectional_scan.u', (2, *x.shape), x)
     projected = scratch.empty('bidirectional_scan.projected', (*u.shape[:3], columns), x)
-    taps = _of_whole_vectors(p.x_proj)
+    taps = of_whole_vectors(p.x_proj)
     inputs = x.contiguous(), p.conv_weight.mT.contiguous(), p.conv_bias.contiguous(), taps
     of_x, of_weight, of_bias, of_taps, of_u, of_projected = _arrays(*inputs, u, projected)
     calls = (

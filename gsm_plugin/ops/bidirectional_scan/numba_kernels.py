@@ -13,6 +13,7 @@ import numpy as np
 from gsm_plugin.ops._common.exponentials import LOG2_E, LOG_2, power_of_two, sigmoid, softplus
 from gsm_plugin.ops._common.exponentials import exact as _exact
 from gsm_plugin.ops._common.exponentials import inlined as _inlined
+from gsm_plugin.ops._common.multiplying import ROWS, multiply
 from gsm_plugin.ops._common.vectors import (
     LANES,
     absolute,
@@ -30,8 +31,6 @@ from gsm_plugin.ops._common.vectors import (
 
 CHANNELS = 64
 STEPS = 32
-# Tokens that are multiplied at once.
-_ROWS = 8
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
 
@@ -68,34 +67,9 @@ def convolve_project(x, weight, bias, taps, start, stop, reverse, u, projected):
     for first in range(start, stop, STEPS):
         last = min(first + STEPS, stop)
         convolve(x, weight, bias, first, last, reverse, u)
-        for t in range(first, last, _ROWS):
+        for t in range(first, last, ROWS):
             for j in range(0, m, LANES):
-                _multiply(u, t, last - 1, taps, j, min(LANES, m - j), projected, 0)
-
-
-@_inlined
-def _multiply(u, t, last, taps, j, count, projected, ahead):
-    """Products of `_ROWS` tokens, or of as many as there are up to the last one, with some columns.
-
-    That of a token is written to the row that is so many ahead of it.
-    """
-    t1, t2, t3 = min(t + 1, last), min(t + 2, last), min(t + 3, last)
-    t4, t5, t6, t7 = min(t + 4, last), min(t + 5, last), min(t + 6, last), min(t + 7, last)
-    u0, u1, u2, u3, u4, u5, u6, u7 = u[t], u[t1], u[t2], u[t3], u[t4], u[t5], u[t6], u[t7]
-    zero, m = spread(_ZERO), projected.shape[1]
-    s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
-    for c in range(len(taps)):
-        w = load(taps, c * taps.shape[1] + j)
-        s0, s1, s2, s3 = s0 + w * u0[c], s1 + w * u1[c], s2 + w * u2[c], s3 + w * u3[c]
-        s4, s5, s6, s7 = s4 + w * u4[c], s5 + w * u5[c], s6 + w * u6[c], s7 + w * u7[c]
-    store_some(projected, (ahead + t) * m + j, s0, count)
-    store_some(projected, (ahead + t1) * m + j, s1, count)
-    store_some(projected, (ahead + t2) * m + j, s2, count)
-    store_some(projected, (ahead + t3) * m + j, s3, count)
-    store_some(projected, (ahead + t4) * m + j, s4, count)
-    store_some(projected, (ahead + t5) * m + j, s5, count)
-    store_some(projected, (ahead + t6) * m + j, s6, count)
-    store_some(projected, (ahead + t7) * m + j, s7, count)
+                multiply(u, t, last - 1, taps, j, min(LANES, m - j), projected, 0)
 
 
 @_exact
@@ -169,19 +143,19 @@ def gate_project(tokens, s, other, of_gate, of_output, start, stop, output):
         output: Result, (l, c).
     """
     d, c = s.shape[1], output.shape[1]
-    # of `_ROWS` tokens, whose numbers stay in the nearest cache
-    gated = np.empty((_ROWS, d), np.float32)
-    for t in range(start, stop, _ROWS):
-        count = min(_ROWS, stop - t)
+    # of `ROWS` tokens, whose numbers stay in the nearest cache
+    gated = np.empty((ROWS, d), np.float32)
+    for t in range(start, stop, ROWS):
+        count = min(ROWS, stop - t)
         for j in range(0, d, LANES):
-            _multiply(tokens, t, stop - 1, of_gate, j, min(LANES, d - j), gated, -t)
+            multiply(tokens, t, stop - 1, of_gate, j, min(LANES, d - j), gated, -t)
         for i in range(0, count * d, LANES):
             some = min(LANES, count * d - i)
             z = load_some(gated, i, some)
             both = load_some(s, t * d + i, some) + load_some(other, t * d + i, some)
             store_some(gated, i, both * z * sigmoid(z), some)
         for j in range(0, c, LANES):
-            _multiply(gated, 0, count - 1, of_output, j, min(LANES, c - j), output, t)
+            multiply(gated, 0, count - 1, of_output, j, min(LANES, c - j), output, t)
 
 
 @_exact

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gsm_plugin.ops._common.requirements import needs_triton
+from gsm_plugin.ops._common.requirements import needs_numba, needs_triton, outside_autocast
 from gsm_plugin.ops._common.shapes import check_shapes
 from gsm_plugin.ops.dispatch import Backend, compute, declare
 
@@ -50,9 +50,17 @@ def _kernel_covers(x: Tensor, *_: object) -> str | None:
     return None
 
 
+def _numba_covers(x: Tensor, *_: object) -> str | None:
+    """Why Numba's kernel does not cover a call whose products are in float32, or None where it does."""
+    return outside_autocast(x) if x.dtype == torch.float32 else f'x is {x.dtype}, its kernel adds to float32'
+
+
 declare(
     OP,
     Backend('triton', 'one kernel', needs_triton, (torch.bfloat16, torch.float16), _kernel_covers),
+    Backend(
+        'numba', 'some rows at once, from the first product to the last', needs_numba, (torch.float32,), _numba_covers
+    ),
     Backend('torch', 'ops one after the other'),
     Backend('naive', 'the definition'),
 )
@@ -75,8 +83,8 @@ def gated_feed_forward(
         parameters: See `FeedForward`; matrices may be of type `dtype` already.
         eps: Added to the variance.
         dtype: Type in which matrices are multiplied, that of autocast where it is on; sums are float32 or better.
-        backend: auto, triton, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192
-            channels; auto takes torch for what is beyond.
+        backend: auto, triton, numba, torch or naive. The kernel of triton is for bfloat16 and float16 and up to 192
+            channels, that of numba for float32 without autocast; auto takes torch for what is beyond.
         into: What the result is written to, such as x itself.
 
     Returns:
