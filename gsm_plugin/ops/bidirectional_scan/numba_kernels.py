@@ -56,20 +56,20 @@ def convolve_project(x, weight, bias, taps, start, stop, reverse, u, projected):
         x: (l, d).
         weight: (width, d).
         bias: (d,).
-        taps: The matrix, (d, m), and zeros, so that there are whole vectors of columns.
+        taps: The matrix, of d rows and m columns, as `multiply` takes it.
         start: The first token.
         stop: The one behind the last token.
         reverse: Whether the sequence runs from its end to its start.
         u: Result, (l, d).
         projected: The products, (l, m).
     """
-    m = projected.shape[1]
+    m, zero = projected.shape[1], spread(_ZERO)
     for first in range(start, stop, STEPS):
         last = min(first + STEPS, stop)
         convolve(x, weight, bias, first, last, reverse, u)
         for t in range(first, last, ROWS):
             for j in range(0, m, LANES):
-                multiply(u, t, last - 1, taps, j, min(LANES, m - j), projected, 0)
+                multiply(u, t, last - 1, taps, j, zero, False, min(LANES, m - j), projected, t * m + j, m)
 
 
 @_exact
@@ -136,26 +136,26 @@ def gate_project(tokens, s, other, of_gate, of_output, start, stop, output):
         tokens: (l, c).
         s: Of one direction, (l, d).
         other: Of the other one, (l, d).
-        of_gate: The matrix for the gate, (c, d), and zeros, so that there are whole vectors of columns.
-        of_output: That for the result, (d, c), likewise.
+        of_gate: The matrix for the gate, of c rows and d columns, as `multiply` takes it.
+        of_output: That for the result, of d rows and c columns.
         start: The first token.
         stop: The one behind the last token.
         output: Result, (l, c).
     """
-    d, c = s.shape[1], output.shape[1]
+    d, c, zero = s.shape[1], output.shape[1], spread(_ZERO)
     # of `ROWS` tokens, whose numbers stay in the nearest cache
     gated = np.empty((ROWS, d), np.float32)
     for t in range(start, stop, ROWS):
         count = min(ROWS, stop - t)
         for j in range(0, d, LANES):
-            multiply(tokens, t, stop - 1, of_gate, j, min(LANES, d - j), gated, -t)
+            multiply(tokens, t, stop - 1, of_gate, j, zero, False, min(LANES, d - j), gated, j, d)
         for i in range(0, count * d, LANES):
             some = min(LANES, count * d - i)
             z = load_some(gated, i, some)
             both = load_some(s, t * d + i, some) + load_some(other, t * d + i, some)
             store_some(gated, i, both * z * sigmoid(z), some)
         for j in range(0, c, LANES):
-            multiply(gated, 0, count - 1, of_output, j, min(LANES, c - j), output, t)
+            multiply(gated, 0, count - 1, of_output, j, zero, False, min(LANES, c - j), output, t * c + j, c)
 
 
 @_exact

@@ -4,7 +4,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -45,15 +44,11 @@ class _ConvolutionGelu(torch.autograd.Function):
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, with_gelu: bool = False) -> Tensor:
     """The sums of a contiguous x, or GELU of them."""
-    output, (b, _, h, _, c) = torch.empty_like(x), x.shape
+    output, (b, _, h, _, _) = torch.empty_like(x), x.shape
     taps = weight.movedim(0, -1).contiguous()
     of_x, of_taps, of_bias, result = (tensor.detach().numpy() for tensor in (x, taps, bias.contiguous(), output))
-    shift = np.zeros(c, np.float32)
     calls = (
-        partial(
-            kernels.convolve,
-            *(of_x[i], shift, 0, h, of_taps, of_bias, first, min(first + _ROWS, h), 0, c, with_gelu, result[i], 0, 0),
-        )
+        partial(kernels.convolve, of_x[i], of_taps, of_bias, first, min(first + _ROWS, h), with_gelu, result[i])
         for i, first in product(range(b), range(0, h, _ROWS))
     )
     share(calls, x.numel() * weight[0].numel())

@@ -9,68 +9,82 @@ import numpy as np
 from gsm_plugin.ops._common.exponentials import exact, gelu
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, store, store_some
 
-_PIXELS = 4
-_ZERO = np.float32(0)
+PIXELS = 4
 
 
 @exact
-def convolve(
-    x, shift, top, height, taps, bias, first, last, own_first, own_last, with_gelu, output, frame, output_top
-):  # fmt: skip
-    """Convolves rows from first to last, of channels from own_first to own_last.
+def convolve(x, taps, bias, first, last, with_gelu, output):
+    """Convolves rows from first to last.
 
     Args:
-        x: Rows of all frames, (t, rows, w, c), contiguous.
-        shift: What is added to x, (c,).
-        top: The row of the image that x begins with; x has those that are read.
-        height: Rows of the image; beyond them, and beyond columns and frames, it is zero.
+        x: (t, h, w, c), contiguous; beyond, it is zero.
         taps: (3, 3, 3, c), contiguous.
         bias: (c,).
         first: First row.
         last: The one behind the last row.
-        own_first: First channel.
-        own_last: The one behind the last channel.
         with_gelu: Whether GELU is applied.
-        output: Result, (frames, rows, w, c), contiguous.
-        frame: The frame that it begins with.
-        output_top: The row that it begins with.
+        output: Result, (t, h, w, c), contiguous.
     """
-    frames, _, width, channels = x.shape
-    # zero on both sides of a row, and behind it as far as sums of `_PIXELS` columns read
-    columns = -(-width // _PIXELS) * _PIXELS + 2
+    frames, height, width, channels = x.shape
+    # zero on both sides of a row, and behind it as far as sums of `PIXELS` columns read
+    columns = -(-width // PIXELS) * PIXELS + 2
     rows, tap = np.zeros((3, frames, columns, LANES), np.float32), np.zeros((27, LANES), np.float32)
-    for own in range(own_first, own_last, LANES):
-        count = min(LANES, own_last - own)
+    for own in range(0, channels, LANES):
+        count = min(LANES, channels - own)
         for i in range(27):
             store(tap, i * LANES, load_some(taps, i * channels + own, count))
-        own_bias, own_shift = load_some(bias, own, count), load_some(shift, own, count)
         for row in range(first - 1, last + 1):
             if 0 <= row < height:
                 for i in range(frames):
                     for column in range(width):
-                        source = ((i * x.shape[1] + row - top) * width + column) * channels + own
+                        source = ((i * height + row) * width + column) * channels + own
                         target = (((row % 3) * frames + i) * columns + column + 1) * LANES
-                        store(rows, target, load_some(x, source, count) + own_shift)
+                        store(rows, target, load_some(x, source, count))
             if row > first:
-                _convolve_row(
-                    rows, row - 1, height, tap, own_bias, width, with_gelu, output, frame, output_top, own, count
-                )
+                goal = (row - 1) * width * channels + own
+                of_frame = height * width * channels
+                own_bias = load_some(bias, own, count)
+                convolve_row(
+                    rows, row - 1, height, tap, own_bias, width, with_gelu, 0, frames, output, goal, of_frame, channels,
+                    count,
+                )  # fmt: skip
 
 
 @exact
-def _convolve_row(
-    rows, row, height, tap, bias, width, with_gelu, output, frame, output_top, own, count
+def convolve_row(
+    rows, row, height, taps, bias, width, with_gelu, first, last, output, goal, of_frame, of_pixel, count
 ):  # fmt: skip
-    """Convolves a row of all frames of the output: rows (3, t, columns, LANES), one after the other."""
+    """Convolves a row of some frames, of a tile of channels.
+
+    Args:
+        rows: The row before, that row and the one behind it, each at its number modulo three, (3, t, columns, LANES).
+        row: Its number.
+        height: Of the image; beyond it, there are no rows.
+        taps: (27, LANES).
+        bias: A vector.
+        width: Columns; rows have one before them, and as many behind as make `PIXELS` at a time, and one.
+        with_gelu: Whether GELU is applied.
+        first: The first frame.
+        last: The one behind the last frame.
+        output: Result, contiguous.
+        goal: The element of it that the first pixel's channels begin at, counted as if there were one axis.
+        of_frame: Elements from a frame to the next one.
+        of_pixel: Elements from a pixel to the next one.
+        count: Channels that are written.
+    """
     frames, columns = rows.shape[1:3]
-    for column in range(0, width, _PIXELS):
-        for k in range(output.shape[0]):
+    for column in range(0, width, PIXELS):
+        for k in range(first, last):
             s0, s1, s2, s3 = bias, bias, bias, bias
-            for i in range(max(0, 1 - frame - k), min(3, frames + 1 - frame - k)):
+            for i in range(max(0, 1 - k), min(3, frames + 1 - k)):
                 for j in range(max(0, 1 - row), min(3, height + 1 - row)):
-                    near = ((((row + j - 1) % 3) * frames + frame + k + i - 1) * columns + column) * LANES
+                    near = ((((row + j - 1) % 3) * frames + k + i - 1) * columns + column) * LANES
                     own_tap = (3 * i + j) * 3 * LANES
-                    left, middle, right = load(tap, own_tap), load(tap, own_tap + LANES), load(tap, own_tap + 2 * LANES)
+                    left, middle, right = (
+                        load(taps, own_tap),
+                        load(taps, own_tap + LANES),
+                        load(taps, own_tap + 2 * LANES),
+                    )
                     x0, x1, x2 = load(rows, near), load(rows, near + LANES), load(rows, near + 2 * LANES)
                     x3, x4, x5 = (
                         load(rows, near + 3 * LANES),
@@ -83,11 +97,11 @@ def _convolve_row(
                     s3 = s3 + left * x3 + middle * x4 + right * x5
             if with_gelu:
                 s0, s1, s2, s3 = gelu(s0), gelu(s1), gelu(s2), gelu(s3)
-            target = ((k * output.shape[1] + row - output_top) * width + column) * output.shape[3] + own
+            target = goal + (k - first) * of_frame + column * of_pixel
             store_some(output, target, s0, count)
             if column + 1 < width:
-                store_some(output, target + output.shape[3], s1, count)
+                store_some(output, target + of_pixel, s1, count)
             if column + 2 < width:
-                store_some(output, target + 2 * output.shape[3], s2, count)
+                store_some(output, target + 2 * of_pixel, s2, count)
             if column + 3 < width:
-                store_some(output, target + 3 * output.shape[3], s3, count)
+                store_some(output, target + 3 * of_pixel, s3, count)
