@@ -6,7 +6,9 @@ from gsm_plugin.ops import convolve_3x3
 from gsm_plugin.ops.convolve_3x3 import torch_impl
 from gsm_plugin.ops.convolve_3x3.naive import convolve_3x3_naive
 from gsm_plugin.ops.convolve_3x3.torch_impl import Convolution
+from gsm_plugin.ops.dispatch import choose_backend, implementation
 from gsm_plugin.switches import tf32
+from tests.ops.comparison import assert_same_function
 from tests.ops.triton_device import DEVICE
 
 SIZES = [(2, 5, 7, 9, 11), (1, 3, 4, 1, 1)]
@@ -32,6 +34,42 @@ def test_without_a_search_output_and_gradients_are_the_same(sizes, of_images):
     for actual, pytorchs, expected in zip(*results, strict=True):
         torch.testing.assert_close(pytorchs, expected)
         torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize('sizes', [*SIZES, (2, 16, 20, 13, 6), (1, 20, 33, 8, 40)])
+@pytest.mark.parametrize('last', [True, False])
+@pytest.mark.parametrize('tiles', [128, 3])
+def test_numba_matches_naive_in_outputs_and_gradients(monkeypatch, sizes, last, tiles):
+    pytest.importorskip('numba')
+    function = implementation('convolve_3x3', 'numba')
+    monkeypatch.setitem(function.__globals__, '_TILES', tiles)
+    x, weight, _ = (tensor.cpu() for tensor in tensors(*sizes))
+    x = x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    assert_same_function(function, convolve_3x3_naive, (x, weight / (3 * weight.shape[1] ** 0.5)), torch.float32)
+
+
+def test_numba_makes_no_gradient_that_is_not_wanted():
+    pytest.importorskip('numba')
+    x, weight, _ = (tensor.cpu().float() for tensor in tensors(*SIZES[0]))
+    function = implementation('convolve_3x3', 'numba')
+    for of_x in (True, False):
+        leaf = (x if of_x else weight).clone().requires_grad_()
+        output = function(leaf, weight) if of_x else function(x, leaf)
+        (gradient,) = torch.autograd.grad(output.sum(), leaf)
+        assert gradient.shape == leaf.shape
+
+
+def test_numba_leaves_what_is_small_and_what_autocast_rounds_to_pytorch():
+    pytest.importorskip('numba')
+
+    def chosen(*sizes):
+        arguments = [tensor.float() for tensor in tensors(*sizes)[:2]]
+        return choose_backend('convolve_3x3', 'auto', 'cpu', torch.float32, tuple(arguments)).name
+
+    assert chosen(1, 32, 64, 64, 64) == 'numba'
+    assert chosen(1, 32, 64, 16, 16) == chosen(1, 64, 3, 256, 256) == 'torch'
+    with torch.autocast('cpu', torch.bfloat16):
+        assert chosen(1, 32, 64, 64, 64) == 'torch'
 
 
 @pytest.mark.parametrize('gradients', [True, False])

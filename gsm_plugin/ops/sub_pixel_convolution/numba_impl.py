@@ -35,10 +35,14 @@ def sub_pixel_convolution_numba(x: Tensor, weight: Tensor, bias: Tensor, factor:
 
 def _spread_taps(taps: Tensor) -> Tensor:
     """G g of both axes: (m, c, 3, 3) -> (36, c, m)."""
+    return (of_taps(taps) @ taps.permute(2, 3, 1, 0).reshape(9, -1)).view(-1, *taps.shape[1::-1])
+
+
+def of_taps(like: Tensor) -> Tensor:
+    """The matrix that spreads 3x3 taps over the products of a tile, (36, 9)."""
     rows = (15, 0, 0), (-5, -5, -5), (5, -5, 5), (1, 2, 4), (-16, 8, -4), (0, 0, 15)
-    matrix = taps.new_tensor(rows, dtype=torch.float64) / 15
-    spread = torch.kron(matrix, matrix) @ taps.permute(2, 3, 1, 0).reshape(9, -1).double()
-    return spread.to(taps.dtype).view(-1, *taps.shape[1::-1])
+    matrix = like.new_tensor(rows, dtype=torch.float64) / 15
+    return torch.kron(matrix, matrix).to(like.dtype)
 
 
 def _convolve(images: Tensor, factors: Tensor, bias: Tensor, factor: int, slope: float, output: Tensor) -> None:
