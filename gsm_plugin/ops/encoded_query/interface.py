@@ -18,7 +18,7 @@ def _is_float32(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtyp
 declare(
     OP,
     Backend('triton', 'one kernel in half precision up to 192 channels, else two', needs_triton),
-    Backend('numba', 'an encoding compiled for this CPU, then a product', needs_numba, (torch.float32,), _is_float32),
+    Backend('numba', 'one kernel, a row at a time', needs_numba, (torch.float32,), _is_float32),
     Backend('torch', 'the encoding, then a product of matrices'),
     Backend('naive', 'the definition'),
 )

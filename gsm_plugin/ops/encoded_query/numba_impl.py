@@ -1,4 +1,4 @@
-"""The query on a CPU: places are encoded by a kernel of Numba, the product is PyTorch's."""
+"""The query on a CPU, by a kernel of Numba that encodes a row and multiplies it."""
 
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsm_plugin.ops._common import scratch
+from gsm_plugin.ops._common.multiplying import of_whole_vectors
 from gsm_plugin.ops._common.sinusoids import EPSILON, wavelengths
 from gsm_plugin.ops._common.threads import share
 from gsm_plugin.ops.encoded_query import numba_kernels
@@ -21,17 +22,16 @@ kernels: Any = numba_kernels
 def encoded_query_numba(target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
     """Computes `encoded_query`, arguments and result as described there."""
     (n, _, h, w), (m, _, _, c) = flow.shape, target.shape
-    encoded = scratch.empty('encoded_query.encoded', (n, h, w, c), target)
-    places = target.contiguous().numpy(), flow.contiguous().numpy(), *_turns(c)
+    query = scratch.empty('encoded_query.query', (n, h, w, c), target)
+    product = of_whole_vectors(weight.to(dtype)), bias.to(dtype).contiguous()
+    own = target.contiguous().numpy(), flow.contiguous().numpy(), *_turns(c), *(p.detach().numpy() for p in product)
     calls = (
-        partial(kernels.encode, *places, i, n // m, first, min(first + _ROWS, h), encoded.numpy())
+        partial(kernels.project_encoded, *own, i, n // m, first, min(first + _ROWS, h), query.numpy())
         for i in range(n)
         for first in range(0, h, _ROWS)
     )
-    # a polynomial for each number
-    share(calls, 10 * encoded.numel())
-    query = scratch.empty('encoded_query.query', (n, h, w, c), target)
-    torch.addmm(bias.to(dtype), encoded.view(-1, c), weight.to(dtype).t(), out=query.view(-1, c))
+    # a polynomial for each number, and the product
+    share(calls, (10 + c) * query.numel())
     return query
 
 
