@@ -22,6 +22,7 @@ def exportable_ops() -> Iterator[None]:
     with replaced(
         {
             'bidirectional_scan': bidirectional_scan,
+            'convolve_3x3': convolve_3x3,
             'depthwise_conv_gelu': depthwise_conv_gelu,
             'flow_warp': flow_warp,
             'fraction_encoding': fraction_encoding,
@@ -59,6 +60,11 @@ def _scan_one_way(
     dt, B, C = (x_proj @ u).split([dt_proj.shape[1], n, n], 1)
     delta = F.softplus(dt_proj @ dt + dt_bias[:, None])
     return (scan_in_lockstep(u, delta, A, B, C) + D[:, None] * u) * F.silu(z)
+
+
+def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
+    """See the op of that name."""
+    return F.conv2d(x, weight, padding=1)
 
 
 def depthwise_conv_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gsm_plugin.layers.bimamba import BiMamba
 from gsm_plugin.layers.implicit_warp import ImplicitWarp
+from gsm_plugin.ops.dispatch import implementation, replaced
 
 # Flow networks want 64 pixels; counts of other sizes follow in proportion to the area.
 _SIDE = 64
@@ -61,7 +62,9 @@ def count(network: nn.Module, shape: Sequence[int]) -> tuple[float, int]:
             torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         },
     )
-    with torch.enable_grad(), _hand_counts(network) as extra, counter:
+    # convolutions by their definition, not by fewer products
+    plain = replaced({'convolve_3x3': implementation('convolve_3x3', 'torch')})
+    with torch.enable_grad(), plain, _hand_counts(network) as extra, counter:
         output = network(torch.zeros(shape))
     # PyTorch counts a multiply-add as two operations.
     return counter.get_total_flops() / 2 + sum(extra), output.shape[1] if output.ndim == 5 else 1

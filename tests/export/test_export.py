@@ -16,8 +16,10 @@ from gsm_plugin.export import export as exporting
 from gsm_plugin.export.example_clip import example_clip
 from gsm_plugin.export.export import Wanted, export
 from gsm_plugin.export.files import EXTRA_FILE
+from gsm_plugin.export.ops import exportable_ops
 from gsm_plugin.export.tracing import Form, largest_difference
 from gsm_plugin.inference.loading import load_network
+from gsm_plugin.layers.upsample import FrameConv
 from gsm_plugin.weights.content_hash import hash_of
 from tests.inference.test_restorer import NETWORKS as SMALL
 
@@ -239,3 +241,11 @@ def test_sides_that_cannot_be_open_are_fixed_aloud(files, tmp_path, name, size):
     export(wanted(files[name], tmp_path / 'fixed.onnx', size=size, is_open=True, network=network), said.append)
     assert any(line.startswith('height and width are fixed, since ') for line in said)
     assert f'{size[0]}x{size[1]} alone' in said[-2]
+
+
+def test_a_large_convolution_is_exported_as_one_of_pytorch():
+    conv, x = FrameConv(64, 64), torch.rand(1, 64, 64, 64)
+    with exportable_ops():
+        program = torch.export.export(conv, (x,))
+    assert any(node.target is torch.ops.aten.conv2d.default for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(x), conv(x), atol=1e-5, rtol=1e-4)

@@ -11,6 +11,7 @@ from torch import nn
 
 from gsm_plugin.archs.gsm_arch import GSMamba
 from gsm_plugin.layers.bimamba import BiMamba
+from gsm_plugin.layers.upsample import FrameConv
 from gsm_plugin.metrics.multiply_adds import count, count_per_pixel, scan_multiply_adds
 
 
@@ -50,6 +51,19 @@ def test_a_bidirectional_mamba_is_counted_as_by_hand(width, length):
     total, _ = count(Clip(), (1, 1, 3, 4, 4))
     assert total == pytest.approx(expected)
     assert scan_multiply_adds(2, length, inner, state) == 2 * length * scan
+
+
+def test_a_convolution_is_counted_by_its_definition_however_a_cpu_computes_it():
+    class Clip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = FrameConv(3, 64)
+
+        def forward(self, x):
+            return FrameConv(64, 64)(self.conv(x[0]))
+
+    total, _ = count(Clip(), (1, 1, 3, 64, 64))
+    assert total == 64**2 * (conv(3, 3, 64) + conv(3, 64, 64))
 
 
 def test_counting_leaves_the_network_as_it_was():
