@@ -9,14 +9,21 @@ from gsm_plugin.ops import dispatch
 from gsm_plugin.ops.conv_feed_forward.torch_impl import conv_feed_forward_torch
 from gsm_plugin.ops.dispatch import replaced
 from gsm_plugin.ops.encoded_query.torch_impl import encoded_query_torch
+from gsm_plugin.ops.gated_feed_forward.torch_impl import gated_feed_forward_torch
 from gsm_plugin.ops.sub_pixel_convolution.torch_impl import sub_pixel_convolution_torch
+from gsm_plugin.ops.successive_convolutions.torch_impl import successive_convolutions_torch
 from gsm_plugin.switches import split_products
 from tests.archs.tiny_gsm import TINY, clip
 from tests.golden import with_golden_weights
 from tests.ops.triton_device import DEVICE
 
-# As on a GPU, where Numba's kernels do not multiply what `linear` does there.
-AS_ON_A_GPU = {'conv_feed_forward': conv_feed_forward_torch, 'encoded_query': encoded_query_torch}
+# As on a GPU, where Numba's kernels do not multiply what `linear` and convolutions do there.
+AS_ON_A_GPU = {
+    'conv_feed_forward': conv_feed_forward_torch,
+    'encoded_query': encoded_query_torch,
+    'gated_feed_forward': gated_feed_forward_torch,
+    'successive_convolutions': successive_convolutions_torch,
+}
 
 
 def run(net, x):
