@@ -24,6 +24,8 @@ PLACES = {
     'ops/bidirectional_scan/': None,
     'ops/mamba_mixer/': 'scan',
     'ops/conv_feed_forward/': 'feed_forward',
+    # of taps alone
+    'ops/successive_convolutions/numba_impl.py:NoneType._merge': None,
     '.key_and_value': 'ends',
     'FastImplicitWarp.__init__': 'ends',
     'layers/implicit_warp.py': 'gather',
