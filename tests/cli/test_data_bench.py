@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 
+import gsm_plugin
 from gsm_plugin.cli import data_bench
 from gsm_plugin.errors import UserError
 from gsm_plugin.pipelines import data_benchmark
@@ -24,6 +25,7 @@ def call(*arguments):
 
 @pytest.fixture
 def file(project, options):  # noqa: F811
+    gsm_plugin.register()
     # Neither the network nor the validation set has to be there.
     options['network_g'] = {'type': 'GSMamba', 'upscale': 2, 'spynet_path': 'nowhere.pth'}
     options['datasets']['val'] |= {'dataroot_gt': 'nowhere', 'dataroot_lq': 'nowhere'}
@@ -121,10 +123,11 @@ def test_the_memory_of_workers_is_flat_over_epochs(file):
     gc.collect()
     gc.freeze()
     try:
-        for _ in range(12):
+        for _ in range(16):
             for _ in loader:
                 pass
             used.append(data_benchmark.memory_gib() * 1024)
     finally:
         gc.unfreeze()
-    assert max(used[4:]) - used[4] < 8
+    # in the first epochs workers get pages of their own of what they share, the more the larger this process is
+    assert max(used[8:]) - used[8] < 8
