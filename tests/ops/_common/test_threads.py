@@ -30,7 +30,9 @@ def test_much_work_is_shared_by_threads_of_which_this_is_one():
     assert len(set(names)) == 2
 
 
-def test_the_same_threads_help_again():
+def test_the_same_threads_help_again(monkeypatch):
+    # others may have made more of them
+    monkeypatch.setattr(sharing, '_helpers', sharing._Helpers())
     assert set(names_of_two_that_meet()) == set(names_of_two_that_meet())
 
 
