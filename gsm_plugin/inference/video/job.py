@@ -26,8 +26,8 @@ from gsm_plugin.inference.watching import watching
 from gsm_plugin.version import __version__
 
 _PART_EVERY_S = 1.0
-# What a GPU leaves to the encoder when it is done with a film.
-_LAST_FRAMES = 24
+# The part of a film's last window that a GPU sees alone: meanwhile the encoder, which is faster, writes the rest.
+_LAST_PART = 0.3
 
 
 class Watcher(Protocol):
@@ -145,7 +145,7 @@ def plan_job(request: Request, network: Network, inspected: Inspected) -> Job:
     reading, found, treatment = inspected.reading, inspected.survey, inspected.treatment
     facts = reading.facts
     # a CPU is in the network to the end, and would see the frames around the last ones once more
-    last = _LAST_FRAMES if request.makes_film and torch.device(network.device).type == 'cuda' else None
+    last = _LAST_PART if request.makes_film and torch.device(network.device).type == 'cuda' else None
     segments = tuple(plan_segments(found.scenes, request.window, request.context, request.segment_frames, last))
     plan = plan_film if request.makes_film else plan_folder
     treatment, output, notes = plan(request, facts, treatment, found)

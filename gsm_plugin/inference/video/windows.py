@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from gsm_plugin.errors import UserError
 
-_SEVERAL = 3
+# Least frames of a film's last window where it is made shorter, and how many times as many the scene's last one has.
+_LEAST_LAST, _SEVERAL = 24, 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def plan_windows(start: int, stop: int, length: int, context: int) -> list[Windo
 
 
 def plan_segments(
-    scenes: Sequence[tuple[int, int]], length: int, context: int, segment_frames: int, last: int | None = None
+    scenes: Sequence[tuple[int, int]], length: int, context: int, segment_frames: int, last: float | None = None
 ) -> list[Segment]:
     """Covers all scenes with windows and ties them into segments, none of which crosses a cut.
 
@@ -94,8 +95,8 @@ def plan_segments(
         length: Frames of a window.
         context: See `plan_windows`.
         segment_frames: A segment is full when it keeps at least so many frames.
-        last: Frames that the film's last window keeps, where it would keep several times as many: what is left to
-            encode when the network is done. None leaves it as it is.
+        last: The part of the film's last window that becomes a window of its own, where it keeps many frames, so that
+            less is left to encode when the network is done. None leaves it as it is.
     """
     segments: list[Segment] = []
     for scene, (start, stop) in enumerate(scenes):
@@ -111,10 +112,11 @@ def plan_segments(
     return segments
 
 
-def _shortened(window: Window, last: int, context: int) -> tuple[Window, ...]:
-    """A window, or two of which the second one keeps fewer frames."""
-    if window.keep_stop - window.keep_start < _SEVERAL * max(last, context):
+def _shortened(window: Window, last: float, context: int) -> tuple[Window, ...]:
+    """A window, or two of which the second one keeps a part of the frames."""
+    kept, least = window.keep_stop - window.keep_start, max(_LEAST_LAST, context)
+    if kept < _SEVERAL * least:
         return (window,)
-    border = window.keep_stop - last
+    border = window.keep_stop - max(least, round(last * kept))
     seen = replace(window, stop=min(window.stop, border + context), keep_stop=border)
     return seen, replace(window, start=max(window.start, border - context), keep_start=border)
