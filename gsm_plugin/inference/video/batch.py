@@ -46,7 +46,7 @@ def _serve(request: Request, networks: Sequence[Network], watcher: Progress, dry
     try:
         with _kept_for_itself(request.target, dry):
             memory = Memory(request, networks, watcher.say)
-            inspected = inspect(request, networks[0].scale, watcher, memory.measure)
+            inspected = inspect(request, networks[0].scale, watcher, memory.measuring)
             watcher.end()
             request, networks = memory.fit(inspected.reading.facts, inspected.survey.longest)
             watcher.expect(memory.seconds_a_frame)

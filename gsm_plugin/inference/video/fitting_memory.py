@@ -1,7 +1,9 @@
 """Fits a request and its networks into memory, and says how."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, cast
 
@@ -54,8 +56,9 @@ class Memory:
         self._places: tuple[Place, ...] = ()
         self.seconds_a_frame: float | None = None
 
-    def measure(self, facts: Facts) -> None:
-        """Measures what the network takes; before the input is read, for what fits nowhere is refused here.
+    @contextmanager
+    def measuring(self, facts: Facts) -> Iterator[None]:
+        """Measures what the network takes before the block, which reads the input, or on a GPU beside it.
 
         Args:
             facts: The input.
@@ -63,7 +66,16 @@ class Memory:
         Raises:
             UserError: Memory is too little, even for the smallest windows and tiles.
         """
-        self._measure(facts, min(facts.number_of_frames, self._request.seconds * float(facts.rate)))
+        frames = min(facts.number_of_frames, self._request.seconds * float(facts.rate))
+        if torch.device(str(self._networks[0].device)).type != 'cuda':
+            self._measure(facts, frames)
+            yield
+            return
+        # most of the time kernels are loaded
+        with ThreadPoolExecutor(1) as pool:
+            measured = pool.submit(self._measure, facts, frames)
+            yield
+            measured.result()
 
     def fit(self, facts: Facts, longest: int) -> tuple[Request, Sequence[Network]]:
         """Makes windows, and where that is not enough tiles, so small that budgets are kept.

@@ -1,7 +1,7 @@
 """One input and one output: checked, planned, run, joined."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -107,7 +107,10 @@ class Inspected:
 
 
 def inspect(
-    request: Request, scale: int, watcher: Watcher, on_header: Callable[[Facts], None] | None = None
+    request: Request,
+    scale: int,
+    watcher: Watcher,
+    around_reading: Callable[[Facts], AbstractContextManager] = nullcontext,
 ) -> Inspected:
     """Checks a request and reads its input once; nothing is written.
 
@@ -115,16 +118,15 @@ def inspect(
         request: What is wanted.
         scale: Enlargement of the network.
         watcher: Who hears what goes on.
-        on_header: Called with the input, before it is read.
+        around_reading: Entered with the input while it is read.
 
     Raises:
         UserError: Something is wrong with the input, the output, or what is wanted.
     """
     facts, treatment = check_request(request, scale)
-    if on_header is not None:
-        on_header(facts)
     reading = _reading(request, facts)
-    found = survey(reading, request.cuts, watcher.reading)
+    with around_reading(facts):
+        found = survey(reading, request.cuts, watcher.reading)
     if isinstance(reading, Reading):
         # What is damaged has to be decoded as it was the first time.
         reading = replace(reading, carefully=bool(found.faults))

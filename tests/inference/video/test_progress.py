@@ -3,11 +3,12 @@ import json
 import threading
 
 import pytest
+import torch
 from torch import nn
 
 from gsm_plugin.inference.handling import Handling
 from gsm_plugin.inference.restorer import Restorer
-from gsm_plugin.inference.video import job, progress
+from gsm_plugin.inference.video import fitting_memory, job, progress
 from gsm_plugin.inference.video.batch import run_requests
 from gsm_plugin.inference.video.fitting_memory import Memory
 from gsm_plugin.inference.video.memory import TimedMeasure
@@ -149,7 +150,8 @@ def test_parts_of_the_network_are_told_on_a_cpu(tmp_path, monkeypatch):
 def test_what_is_measured_for_memory_gives_the_first_guess(tmp_path):
     source, lines = make_film(tmp_path / 'in.mkv', scene(6)), []
     memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [Nearest(1), Nearest(1)], lines.append)
-    memory.measure(learn(source))
+    with memory.measuring(learn(source)):
+        pass
     # before it is silent for seconds
     assert lines[0].startswith('memory: measuring what the network takes')
     assert 'the first run on a CPU also compiles kernels' in lines[0]
@@ -159,12 +161,36 @@ def test_what_is_measured_for_memory_gives_the_first_guess(tmp_path):
     assert Memory(Request(source, tmp_path / 'out.mkv'), [Nearest(1)], lines.append).seconds_a_frame is None
 
 
+def test_on_a_gpu_memory_is_measured_while_the_input_is_read(tmp_path, monkeypatch):
+    source, network, measuring, read = make_film(tmp_path / 'in.mkv', scene(6)), Nearest(1), *events(2)
+    network.device = torch.device('cuda')
+
+    def measure(frames, height, width):
+        measuring.set()
+        assert read.wait(10)
+        return 2**20
+
+    monkeypatch.setattr(fitting_memory, 'measured_on', lambda network: measure)
+    monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (2**40, 'free'))
+    memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [network], lambda line: None)
+    with memory.measuring(learn(source)):
+        assert measuring.wait(10)
+        read.set()
+    request, _ = memory.fit(learn(source), 6)
+    assert request.window == 6
+
+
+def events(count):
+    return [threading.Event() for _ in range(count)]
+
+
 @pytest.mark.parametrize('overlap, tiles', [(32, 2), (48, 3)])
 def test_what_tiles_see_twice_is_in_the_guess(tmp_path, overlap, tiles):
     source = make_film(tmp_path / 'in.mkv', scene(6, 64, 96))
     network = Restorer(nn.Identity(), 1, Handling(tile=(6, 64, 64), tile_overlap=(0, overlap, overlap)))
     memory = Memory(Request(source, tmp_path / 'out.mkv', memory=2**40), [network], lambda line: None)
-    memory.measure(learn(source))
+    with memory.measuring(learn(source)):
+        pass
     whole = memory.seconds_a_frame
     memory.fit(learn(source), 6)
     # tiles of 64 columns for 96
