@@ -164,7 +164,8 @@ def test_without_a_budget_what_is_free_is_planned_with(tmp_path, monkeypatch):
     assert line.count('80% of what is') == 2
     # what is predicted of the host counts what the peak counts: all that the process holds
     predicted = read_bytes(re.search(r'all on the host ([\d.]+ [GM]iB) predicted', line)[1])
-    assert 0.8 * held_by_process() < predicted < 1.2 * peak_of_process()
+    # and a little for what small films do not take, which shows in a small process
+    assert 0.8 * held_by_process() < predicted < 1.2 * peak_of_process() + 2**28
     monkeypatch.setattr(fitting_memory, 'free_on', lambda device: (1000, 'all of a small machine'))
     (outcome,) = run_requests([Request(source, tmp_path / 'no.mkv', fit=True)], [Tiled(1)], Progress)
     assert outcome.state == 'failed'
