@@ -63,7 +63,7 @@ def test_numba_leaves_what_is_small_and_what_autocast_rounds_to_pytorch():
     pytest.importorskip('numba')
 
     def chosen(*sizes):
-        arguments = [tensor.float() for tensor in tensors(*sizes)[:2]]
+        arguments = [tensor.cpu().float() for tensor in tensors(*sizes)[:2]]
         return choose_backend('convolve_3x3', 'auto', 'cpu', torch.float32, tuple(arguments)).name
 
     assert chosen(1, 32, 64, 64, 64) == 'numba'
