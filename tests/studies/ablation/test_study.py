@@ -70,16 +70,19 @@ def test_a_study_trains_scores_and_compares_and_trains_nothing_twice(study, caps
     assert all(path.read_bytes() == text for path, text in logs.items())
 
 
-def test_the_shipped_study_can_be_read(monkeypatch, tmp_path):
+@pytest.mark.parametrize('name, runs, steps', [('findings', 24, 6000), ('trial', 6, 2500)])
+def test_the_shipped_studies_can_be_read(monkeypatch, tmp_path, name, runs, steps):
     root = Path(__file__).parents[3]
     (tmp_path / 'datasets/small/val/GT').mkdir(parents=True)
     (tmp_path / 'options').symlink_to(root / 'options')
     monkeypatch.chdir(tmp_path)
-    found = read_study(Path('options/study_gsm_findings.yml'))
-    assert (found.base, len(found.runs)) == ('base', 24)
+    found = read_study(Path(f'options/study_gsm_{name}.yml'))
+    assert (found.base, len(found.runs)) == ('base', runs)
     forward = next(run for run in found.runs if run.variant == 'anchor forward')
     assert forward.options['network_g']['anchor'] == 'forward'
-    assert forward.options['network_g']['embed_dims'] == 48
+    assert forward.options['network_g']['prop_depth'] == 2
+    assert forward.options['train']['scheduler']['periods'] == [forward.options['train']['total_iter']] == [steps]
+    assert forward.options['train']['optim_g']['lr'] == 5e-4
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(study, monkeypatch):
