@@ -1,17 +1,9 @@
 """Exponentials, and a sine, of vectors of float32 numbers, within kernels that Numba compiles."""
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
+from gsm_plugin.ops._common.compiling import inlined
 from gsm_plugin.ops._common.vectors import absolute, at_least, at_most, raise_exponent
-
-# `power_of_two` rounds by adding and subtracting: nothing may change the order of sums.
-_OPTIONS: Any = {'cache': True, 'nogil': True, 'error_model': 'numpy', 'fastmath': {'contract', 'nsz'}}
-exact = njit(**_OPTIONS)
-# For what takes or gives vectors: a call would pass them through memory.
-inlined = njit(**_OPTIONS, forceinline=True)
 
 LOG2_E, LOG_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 _MINUS_LOG2_E, _MINUS_HALF_LOG2_E = np.float32(-1.4426950408889634), np.float32(-0.7213475204444817)

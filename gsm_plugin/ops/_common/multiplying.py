@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsm_plugin.ops._common.exponentials import inlined
+from gsm_plugin.ops._common.compiling import inlined
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, store_some
 
 # Rows that are multiplied at once.

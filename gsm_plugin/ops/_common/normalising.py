@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import inlined
+from gsm_plugin.ops._common.compiling import inlined
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, spread, store_some, total
 
 _ONE, _ZERO = np.float32(1), np.float32(0)

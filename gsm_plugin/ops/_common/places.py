@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact
+from gsm_plugin.ops._common.compiling import exact
 from gsm_plugin.ops._common.grid import FAR
 
 _FAR, _ZERO = np.float32(FAR), np.float32(0)

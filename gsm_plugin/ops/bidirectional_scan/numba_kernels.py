@@ -10,9 +10,9 @@ cache. Two of the states are in registers from the first step of the block to th
 
 import numpy as np
 
+from gsm_plugin.ops._common.compiling import exact as _exact
+from gsm_plugin.ops._common.compiling import inlined as _inlined
 from gsm_plugin.ops._common.exponentials import LOG2_E, LOG_2, power_of_two, sigmoid, softplus
-from gsm_plugin.ops._common.exponentials import exact as _exact
-from gsm_plugin.ops._common.exponentials import inlined as _inlined
 from gsm_plugin.ops._common.multiplying import ROWS, multiply
 from gsm_plugin.ops._common.vectors import (
     LANES,

@@ -6,7 +6,7 @@ they are the cache's, whatever the size of the window.
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact
+from gsm_plugin.ops._common.compiling import exact
 from gsm_plugin.ops._common.multiplying import ROWS, multiply
 from gsm_plugin.ops._common.vectors import LANES, load, spread
 from gsm_plugin.ops.depthwise_conv_gelu.numba_kernels import PIXELS, convolve_row

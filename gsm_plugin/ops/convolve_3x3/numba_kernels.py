@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, inlined
+from gsm_plugin.ops._common.compiling import exact, inlined
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, spread, store, store_some
 from gsm_plugin.ops.sub_pixel_convolution.numba_kernels import PIXELS, SEEN
 

@@ -6,7 +6,8 @@ neighbours are in the nearest cache; sums of four pixels are in registers until 
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, gelu
+from gsm_plugin.ops._common.compiling import exact
+from gsm_plugin.ops._common.exponentials import gelu
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, store, store_some
 
 PIXELS = 4

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, sine_of_turns
+from gsm_plugin.ops._common.compiling import exact
+from gsm_plugin.ops._common.exponentials import sine_of_turns
 from gsm_plugin.ops._common.multiplying import ROWS, multiply
 from gsm_plugin.ops._common.places import pixel_and_fraction
 from gsm_plugin.ops._common.vectors import LANES, load_some, store_some

@@ -5,7 +5,8 @@ Everything is float32 and contiguous. Matrices are as `multiply` takes them.
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, gelu
+from gsm_plugin.ops._common.compiling import exact
+from gsm_plugin.ops._common.exponentials import gelu
 from gsm_plugin.ops._common.multiplying import ROWS, multiply
 from gsm_plugin.ops._common.normalising import normalise
 from gsm_plugin.ops._common.vectors import LANES, load, load_some, spread, store, store_some

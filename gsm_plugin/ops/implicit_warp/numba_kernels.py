@@ -1,11 +1,12 @@
 """The implicit warp for a CPU, compiled by Numba."""
 
 import numpy as np
-from numba import njit
+
+from gsm_plugin.ops._common.compiling import compiled
 
 
 # sums over the channels of a head may be added up in vectors
-@njit(cache=True, nogil=True, error_model='numpy', fastmath={'contract', 'nsz', 'reassoc'})
+@compiled(fastmath={'contract', 'nsz', 'reassoc'})
 def attend(query, key, value, index, key_position, value_position, scale, first, last, output, weights):
     """Attends for the pixels from first to last.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, inlined
+from gsm_plugin.ops._common.compiling import exact, inlined
 from gsm_plugin.ops._common.normalising import normalise
 from gsm_plugin.ops._common.places import pixel_and_fraction
 from gsm_plugin.ops._common.vectors import LANES, load_some, store, store_some

@@ -6,7 +6,7 @@ are channels last. Rows of tiles are counted through all images.
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import exact, inlined
+from gsm_plugin.ops._common.compiling import exact, inlined
 from gsm_plugin.ops._common.vectors import LANES, at_least, at_most, load, load_some, spread, store, store_some
 
 # Pixels of a result along a side of a tile, and those that they are made of.

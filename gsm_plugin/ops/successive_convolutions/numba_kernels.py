@@ -1,11 +1,11 @@
 """Sums over the taps of a convolution for a CPU, compiled by Numba."""
 
-from numba import njit
+from gsm_plugin.ops._common.compiling import compiled
 
 SIDE = 5
 
 
-@njit(cache=True, nogil=True, error_model='numpy')
+@compiled
 def add_taps(products, first, rows, sums):
     """Adds products of taps with pixels to the pixels that see these.
 

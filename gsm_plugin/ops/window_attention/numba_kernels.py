@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gsm_plugin.ops._common.exponentials import LOG2_E, exact, inlined, power_of_two
+from gsm_plugin.ops._common.compiling import exact, inlined
+from gsm_plugin.ops._common.exponentials import LOG2_E, power_of_two
 from gsm_plugin.ops._common.vectors import (
     LANES,
     absolute,
