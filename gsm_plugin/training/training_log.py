@@ -80,7 +80,10 @@ def read_training_log(path: str | Path) -> TrainingLog:
         lines = file.read_text(encoding='utf-8', errors='replace').splitlines()
         (_read_json_lines if file.suffix == '.jsonl' else _read_text)(lines, log)
     if not (log.losses or log.metrics):
-        raise UserError(f'{files[0]} has neither losses nor metrics yet; wait for logger: print_freq iterations.')
+        raise UserError(
+            f'{files[0]} has neither losses nor metrics; name a log of a training, or if this one has just begun, wait '
+            f'for logger: print_freq iterations.'
+        )
     return log
 
 

@@ -155,5 +155,5 @@ def test_a_run_without_a_log_is_one_sentence(tmp_path, monkeypatch, name, senten
 
 
 def test_a_log_without_anything_in_it_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match='neither losses nor metrics yet'):
+    with pytest.raises(UserError, match='neither losses nor metrics; name a log'):
         read_training_log(write_lines(tmp_path, '{"kind": "train", "iter": 1}'))
