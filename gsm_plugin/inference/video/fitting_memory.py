@@ -30,6 +30,7 @@ from gsm_plugin.inference.video.memory import (
     peak_of,
     plan_memory,
     seen_in_tiles,
+    with_output,
 )
 from gsm_plugin.inference.video.pipeline import MemoryEndedError, Network
 from gsm_plugin.inference.video.pipeline_memory import PipelineCost
@@ -225,21 +226,22 @@ class WatchedNetwork:
 def _places(request: Request, networks: Sequence[Network], facts: Facts, measure: Measure) -> list[Place]:
     """Where memory is taken: by the network on its device, and by all on the host."""
     network = networks[0]
-    cost = learn_cost(measure, network.scale, network.device)
+    cost, size = learn_cost(measure, network.device), (facts.height, facts.width)
     pipeline = PipelineCost.of(facts, network.scale, request.outscale or network.scale, request.makes_film)
     # The peak at the end counts all that the process holds, so this does.
     held, on_host = held_by_process(), torch.device(str(network.device)).type != 'cuda'
 
     def of_all(frames: int, height: int, width: int) -> int:
         own = cost.predict(frames, height, width) if on_host else None
-        return held + len(networks) * pipeline.predict(frames, (height, width) == (facts.height, facts.width), own)
+        return held + len(networks) * pipeline.predict(frames, (height, width) == size, own)
 
+    of_network = cost.predict if on_host else with_output(cost, network.scale, size)
     budget = min((free_on(one.device) for one in networks), key=lambda pair: pair[0])
     if request.memory is not None:
         budget = request.memory, 'as asked'
     free, why = free_on('cpu')
     return [
-        Place(f'network on {network.device}', cost.predict, *budget, asked=request.memory is not None),
+        Place(f'network on {network.device}', of_network, *budget, asked=request.memory is not None),
         Place('all on the host', of_all, held + free, f'{why}, and {show_bytes(held)} that are held'),
     ]
 

@@ -15,6 +15,7 @@ import torch
 from gsm_plugin.errors import UserError
 from gsm_plugin.host_memory import LARGEST_PIECE_KEPT, free_of_host, giving_back, peak_growth
 from gsm_plugin.inference.video.byte_sizes import enough_bytes, show_bytes
+from gsm_plugin.inference.video.pipeline_memory import PIXELS_OF_GPU
 
 if TYPE_CHECKING:
     from gsm_plugin.inference.video.pipeline import Network
@@ -34,9 +35,11 @@ _MOST_OVERLAP, _LARGE_TILES = 64, (256, 128)
 _SHARE_OF_HOST, _SHARE_OF_GPU = 0.8, 0.9
 # Fragments of the allocator, and what grows a little faster than frames and pixels.
 _RESERVE = 1.15
-# On a GPU, pictures on their way to the encoder count besides: bytes a pixel of the output, in float RGB, thrice. On a
-# CPU they are in what the host holds.
-_PER_OUTPUT_PIXEL = 3 * 3 * 4
+# On a GPU, bytes of a pixel of the output: in float RGB; of what is made of a few frames on their way to the encoder;
+# and where a tile is weighed, as RGB twice and its weight. On a CPU they are in what the host holds.
+_RGB, _CONVERTED, _WEIGHED = 12, 48, 28
+# The network is slower by tiles than by whole frames, by more than what it sees twice.
+_SLOWER_BY_TILES = 1.5
 # Of what is freed on a CPU; small clips are measured without it.
 _KEPT_BY_ALLOCATOR = 3 * LARGEST_PIECE_KEPT // 2
 
@@ -132,12 +135,11 @@ def free_on(device: object) -> tuple[int, str]:
     return int(free * _SHARE_OF_HOST), f'{_SHARE_OF_HOST:.0%} of {what}'
 
 
-def learn_cost(measure: Measure, scale: int, device: object = 'cpu') -> Cost:
+def learn_cost(measure: Measure, device: object = 'cpu') -> Cost:
     """Measures a network on small clips.
 
     Args:
         measure: Runs it and tells its peak.
-        scale: Its enlargement.
         device: Where it runs, which decides how small clips may be.
     """
     on_gpu = torch.device(str(device)).type == 'cuda'
@@ -148,9 +150,27 @@ def learn_cost(measure: Measure, scale: int, device: object = 'cpu') -> Cost:
     per_value = max(0.0, (longer - first) / ((long - short) * small**2))
     per_pixel = max(0.0, (larger - first) / (large**2 - small**2) - short * per_value)
     fixed = max(0.0, first - (per_pixel + short * per_value) * small**2)
-    if on_gpu:
-        return Cost(fixed, per_pixel, per_value + scale**2 * _PER_OUTPUT_PIXEL)
-    return Cost(fixed + _KEPT_BY_ALLOCATOR, per_pixel, per_value)
+    return Cost(fixed if on_gpu else fixed + _KEPT_BY_ALLOCATOR, per_pixel, per_value)
+
+
+def with_output(cost: Cost, scale: int, size: tuple[int, int]) -> Measure:
+    """What a network takes on a GPU, with what is done there with its output.
+
+    Args:
+        cost: Of the network.
+        scale: Its enlargement.
+        size: Rows and columns of a whole frame; anything smaller is a tile.
+    """
+
+    def predict(frames: int, height: int, width: int) -> int:
+        pixels = frames * height * width * scale**2
+        if (height, width) != size:
+            return cost.predict(frames, height, width) + round(pixels * _WEIGHED * _RESERVE)
+        # when the network is done, its output is left
+        after = pixels * _RGB + min(pixels, PIXELS_OF_GPU) * _CONVERTED
+        return max(cost.predict(frames, height, width), round(after * _RESERVE))
+
+    return predict
 
 
 def is_measured_by(frames: float, height: int, width: int) -> bool:
@@ -162,11 +182,11 @@ def is_measured_by(frames: float, height: int, width: int) -> bool:
 def plan_memory(
     places: Sequence[Place], size: tuple[int, int], window: int, context: int, tile: int | None = None
 ) -> MemoryPlan:
-    """Takes the longest window of whole frames that fits everywhere, and tiles where none does.
+    """Takes the window of whole frames, or of tiles, that fits everywhere and by which the network sees least twice.
 
-    Of tiles and windows that fit it takes those by which the network sees least twice: long windows of small tiles
-    overlap by more pixels, short ones of large tiles by more frames. Tiles in which a flow network sees little are
-    taken only where no larger ones fit.
+    Short windows overlap by more of their frames, small tiles by more of their pixels. Whole frames are liked better,
+    as long as tiles would not be much less work. Tiles in which a flow network sees little are taken only where
+    nothing larger fits.
 
     Args:
         places: Where memory is taken; the first one is the network's.
@@ -184,9 +204,8 @@ def plan_memory(
     lengths = range(window, least - 1, -1)
     choices: list[tuple[int, int | None]] = [(frames, tile) for frames in lengths]
     if tile is None:
-        sides = range(largest, LEAST_TILE - 1, -TILE_STEP)
-        tiles = sorted(product(lengths, sides), key=lambda one: _cost_of_tiles(one[0], one[1], size, window, context))
-        choices += tiles
+        choices += product(lengths, range(largest, LEAST_TILE - 1, -TILE_STEP))
+        choices.sort(key=lambda one: _cost_of(one[0], one[1], size, window, context))
     height, width = size
     for frames, side in choices:
         seen = frames, min(side or height, height), min(side or width, width)
@@ -215,12 +234,14 @@ def seen_in_tiles(tile: Sequence[int], overlap: Sequence[int], size: Sequence[in
     return seen
 
 
-def _cost_of_tiles(frames: int, side: int, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
-    """How much too small tiles are, then how many pixels the network sees for each one that is taken from it."""
+def _cost_of(frames: int, side: int | None, size: tuple[int, int], window: int, context: int) -> tuple[int, float]:
+    """How much too small tiles are, then how much work there is for each pixel that is taken from the network."""
     seen = 1.0 if frames == window else frames / (frames - 2 * context)
+    if side is None or side >= max(size):
+        return 0, seen
     overlap = overlap_of_tiles(side)
     seen *= seen_in_tiles((side, side), (overlap, overlap), size)
-    return sum(side < large for large in _LARGE_TILES), seen
+    return sum(side < large for large in _LARGE_TILES), seen * _SLOWER_BY_TILES
 
 
 def _too_little(

@@ -21,11 +21,12 @@ from gsm_plugin.inference.video.facts import Picture
 from gsm_plugin.inference.video.images import FolderReading
 from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.memory import is_out_of_memory
+from gsm_plugin.inference.video.pipeline_memory import PIXELS_OF_GPU
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.windows import Segment, Window
 
-# Frames that are turned into planes at once: a few, and on a GPU so many pixels that it, not the CPU, has work to do.
-_CHUNK, _PIXELS_OF_GPU = 4, 2**24
+# Frames that a CPU turns into planes at once.
+_CHUNK = 4
 
 
 class MemoryEndedError(UserError):
@@ -245,7 +246,7 @@ def _restore(
 
 def _chunk(work: Work, network: Network) -> int:
     rows, columns = work.size
-    return max(1, _PIXELS_OF_GPU // (rows * columns)) if network.device.type == 'cuda' else _CHUNK
+    return max(1, PIXELS_OF_GPU // (rows * columns)) if network.device.type == 'cuda' else _CHUNK
 
 
 def _restored(network: Network, clip: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from gsm_plugin.inference.video.layout import Layout
 # Frames that are decoded and wait: those of a window once as they were decoded, and once each stacked for this window,
 # the next one, and the one that is in the queue.
 _STACKS = 3
+# Pixels that a GPU turns into planes at once: so many that it, not the CPU, has work to do.
+PIXELS_OF_GPU = 2**24
 # Colours of a frame in float RGB, as often as converting a chunk of frames holds them at once.
 _CHUNK, _FLOAT_RGB, _COPIES = 4, 3 * 4, 4
 # Frames that the encoder holds to look ahead and to refer to, and one in each of its threads; x264 takes half as many

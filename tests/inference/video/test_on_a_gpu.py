@@ -30,7 +30,7 @@ def test_a_film_in_tiles_with_all_that_looks_at_outputs(tmp_path):
 @pytest.mark.parametrize('seen', [(64, 96, 160), (8, 240, 320)])
 def test_memory_is_predicted_neither_too_small_nor_several_times_too_large(seen):
     network = Restorer.load('gsm-small-x4', 'cuda')
-    predicted = learn_cost(measured_on(network), network.scale, network.device).predict(*seen)
+    predicted = learn_cost(measured_on(network), network.device).predict(*seen)
     taken = measured_on(network)(*seen)
     assert taken <= predicted <= 3 * taken
 
