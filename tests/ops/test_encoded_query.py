@@ -115,3 +115,16 @@ def test_wrong_sizes_and_gradients_are_named():
         query(bias=bias[1:])
     with torch.enable_grad(), pytest.raises(ValueError, match='keeps no gradients; call it within'):
         query()
+
+
+def test_numba_does_not_depend_on_pytorchs_default_type():
+    pytest.importorskip('numba')
+    from gsm_plugin.ops.encoded_query.numba_impl import encoded_query_numba
+
+    given = *tensors((1, 1, 5, 13, 16), torch.float32), torch.float32
+    expected, before = encoded_query_numba(*given), torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.testing.assert_close(encoded_query_numba(*given), expected)
+    finally:
+        torch.set_default_dtype(before)

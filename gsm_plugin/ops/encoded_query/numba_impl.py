@@ -37,8 +37,7 @@ def encoded_query_numba(target: Tensor, flow: Tensor, weight: Tensor, bias: Tens
 
 def _turns(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each channel the turns of a pixel in y and in x, and those of a cosine before a sine."""
-    half = channels // 2
     of_pixel = 1 / ((2 + EPSILON) * wavelengths(channels, torch.device('cpu')))
-    none = torch.zeros(half)
+    none = torch.zeros_like(of_pixel)
     of_y, of_x = torch.cat((of_pixel, none)), torch.cat((none, of_pixel))
     return of_y.numpy(), of_x.numpy(), np.resize(np.array((0, 0.25), np.float32), channels)
