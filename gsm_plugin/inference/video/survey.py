@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import av
@@ -21,8 +21,8 @@ from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.scenes import CutFinder, between
 
-# Cuts are looked for in frames of this width, while so many more are decoded.
-_WIDTH, _AHEAD = 256, 16
+# Cuts are looked for in frames of this width, while so many more are decoded, and in so many beside the wanted part.
+_WIDTH, _AHEAD, _BESIDE = 256, 16, 4
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     last: Picture | None = None
     search = not cuts.never and cuts.listed is None
     with _complaints() as complaints, _behind(lambda picture: finder.add(shrink(picture))) as look:
+        before, after = _around(reading) if search else ((), ())
+        for picture in before:
+            look(picture)
         for picture in reading.pictures(faults.append):
             stamps.append(picture.pts)
             last = picture
@@ -78,13 +81,33 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
                 look(picture)
             if on_frame is not None:
                 on_frame(len(stamps))
+        for picture in after:
+            look(picture)
     if last is None:
         part = f' from {reading.start:g} s on' if reading.start else ''
         raise UserError(f'{facts.path} has no frames{part}; correct the wanted part, or get it again.')
     faults += complaints
     usual = max(1, round(1 / (facts.rate * facts.time_base)))
-    scenes = finder.scenes() if search else between(_listed(reading, cuts, stamps), len(stamps))
+    found = [cut - len(before) for cut in finder.cuts()] if search else _listed(reading, cuts, stamps)
+    scenes = between(found, len(stamps))
     return Survey(tuple(stamps), last.duration or usual, tuple(scenes), tuple(faults))
+
+
+def _around(reading: Reading | FolderReading) -> tuple[list[Picture], list[Picture]]:
+    """A few frames before and after the wanted part, so that it has the cuts of the whole film; what can be had."""
+    length = _BESIDE / float(reading.facts.rate)
+    before = replace(reading, start=max(0.0, reading.start - length), end=reading.start)
+    after = None if reading.end is None else replace(reading, start=reading.end, end=reading.end + length)
+    return _as_far_as_possible(before if reading.start else None), _as_far_as_possible(after)
+
+
+def _as_far_as_possible(reading: Reading | FolderReading | None) -> list[Picture]:
+    pictures: list[Picture] = []
+    with suppress(UserError):
+        if reading is not None:
+            # faults of frames that are not wanted are none
+            pictures += reading.pictures(lambda fault: None)
+    return pictures
 
 
 @contextmanager
