@@ -213,8 +213,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield part
         publish_file(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # a full disk does not say where it was met
+            error.filename = str(path)
         raise
 
 

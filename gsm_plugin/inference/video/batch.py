@@ -126,6 +126,9 @@ def _write_page(page: Path, job: Job, network: Network, samples: Samples, watche
 def _run(job: Job, networks: Sequence[Network], watcher: Progress) -> int:
     try:
         return run_job(job, networks, watcher)
+    except BrokenPipeError:
+        # nobody reads what is said
+        raise
     except OSError as error:
         # PyAV's errors are handled where they arise; this one is the disk's.
         place = f' at {error.filename}' if error.filename else ''

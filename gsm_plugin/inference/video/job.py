@@ -12,9 +12,9 @@ from gsm_plugin.inference.video.checking import check_request
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.fidelity import compression_warning
 from gsm_plugin.inference.video.images import FolderReading
-from gsm_plugin.inference.video.manifest import film_fingerprint, opened_workplace
+from gsm_plugin.inference.video.manifest import Workplace, film_fingerprint, opened_workplace
 from gsm_plugin.inference.video.outputs import FilmOutput, FolderOutput, plan_film, plan_folder
-from gsm_plugin.inference.video.pipeline import Network, Work, run_on_devices
+from gsm_plugin.inference.video.pipeline import Network, Sink, Work, run_on_devices
 from gsm_plugin.inference.video.pipeline_memory import bytes_written, frames_waiting
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.request import Request
@@ -175,12 +175,11 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
         UserError: Something fails that a user can cure.
     """
     workplace = opened_workplace(job.request.target, job.settings, job.request.restart)
-    finished = workplace.finished(len(job.segments))
-    left = [segment for segment in job.segments if segment.number not in finished]
+    sink = job.output.sink(workplace)
+    left = [segment for segment in job.segments if not _is_finished(segment, workplace, sink, watcher)]
     frames = len(job.survey.stamps)
     done = frames - sum(segment.stop - segment.start for segment in left)
     watcher.begin(frames, done, [one.stop - one.start for segment in left for one in segment.windows])
-    sink = job.output.sink(workplace)
     work = Work(
         job.reading,
         job.output.layout,
@@ -198,6 +197,18 @@ def run_job(job: Job, networks: Sequence[Network], watcher: Watcher) -> int:
     job.output.finish(workplace, [workplace.segment(segment.number) for segment in job.segments], watcher.say)
     workplace.remove()
     return done
+
+
+def _is_finished(segment: Segment, workplace: Workplace, sink: Sink, watcher: Watcher) -> bool:
+    """Whether a segment need not be made; what is left of a damaged one is removed."""
+    path = workplace.segment(segment.number)
+    if not path.is_file():
+        return False
+    if sink.holds(segment):
+        return True
+    watcher.say(f'{path} is damaged, so its frames are made again')
+    path.unlink()
+    return False
 
 
 def _waiting(job: Job) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import io
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,17 @@ _GLOBAL_HEADER_FORMATS = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'matroska', 'webm'
 _PACKETS_OF_A_REHEARSAL = 500
 # MP4 begins streams late in units of its own, by default thousandths of a second.
 _LEAST_TIMESCALE, _MOST_TIMESCALE = 90_000, 2**31 - 1
+# Errors that another container does not cure.
+_OF_THE_DISK = (
+    errno.ENOSPC,
+    errno.EFBIG,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+)
 _QUICKTIME = ('mp4', 'mov', 'ipod', '3gp', '3g2', 'f4v', 'psp')
 
 
@@ -87,9 +100,11 @@ def join(film: Film, segments: Sequence[Path], durations: dict[int, int], say: C
     with whole_file(film.path) as part:
         try:
             _write(film, part, segments, durations)
+        except UserError:
+            raise
         except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, OSError) and error.filename is None and error.errno and error.errno > 0:
-                raise
+            if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+                raise OSError(error.errno, os.strerror(error.errno), str(film.path)) from error
             raise UserError(f'{film.path} cannot hold the film ({error}); name it .mkv instead.') from error
         if film.matrix:
             write_matrix(part, film.matrix)

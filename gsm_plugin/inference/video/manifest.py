@@ -27,10 +27,6 @@ class Workplace:
         """The file of a segment, which is there when the segment is finished."""
         return self.folder / f'{_SEGMENT}{number:06d}'
 
-    def finished(self, count: int) -> set[int]:
-        """Which of so many segments are there."""
-        return {number for number in range(count) if self.segment(number).is_file()}
-
     def remove(self) -> None:
         """Ends the job."""
         shutil.rmtree(self.folder)
@@ -45,9 +41,12 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
         restart: Whether to throw away what is there.
 
     Raises:
-        UserError: Finished segments are there that were made with other settings.
+        UserError: Finished segments are there that were made with other settings, or files that no run has made.
     """
     folder = _folder_of(out)
+    foreign = next((path for path in folder.glob('*') if not path.name.startswith((_NAME, _SEGMENT))), None)
+    if foreign is not None:
+        raise UserError(f'{folder} is for pieces of the output, but has {foreign.name}; rename it, or {out.name}.')
     if restart or not has_finished_segments(out):
         shutil.rmtree(folder, ignore_errors=True)
     path = folder / _NAME

@@ -61,6 +61,9 @@ class Sink(Protocol):
     def write(self, segment: Segment, frames: Iterator[tuple[int, list[np.ndarray]]]) -> None:
         """Takes a segment's frames, by their number in the film, and makes it finished."""
 
+    def holds(self, segment: Segment) -> bool:
+        """Whether all of a segment that was finished is still there."""
+
 
 Treatment = Callable[[Tensor, Tensor], Tensor]
 """Makes what is written of what the network saw and gave, both (t, 3, h, w)."""

@@ -10,7 +10,7 @@ from gsm_plugin.files import write_whole
 from gsm_plugin.inference.video.encoding import Encoder
 from gsm_plugin.inference.video.images import ImageKind
 from gsm_plugin.inference.video.manifest import Workplace
-from gsm_plugin.inference.video.packet_file import write_packets
+from gsm_plugin.inference.video.packet_file import is_whole, write_packets
 from gsm_plugin.inference.video.windows import Segment
 
 Frames = Iterator[tuple[int, list[np.ndarray]]]
@@ -37,6 +37,10 @@ class EncodedSegments:
         encoded = (self.encoder.frame(planes, self.stamps[number]) for number, planes in frames)
         write_packets(self.workplace.segment(segment.number), self.encoder.encode(encoded, self.global_header))
 
+    def holds(self, segment: Segment) -> bool:
+        """Whether the file is as it was written."""
+        return is_whole(self.workplace.segment(segment.number))
+
 
 @dataclass(frozen=True)
 class ImageSegments:
@@ -57,5 +61,12 @@ class ImageSegments:
     def write(self, segment: Segment, frames: Frames) -> None:
         """Writes the images of a segment, and then notes that it is whole."""
         for number, planes in frames:
-            self.kind.write(self.folder / f'{self.stems[number]}{self.kind.suffix}', planes)
+            self.kind.write(self._image(number), planes)
         write_whole(self.workplace.segment(segment.number), b'')
+
+    def holds(self, segment: Segment) -> bool:
+        """Whether its images are there."""
+        return all(self._image(number).is_file() for number in range(segment.start, segment.stop))
+
+    def _image(self, number: int) -> Path:
+        return self.folder / f'{self.stems[number]}{self.kind.suffix}'

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import pytest
 
 from gsm_plugin.errors import UserError
@@ -99,6 +100,69 @@ def test_another_input_of_the_same_name_does_not_mix(source, tmp_path):
     interrupted(source, tmp_path / 'out.mp4')
     make_film(source, scene(24, seed=5), codec='libx264')
     with pytest.raises(UserError, match='other settings'):
+        enlarge(source, tmp_path / 'out.mp4', Nearest(2), **SMALL)
+
+
+DAMAGES = [lambda data: data[: len(data) // 2], lambda data: data[:99] + b'?' + data[100:], lambda data: b'']
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_piece_that_was_damaged_is_made_again(source, tmp_path, damage):
+    enlarge(source, tmp_path / 'whole.mp4', Nearest(2), **SMALL)
+    piece = min(finished_in(interrupted(source, tmp_path / 'parts.mp4')))
+    piece.write_bytes(damage(piece.read_bytes()))
+    watcher = Quiet()
+    run_job(planned(Request(source, tmp_path / 'parts.mp4', **SMALL), Nearest(2), watcher), [Nearest(2)], watcher)
+    assert f'{piece} is damaged, so its frames are made again' in watcher.lines
+    assert (tmp_path / 'parts.mp4').read_bytes() == (tmp_path / 'whole.mp4').read_bytes()
+
+
+def test_an_image_that_was_removed_is_made_again(source, tmp_path):
+    interrupted(source, tmp_path / 'parts')
+    min((tmp_path / 'parts.part').iterdir()).unlink()
+    enlarge(source, tmp_path / 'parts', Nearest(2), **SMALL)
+    assert len(list((tmp_path / 'parts').iterdir())) == 24
+
+
+@pytest.mark.parametrize('restart', [False, True])
+def test_a_folder_of_ones_own_is_not_taken_for_pieces(source, tmp_path, restart):
+    own = tmp_path / 'out.mp4.segments/mine.txt'
+    own.parent.mkdir()
+    own.write_text('precious')
+    with pytest.raises(UserError, match=r'out.mp4.segments is for pieces of the output, but has mine.txt; rename it'):
+        enlarge(source, tmp_path / 'out.mp4', Nearest(2), **SMALL, restart=restart)
+    assert own.read_text() == 'precious'
+
+
+@pytest.mark.parametrize(
+    'error', [av.error.OSError(28, 'No space left', 'out.mp4.part'), OSError(27, 'File too large')]
+)
+def test_a_disk_that_is_full_while_the_film_is_joined_is_said(source, tmp_path, monkeypatch, error):
+    from gsm_plugin.inference.video import joining
+    from gsm_plugin.inference.video.batch import run_requests
+    from gsm_plugin.inference.video.progress import Progress
+
+    def full(*given):
+        raise error
+
+    monkeypatch.setattr(joining, '_write', full)
+    (outcome,) = run_requests([Request(source, tmp_path / 'out.mp4', **SMALL)], [Nearest(2)], Progress)
+    assert (
+        f'{os.strerror(error.errno)} at {tmp_path / "out.mp4"}; what was finished is kept, so make room' in outcome.text
+    )
+
+
+def test_an_input_that_is_gone_is_told_so_when_the_film_is_joined(source, tmp_path, monkeypatch):
+    from gsm_plugin.inference.video import joining
+
+    write = joining._write
+
+    def without(*given):
+        source.unlink()
+        write(*given)
+
+    monkeypatch.setattr(joining, '_write', without)
+    with pytest.raises(UserError, match=r'^\S+in.mp4 is missing or no file; correct its path.$'):
         enlarge(source, tmp_path / 'out.mp4', Nearest(2), **SMALL)
 
 
