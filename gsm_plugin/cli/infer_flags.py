@@ -114,11 +114,20 @@ def requests_of(arguments: argparse.Namespace, sources: Sequence[Path], scale: i
     check_targets([target for target, _ in places], arguments.output, sources)
     plain = _request(arguments)
     requests = [
-        replace(plain, source=source, target=target, images=images)
+        replace(plain, source=source, target=_followed(target), images=images)
         for source, (target, images) in zip(sources, places, strict=True)
     ]
     check_used(arguments, requests)
     return requests
+
+
+def _followed(target: Path) -> Path:
+    """What a link stands for, so that this is written and the link stays."""
+    try:
+        return target.resolve() if target.is_symlink() else target
+    except (OSError, RuntimeError):
+        # it leads round in a circle, which is told with other places where nothing can be written
+        return target
 
 
 def _request(arguments: argparse.Namespace) -> Request:

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import shutil
 import time
@@ -7,6 +8,7 @@ import zipfile
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -355,3 +357,33 @@ def test_what_the_file_does_not_tell_is_named(films, weights, tmp_path, monkeypa
     assert taken[0]['network'] == {'pa_frame': 1, 'anchor': 'forward'}
     assert run(*words, '--network', 'pa_frame') == 2
     assert "--network 'pa_frame' is no KEY=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_of_a_link_what_it_stands_for_is_written(films, weights, tmp_path, there):
+    meant, link = tmp_path / 'elsewhere.mp4', tmp_path / 'link.mp4'
+    if there:
+        shutil.copy(films / 'b.mp4', meant)
+    link.symlink_to(meant.name)
+    flags = ['--overwrite'] if there else []
+    assert run('-i', films / 'a.mp4', '-o', link, *weights, *QUICK, *flags) == 0
+    assert link.is_symlink()
+    assert learn(meant).height == 96
+
+
+def test_what_is_no_file_is_not_replaced(films, weights, tmp_path, capsys):
+    pipe = tmp_path / 'pipe.mp4'
+    os.mkfifo(pipe)
+    assert run('-i', films / 'a.mp4', '-o', pipe, *weights, '--overwrite') != 0
+    assert f'{pipe} is neither a file nor a folder; give another -o.' in ''.join(capsys.readouterr())
+    assert pipe.is_fifo()
+
+
+def test_images_of_several_kinds_become_one_and_that_is_said(weights, tmp_path, capsys):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name in ('0.png', '1.jpg'):
+        cv2.imwrite(str(folder / name), np.zeros((16, 24, 3), np.uint8))
+    assert run('-i', folder, '-o', tmp_path / 'out', *weights) == 0
+    assert 'note: .jpg are written as .png, as the first image; see --ext' in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['0.png', '1.png']

@@ -69,6 +69,8 @@ def _check_places(request: Request) -> None:
         raise UserError(f'{source} is missing; correct its path.')
     if target.exists() and target.resolve() == source.resolve():
         raise UserError(f'{target} is the input; give another -o.')
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise UserError(f'{target} is neither a file nor a folder; give another -o.')
     if target.exists() and not request.overwrite:
         raise UserError(f'{target} exists; give another -o, or --overwrite.')
     if target.exists() and target.is_dir() == request.makes_film:

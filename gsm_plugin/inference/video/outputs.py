@@ -131,6 +131,12 @@ def plan_folder(
         notes = (*notes, f'images carry no {left_out}')
     else:
         stems = [Path(facts.names[stamp]).stem for stamp in found.stamps] if found else []
+        others = {Path(name).suffix for name in facts.names if image_kind(Path(name).suffix) != kind}
+        if others and request.image_kind is None:
+            notes = (
+                *notes,
+                f'{" ".join(sorted(others))} are written as {kind.suffix}, as the first image; see --ext',
+            )
     return treatment, FolderOutput(request.target, kind, layout, treatment.size, stems), notes
 
 

@@ -21,6 +21,8 @@ from gsm_plugin.inference.video.layout import Layout
 from gsm_plugin.inference.video.reading import Reading
 from gsm_plugin.inference.video.scenes import CutFinder, between
 
+# FFmpeg's words for Matroska, whose frames are counted nowhere.
+_CUT = 'File ended prematurely'
 # Cuts are looked for in frames of this width, while so many more are decoded, and in so many beside the wanted part.
 _WIDTH, _AHEAD, _BESIDE = 256, 16, 4
 
@@ -86,7 +88,13 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     if last is None:
         part = f' from {reading.start:g} s on' if reading.start else ''
         raise UserError(f'{facts.path} has no frames{part}; correct the wanted part, or get it again.')
-    faults += complaints
+    cut = next((text for text in complaints if _CUT in text), None)
+    if cut is not None and isinstance(reading, Reading) and not reading.salvage:
+        raise UserError(
+            f'{facts.path} is cut off ({cut}); get it again, or give --salvage to take the frames that are there.'
+        )
+    more = f' ({len(complaints)} such messages)' if len(complaints) > 1 else ''
+    faults += [f'FFmpeg complains, so look at the output: {text}{more}' for text in complaints[:1]]
     usual = max(1, round(1 / (facts.rate * facts.time_base)))
     found = [cut - len(before) for cut in finder.cuts()] if search else _listed(reading, cuts, stamps)
     scenes = between(found, len(stamps))
@@ -130,15 +138,17 @@ def _behind(work: Callable[[Picture], None]) -> Iterator[Callable[[Picture], Non
 def _complaints() -> Iterator[list[str]]:
     """What FFmpeg complains of in this thread, such as damage that it conceals; filled at the end."""
     said: list[str] = []
+    skips = av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    # or what one film has would not be heard of the next
+    av.logging.set_skip_repeated(False)
     try:
         with Capture() as lines:
             yield said
     finally:
         av.logging.set_level(None)
-    texts = [f'{name}: {text.strip()}' for _, name, text in lines]
-    more = f' ({len(texts)} such messages)' if len(texts) > 1 else ''
-    said += [f'FFmpeg complains, so look at the output: {text}{more}' for text in texts[:1]]
+        av.logging.set_skip_repeated(skips)
+    said += [f'{name}: {text.strip()}' for _, name, text in lines]
 
 
 def _listed(reading: Reading | FolderReading, cuts: Cuts, stamps: list[int]) -> list[int]:

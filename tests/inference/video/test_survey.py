@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.colour import to_rgb
 from gsm_plugin.inference.video.cuts import Cuts
 from gsm_plugin.inference.video.facts import Picture
@@ -70,3 +71,15 @@ def test_what_cannot_be_read_beside_a_part_leaves_it_as_it_is(tmp_path):
     found = survey(FolderReading(facts, 2 / float(facts.rate), 6 / float(facts.rate)), Cuts())
     assert found.stamps == (2, 3, 4, 5)
     assert found.faults == ()
+
+
+def test_a_matroska_film_that_is_cut_off_is_refused_however_short(tmp_path):
+    source = make_film(tmp_path / 'in.mkv', scene(12))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(
+        UserError, match=r'in.mkv is cut off \(.*File ended prematurely\); get it again, or give --salvage'
+    ):
+        survey(Reading(learn(source)), Cuts())
+    found = survey(Reading(learn(source), salvage=True), Cuts())
+    assert 0 < len(found.stamps) < 12
+    assert 'File ended prematurely' in found.faults[0]
