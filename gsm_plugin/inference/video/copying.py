@@ -32,6 +32,7 @@ _MOV_STYLE = (
     b'[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour\n'
     b'Style: Default,Serif,18,&Hffffff\n\n[Events]\nFormat: Layer, Start, End, Style, Text\n\n'
 )
+_AAC = 'aac'
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,12 @@ def describe_missing(
         elif stream.index in going and going[stream.index].becomes:
             copy = going[stream.index]
             yield f'{what} becomes {copy.becomes}, since {path.suffix} holds no {copy.codec}'
+        elif stream.index in going and _loses_time(source, path, going[stream.index]):
+            yield f'{what} loses its time from .avi to .avi, as FFmpeg copies {_AAC}; name the output .mkv or .mp4'
+
+
+def _loses_time(source: av.container.InputContainer, path: Path, copy: Copy) -> bool:
+    return copy.codec == _AAC and source.format.name == container_format(path).name == 'avi'
 
 
 def add_copied(container: av.container.OutputContainer, stream: av.stream.Stream, copy: Copy) -> av.stream.Stream:

@@ -11,7 +11,7 @@ from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video import copying
 from gsm_plugin.inference.video.display_matrix import write_matrix
 from gsm_plugin.inference.video.joining import decoding_stamps
-from gsm_plugin.inference.video.opening import learn
+from gsm_plugin.inference.video.opening import learn, opened
 from gsm_plugin.inference.video.reading import Reading
 from tests.inference.video.films import frame_of, make_film, read_film, scene
 from tests.inference.video.test_jobs import enlarge
@@ -251,3 +251,13 @@ def test_matroska_that_lost_its_end_or_middle_is_not_taken_for_whole(tmp_path):
     pictures = list(Reading(learn(tmp_path / 'cut.mkv'), salvage=True).pictures(heard.append))
     assert 0 < len(pictures) < 40
     assert 'of 2.00 s that its header promises' in heard[-1]
+
+
+@pytest.mark.parametrize('before, after, told', [('avi', 'avi', True), ('avi', 'mkv', False), ('mp4', 'avi', False)])
+def test_sound_that_loses_its_time_is_told(tmp_path, before, after, told):
+    source = make_rich_film(tmp_path / f'in.{before}', 1)
+    with opened(source) as container:
+        copies = copying.plan_copies(container, 0, tmp_path / f'out.{after}', ())
+        notes = list(copying.describe_missing(container, 0, list(copies), tmp_path / f'out.{after}'))
+    words = 'stream 1 (audio) loses its time from .avi to .avi, as FFmpeg copies aac; name the output .mkv or .mp4'
+    assert (words in notes) == told
