@@ -73,7 +73,7 @@ def test_a_study_trains_scores_and_compares_and_trains_nothing_twice(study, caps
 @pytest.mark.parametrize('name, runs, steps', [('findings', 24, 6000), ('trial', 6, 2500)])
 def test_the_shipped_studies_can_be_read(monkeypatch, tmp_path, name, runs, steps):
     root = Path(__file__).parents[3]
-    (tmp_path / 'datasets/small/val/GT').mkdir(parents=True)
+    (tmp_path / 'datasets/moving/GT').mkdir(parents=True)
     (tmp_path / 'options').symlink_to(root / 'options')
     monkeypatch.chdir(tmp_path)
     found = read_study(Path(f'options/study_gsm_{name}.yml'))
