@@ -4,7 +4,6 @@ import atexit
 import os
 import signal
 import sys
-from typing import NoReturn
 
 # Processes that are spawned to read data run this file up to here, so that they have the patches too.
 from gsm_plugin import compat  # noqa: F401
@@ -50,7 +49,7 @@ def _open_what_is_closed() -> None:
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
 
 
-def _end_stopped() -> NoReturn:
+def _end_stopped() -> None:
     """Ends the process with 130.
 
     Python itself would end it by the signal if Ctrl+C came while it ran code that is made of text, as data classes are

@@ -23,6 +23,11 @@ def test_the_package_itself_pulls_nothing_heavy(statement):
     assert not modules_after(statement) & {*HEAVY, 'torch', 'numpy', 'yaml'}
 
 
+def test_little_is_imported_before_anybody_answers_ctrl_c():
+    added = modules_after('import gsm_plugin.__main__') - modules_after('')
+    assert not added & {'importlib.abc', 'importlib.util', 'logging', 'pathlib', 're', 'subprocess', 'typing'}
+
+
 def test_the_ops_pull_pytorch_alone():
     modules = modules_after('import gsm_plugin.ops')
     assert 'torch' in modules

@@ -1,18 +1,16 @@
 """An import hook that stands in for modules that are gone and patches others as soon as they are executed."""
 
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from gsm_plugin.compat.replacing import replaces
+# Nothing that is heavier: a Ctrl+C while this is imported finds nobody who would answer it.
 
 Fill = Callable[[ModuleType], None]
 
 
-class PatchingFinder(importlib.abc.MetaPathFinder):
+class PatchingFinder:
     """Asks every other finder first, so that a module which exists is never hidden.
 
     Args:
@@ -35,42 +33,45 @@ class PatchingFinder(importlib.abc.MetaPathFinder):
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         """Implements the finder protocol."""
         if name in self._stand_ins and self._find_elsewhere(name, path, target) is None:
             loader = _StandInLoader(self._stand_ins[name])
-            return importlib.util.spec_from_loader(name, loader, is_package=self._has_children(name))
+            return ModuleSpec(name, loader, is_package=self._has_children(name))  # type: ignore[arg-type]
         if name in self._patches:
             spec = self._find_elsewhere(name, path, target)
-            if spec is not None and spec.loader is not None:
-                _patch_after_execution(spec.loader, self._patches[name])
+            if spec is not None:
+                _patch_after_execution(spec, self._patches[name])
             return spec
         return None
 
     def _has_children(self, name: str) -> bool:
         return any(other.startswith(f'{name}.') for other in self._stand_ins)
 
-    def _find_elsewhere(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None
-    ) -> importlib.machinery.ModuleSpec | None:
+    def _find_elsewhere(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
                 return spec
         return None
 
 
-class _StandInLoader(importlib.abc.Loader):
+class _StandInLoader:
     def __init__(self, fill: Fill):
         self._fill = fill
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+    def create_module(self, spec: ModuleSpec) -> None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
         self._fill(module)
 
 
-def _patch_after_execution(loader: importlib.abc.Loader, patches: Sequence[Fill]) -> None:
+def _patch_after_execution(spec: ModuleSpec, patches: Sequence[Fill]) -> None:
+    from gsm_plugin.compat.replacing import replaces
+
+    loader = spec.loader
+    if loader is None:
+        return
     execute = loader.exec_module
 
     # On the instance, so that the loader keeps everything else it can do (source, resources).

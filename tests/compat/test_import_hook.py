@@ -1,8 +1,10 @@
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 
+from gsm_plugin import compat
 from gsm_plugin.compat.import_hook import PatchingFinder
 
 GONE, PRESENT = 'gone_package', 'present_module'
@@ -57,3 +59,9 @@ def test_installing_twice_patches_once(finder, monkeypatch):
     finder.install()
     assert module.value == 11
     assert sys.meta_path.count(finder) == 1
+
+
+def test_every_patch_that_is_named_is_there():
+    for name in (*compat._STAND_INS.values(), *(name for names in compat._PATCHES.values() for name in names)):
+        file, _, function = name.partition('.')
+        assert callable(getattr(import_module(f'gsm_plugin.compat.{file}'), function))
