@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 
+from gsm_plugin.training.machine_faults import why_not_loaded
+
 _NEEDED = (
     *('torch', 'torchvision', 'numpy', 'cv2', 'einops', 'lmdb', 'yaml', 'PIL', 'av', 'scenedetect', 'psutil'),
     *('safetensors', 'msgspec', 'requests', 'tqdm', 'jinja2', 'matplotlib'),
@@ -65,7 +67,9 @@ def why_broken() -> Iterator[str]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            yield f'{name} cannot be imported ({type(error).__name__}: {error}); {_cure(name, str(error))}.'
+            lacks_memory = isinstance(error, MemoryError) or why_not_loaded(error) is not None
+            cure = 'allow more memory (ulimit -v), or free some' if lacks_memory else _cure(name, str(error))
+            yield f'{name} cannot be imported ({type(error).__name__}: {error}); {cure}.'
 
 
 def _cure(name: str, text: str) -> str:

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         end_program('basicsr: stopped.', status=130)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        sentence = _broken_package() if isinstance(error, ImportError) else explain(error)
+        sentence = explain(error)
+        if sentence is None and isinstance(error, ImportError):
+            sentence = _broken_package()
         if sentence is None:
             raise
         end_program(f'basicsr: {sentence}', status=2)

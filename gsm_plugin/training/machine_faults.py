@@ -14,6 +14,8 @@ _TOO_MANY_FILES = r'Too many open files|received 0 items of ancdata'
 _OF_MEMORY = (
     r"(?<=can't allocate memory: )you tried to allocate \d+ bytes|\w+ out of memory\. Tried to allocate [\d.]+ \w+"
 )
+# Of the system's loader of libraries, which names the reason where it is another one, such as a mount without exec.
+_NOT_LOADED = 'failed to map segment from shared object$|shared object.*: Cannot allocate memory$'
 # Where Python keeps the semaphores and queues of worker processes.
 _OF_WORKERS = ('multiprocessing/synchronize.py', 'multiprocessing/heap.py', 'multiprocessing/shared_memory.py')
 
@@ -40,6 +42,8 @@ def explain(error: BaseException) -> str | None:
             f'hand over what they read; give the container more (docker run --shm-size=8g), or lower '
             f'datasets:train:num_worker_per_gpu (0 needs none).'
         )
+    if library := why_not_loaded(error):
+        return f'Memory is too little for a library ({library}); allow more (ulimit -v), or free some.'
     used_up = re.search(_OF_MEMORY, text) if isinstance(error, RuntimeError) else None
     if used_up or isinstance(error, MemoryError):
         asked = f' ({used_up[0]})' if used_up else ''
@@ -53,6 +57,15 @@ def explain(error: BaseException) -> str | None:
         return f'The disk is full ({error.filename or error.strerror}); make room, and run again.'
     if number in _FORBIDDEN and error.filename is not None:
         return f'{error.filename} cannot be written or read ({error.strerror}); correct the path or its permissions.'
+    return None
+
+
+def why_not_loaded(error: BaseException | None) -> str | None:
+    """What the system said where memory was too little for a library, on which an error followed; None elsewhere."""
+    while error is not None:
+        if re.search(_NOT_LOADED, str(error)):
+            return str(error)
+        error = error.__cause__ or error.__context__
     return None
 
 

@@ -128,6 +128,11 @@ def test_a_package_that_cannot_be_imported_is_named(monkeypatch):
             'install the library of the system that',
         ),
         ('lmdb', 'No module named lmdb', 'install gsm_plugin again with pip.'),
+        (
+            'torch',
+            'libtorch_cpu.so: failed to map segment from shared object',
+            'allow more memory (ulimit -v), or free some.',
+        ),
     ],
 )
 def test_the_cure_is_one_that_helps_in_this_case(monkeypatch, package, error, cure):

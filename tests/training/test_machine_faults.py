@@ -73,6 +73,17 @@ def test_others_have_their_own_cure(error, expected):
     assert explain(error).startswith(expected)
 
 
+def test_a_library_that_memory_is_too_little_for_is_told_whatever_followed():
+    with pytest.raises(ImportError) as caught:
+        try:
+            raise ImportError('libtorch_cpu.so: failed to map segment from shared object')
+        except ImportError:
+            raise ImportError("No module named 'cffi'") from None
+    sentence = 'Memory is too little for a library (libtorch_cpu.so: failed to map segment from shared object); allow'
+    assert explain(caught.value).startswith(sentence)
+    assert explain(ImportError('a.so: failed to map segment from shared object: Operation not permitted')) is None
+
+
 @pytest.mark.parametrize('error', [RuntimeError('shapes differ'), OSError('odd'), ValueError('shared memory space')])
 def test_what_is_no_fault_of_the_machine_is_left_alone(error):
     assert explain(error) is None
