@@ -10,8 +10,8 @@ RULES = ('blended', 'published')
 PRECISIONS = ('fp32', 'tf32', 'bf16', 'fp16')
 """What networks compute in; auto is the fastest one of the device."""
 
-# PyTorch counts devices in 8 bits, so that it takes cuda:256 for cuda:0.
-_DEVICES = re.compile(r'auto|(cpu|cuda|mps)(:\d{1,2})?')
+# PyTorch counts devices in 8 bits, so that it takes cuda:256 for cuda:0; and tensors say that they are on mps:0.
+_DEVICES = re.compile(r'auto|cpu|cuda(:\d{1,2})?|mps(:0)?', re.ASCII)
 
 
 def check_precision_name(name: str) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 from gsm_plugin.errors import UserError
 
 Clip = Tensor | np.ndarray
-# Filters overshoot [0, 1] a little; frames that were meant in 0 to 255 are far outside.
-_LEAST, _MOST = -1.0, 2.0
+# Filters overshoot [0, 1] a little; frames that were meant in 0 to 255, or in -1 to 1, are far outside.
+_LEAST, _MOST = -0.5, 1.5
 _COLOURS = 3
 
 
@@ -90,7 +90,9 @@ def _tensor_of(clip: Clip) -> Tensor:
         raise UserError(f'A clip is of {clip.dtype}; give uint8, or floats in [0, 1].')
     try:
         # a copy has the strides and the order of bytes that PyTorch wants
-        return torch.from_numpy(np.ascontiguousarray(clip, clip.dtype.newbyteorder('='))).movedim(-1, -3)
+        array = np.ascontiguousarray(clip, clip.dtype.newbyteorder('='))
+        # PyTorch warns of what must not be written
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).movedim(-1, -3)
     except TypeError as error:
         raise UserError(f'A clip is of {clip.dtype}; give uint8, or floats in [0, 1].') from error
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gsm_plugin.archs.building import build, is_known
+from gsm_plugin.archs.backends import check_backends
+from gsm_plugin.archs.building import OWN, build, is_known
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.handling import Handling, handling_of
 from gsm_plugin.weights.doors import PYTHON, Door
@@ -67,7 +68,8 @@ def load_network(
         cuda_graphs: Whether GSM is captured on a GPU, where overrides do not say.
 
     Raises:
-        UserError: There is no such name or file, the weights are of no known network, or they do not fit.
+        UserError: There is no such name or file, the weights are of no known network, or they do not fit,
+            or a named backend cannot run there.
     """
     if name_or_path is None:
         return _without_weights(dict(overrides), device)
@@ -76,6 +78,8 @@ def load_network(
     recognised = _recognise(weights, overrides, path, door)
     network_g = {**recognised.options, **recognised.assumed}
     network = build(_with_graphs(network_g, device) if cuda_graphs else network_g)
+    if network_g['type'] in OWN:
+        check_backends(network_g, device, f'{network_g["type"]}: ')
     # the same place of the file, of which nothing is to be said again
     taken = None if weights.taken == TOP_LEVEL else weights.taken
     load_weights(network, path, key=taken, door=door)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -105,12 +106,14 @@ class Restorer:
             door: How `network` was named, for messages.
 
         Raises:
-            UserError: There is no such file, name, device or precision, the weights are of no known network, or they do
-                not fit.
+            UserError: There is no such file, name, device or precision, the weights are of no known network, they do
+                not fit, or an argument is of another kind.
         """
         # BasicSR and all its networks
         from gsm_plugin.inference.loading import load_network
 
+        _check_kinds(name_or_path, folder, network)
+        _check_switches(self_ensemble=self_ensemble, plain_autocast=plain_autocast, cuda_graphs=cuda_graphs)
         place = choose_device(device)
         # refused before a file is read
         policy_for('inference', choose_precision(precision, place)[0], plain_autocast)
@@ -219,3 +222,20 @@ class Restorer:
         if not isinstance(output, Tensor):
             raise UserError(f'{self.name} gave a {type(output).__name__} instead of a clip; make it return one tensor.')
         return output.to(self.policy.output)
+
+
+def _check_kinds(name_or_path: object, folder: object, network: object) -> None:
+    for key, given, kinds in (
+        ('name_or_path', name_or_path, 'a path, a name of basicsr weights list, or None'),
+        ('folder', folder, 'a path, or None'),
+    ):
+        if given is not None and not isinstance(given, str | PathLike):
+            raise UserError(f'{key} is {given!r}; give {kinds}.')
+    if network is not None and not isinstance(network, Mapping):
+        raise UserError(f"network is {network!r}; give its arguments by name, such as {{'type': 'Bicubic'}}.")
+
+
+def _check_switches(**given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise UserError(f'{name} is {value!r}; give True or False.')

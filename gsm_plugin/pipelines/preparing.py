@@ -11,6 +11,7 @@ from pathlib import Path
 
 from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
+from gsm_plugin.archs.backends import check_backends
 from gsm_plugin.compat.resume_anywhere import find_resume_state
 from gsm_plugin.data.checks import check_datasets
 from gsm_plugin.errors import UserError
@@ -18,7 +19,6 @@ from gsm_plugin.locks import refuse_locked
 from gsm_plugin.models.flow_training import FLOW_NETWORK
 from gsm_plugin.models.freezing import frozen_names
 from gsm_plugin.models.gsm_model import GSMModel
-from gsm_plugin.ops.dispatch import choose_backend
 from gsm_plugin.options.file_check import check_option_file
 from gsm_plugin.options.names import find
 from gsm_plugin.options.paths import check_paths, expand_paths
@@ -31,9 +31,6 @@ from gsm_plugin.pipelines.finishing import (
 )
 from gsm_plugin.training.run_folders import check_writable
 from gsm_plugin.weights.reader import read_weights
-
-# The ops whose backends these keys of a network name; all ops that listen to a key have backends of the same names.
-_OPS = {'scan_backend': 'bidirectional_scan', 'warp_backend': 'flow_warp', 'attention_backend': 'window_attention'}
 
 
 def prepare_options(
@@ -147,16 +144,6 @@ def _check_networks(options: dict) -> None:
                 network = cls(**{name: value for name, value in section.items() if name != 'type'})
             except (ValueError, OSError) as error:
                 raise UserError(f'{key}: {error}') from error
-            _check_backends(key, section, 'cuda' if options['num_gpu'] else 'cpu')
+            check_backends(section, 'cuda' if options['num_gpu'] else 'cpu', f'{key}:')
             if key == 'network_g' and (patterns := look_up(options, 'train:freeze')):
                 frozen_names(network, patterns)
-
-
-def _check_backends(key: str, network: dict, device_type: str) -> None:
-    """Refuses backends that cannot run on the device of the run."""
-    for name in network.keys() & _OPS.keys():
-        try:
-            if network[name] != 'auto':
-                choose_backend(_OPS[name], network[name], device_type)
-        except RuntimeError as error:
-            raise UserError(f'{key}:{name}: {error}') from error

@@ -116,6 +116,13 @@ def test_it_gives_the_kind_that_it_got(blur):
     np.testing.assert_array_equal(swapped, output.permute(0, 2, 3, 1).numpy())
 
 
+@pytest.mark.filterwarnings('error')
+def test_a_clip_need_not_be_writable_and_may_overshoot_a_little(blur):
+    array = clip(2, 3, 8, 9).permute(0, 2, 3, 1).contiguous().numpy() * 1.4 - 0.2
+    array.flags.writeable = False
+    assert blur(array).shape == (2, 16, 18, 3)
+
+
 def test_gradients_are_neither_kept_nor_asked_for(files):
     gsm = Restorer.load(files['gsm'], device='cpu')
     output = gsm(clip(1, 3, 4, 4).requires_grad_())
@@ -252,6 +259,16 @@ def test_names_are_those_of_the_known_files(files, tmp_path):
         ('gsm', {'network': {'type': [1, 2]}}, r'No network is called \[1, 2\]; did you mean'),
         ('gsm', {'device': 'meta'}, "device is 'meta'; it must be"),
         ('gsm', {'device': None}, 'device is None; it must be'),
+        ('gsm', {'device': 'cpu:7'}, "device is 'cpu:7'; it must be"),
+        (5, {}, 'name_or_path is 5; give a path, a name of basicsr weights list, or None'),
+        ('gsm', {'folder': 5}, 'folder is 5; give a path, or None'),
+        ('gsm', {'network': 5}, "network is 5; give its arguments by name, such as {'type': 'Bicubic'}"),
+        ('gsm', {'self_ensemble': 'x'}, "self_ensemble is 'x'; give True or False"),
+        (
+            'gsm',
+            {'network': {'scan_backend': 'triton'}},
+            "GSMamba: scan_backend: The backend 'triton' of .* not on cpu",
+        ),
         ('gsm', {'tile': (0, 8, 8)}, 'tile is'),
         ('gsm', {'tile': (2, 8, 8)}, 'tile has 2 frames, but tile_overlap is 2'),
         ('gsm', {'network': {'embed_dim': 8}}, 'GSMamba takes no embed_dim; did you mean embed_dims'),
@@ -299,6 +316,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content):
         (lambda: [[1.0]], 'is of type list'),
         (lambda: None, 'is of type NoneType'),
         (lambda: torch.rand(2, 3, 8, 8) * 255, 'reach from .* to .*; give floats in'),
+        (lambda: torch.linspace(-1, 1, 384).reshape(2, 3, 8, 8), r'reach from -1 to 1; give floats in \[0, 1\], or'),
         (lambda: torch.rand(2, 3, 8, 8) - 9, r'reach from -\d'),
         (lambda: torch.rand(1, 1, 2, 3, 8, 8), r'has the shape \(1, 1, 2, 3, 8, 8\)'),
         (
