@@ -11,8 +11,9 @@ from torch import Tensor
 from gsm_plugin.inference.video.treatment import resized
 from gsm_plugin.inference.video.windows import Segment
 
-# Below the median of the scenes by so much, or below so much at all, a scene is worth a look. A median counts for no
-# more than `_PLAIN`: bicubic interpolation, which invents nothing, is 36 to 56 dB from real clips.
+# Below the median of the scenes by so much, or below so much at all, a scene is worth a look; where the median is below
+# so much itself, the film is. A median counts for no more than `_PLAIN`: bicubic interpolation, which invents nothing,
+# is 36 to 56 dB from real clips.
 _FALL, _LEAST, _PLAIN = 6.0, 25.0, 40.0
 
 _CLEAN_BITS = 1.0
@@ -64,13 +65,17 @@ class BackProjection:
         return {scene: _decibel(*held.tolist()) for scene, held in sorted(sums.items())}
 
     def warnings(self) -> list[str]:
-        """A sentence for every scene in which the result falls off."""
+        """A sentence for every scene in which the result falls off, and one of the film where its median is low."""
         values = self.by_scene()
         if not values:
             return []
         median = sorted(values.values())[len(values) // 2]
-        low = {scene: value for scene, value in values.items() if value < max(_LEAST, min(median, _PLAIN) - _FALL)}
-        return [
+        is_far = median < _LEAST
+        least = min(median, _PLAIN) - _FALL
+        low = {scene: value for scene, value in values.items() if value < (least if is_far else max(_LEAST, least))}
+        film = f'made small again, the output is only {median:.1f} dB from the input'
+        film += f' (median of {len(values)} scenes)' if len(values) > 1 else ''
+        return [f'{film}; look whether the network invents something'] * is_far + [
             f'scene {scene}: made small again, the output is only {value:.1f} dB from the input (median of the scenes: '
             f'{median:.1f} dB); look whether the network invents something there'
             for scene, value in low.items()

@@ -36,6 +36,28 @@ def test_a_scene_among_black_ones_is_warned_of_only_where_it_is_far_from_the_inp
     assert bool(checked.warnings()) == warns
 
 
+@pytest.mark.parametrize(
+    'decibels, begins',
+    [
+        (
+            [19.0, 19.1, 19.2],
+            ['made small again, the output is only 19.1 dB from the input (median of 3 scenes); look'],
+        ),
+        ([19.0], ['made small again, the output is only 19.0 dB from the input; look']),
+        ([19.0, 19.1, 9.0], ['made small again, the output is only 19.0 dB', 'scene 2: made small again']),
+        ([24.0, 30.0, 30.0], ['scene 0: made small again']),
+    ],
+)
+def test_where_all_scenes_are_far_from_the_input_none_is_named(decibels, begins):
+    checked = BackProjection()
+    for scene, decibel in enumerate(decibels):
+        error = 10 ** (-decibel / 20)
+        checked.add(segment(scene), 0, torch.zeros(2, 3, 8, 8), torch.full((2, 3, 16, 16), error))
+    warnings = checked.warnings()
+    assert len(warnings) == len(begins)
+    assert all(warning.startswith(begin) for warning, begin in zip(warnings, begins, strict=True))
+
+
 def test_an_error_of_a_known_size_has_its_decibel():
     checked, seen = BackProjection(), torch.full((2, 3, 8, 8), 0.5)
     checked.add(segment(0), 0, seen, torch.full((2, 3, 16, 16), 0.51))
