@@ -32,7 +32,7 @@ LAYERS = (
     ('wheels', 'host_memory', 'processors', 'switches'),
     ('compat', 'files', 'control_groups'),
     ('locks',),
-    ('errors', 'version'),
+    ('errors', 'numerals', 'version'),
 )
 HOSTLESS = ('inference', 'metrics', 'weights', 'fast', 'layers', 'ops', 'switches')
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 from gsm_plugin.errors import UserError
+from gsm_plugin.numerals import is_plain, whole_number
 
 _ENOUGH = 0.05
 
@@ -89,9 +90,10 @@ def _powers_of_two() -> list[int]:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
+    number = whole_number(text)
+    if number is None:
         raise argparse.ArgumentTypeError(f'{text} is no number of processes')
-    return int(text)
+    return number
 
 
 def above_0(what: str) -> Callable[[str], float]:
@@ -99,7 +101,7 @@ def above_0(what: str) -> Callable[[str], float]:
 
     def read(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text) if is_plain(text) else 0.0
         except ValueError:
             value = 0.0
         if not 0 < value < float('inf'):

@@ -7,6 +7,7 @@ from pathlib import Path
 from gsm_plugin.cli.data_bench import above_0, add_bench
 from gsm_plugin.cli.data_preview import add_preview
 from gsm_plugin.errors import UserError
+from gsm_plugin.numerals import whole_number
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -47,9 +48,10 @@ def _run(run: Run, arguments: argparse.Namespace) -> None:
 
 def _at_least(lowest: int) -> Callable[[str], int]:
     def read(word: str) -> int:
-        if not word.isdecimal() or int(word) < lowest:
+        number = whole_number(word)
+        if number is None or number < lowest:
             raise argparse.ArgumentTypeError(f'{word} is no whole number from {lowest} up')
-        return int(word)
+        return number
 
     return read
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.files import HTML_PAGE, check_replaceable
+from gsm_plugin.numerals import whole_number
 
 
 def add_preview(subparsers: argparse._SubParsersAction) -> None:
@@ -46,6 +47,7 @@ def preview(arguments: argparse.Namespace) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    number = whole_number(text)
+    if not number:
         raise argparse.ArgumentTypeError(f'{text} is no number from 1 up')
-    return int(text)
+    return number

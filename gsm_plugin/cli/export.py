@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from gsm_plugin.export.export import Wanted, export
     from gsm_plugin.export.tracing import Form
 
-    sides = re.fullmatch(r'(\d+)x(\d+)', arguments.size)
+    sides = re.fullmatch('([0-9]{1,9})x([0-9]{1,9})', arguments.size)
     if sides is None:
         raise UserError(f'--size is {arguments.size!r}; write height and width, such as --size 180x320.')
     form = Form(arguments.frames, int(sides[1]), int(sides[2]), arguments.stacked, arguments.open)

@@ -5,6 +5,7 @@ import re
 
 from gsm_plugin.errors import UserError
 
+_SIZE = re.compile(r'(\d{1,18}(?:\.\d{1,18})?)\s*(b|[kmgt](?=i?b?$))(?:i?b)?', re.ASCII)
 _UNITS = {'b': 1, 'k': 2**10, 'm': 2**20, 'g': 2**30, 't': 2**40}
 
 
@@ -14,7 +15,7 @@ def read_bytes(text: str) -> int:
     Raises:
         UserError: It is no size, or has no unit.
     """
-    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*(b|[kmgt](?=i?b?$))(?:i?b)?', text.strip().lower())
+    match = _SIZE.fullmatch(text.strip().lower())
     if match is None or float(match[1]) == 0:
         raise UserError(f'--memory is {text!r}; write a number with its unit, for example 8GiB or 500MiB.')
     return round(float(match[1]) * _UNITS[match[2]])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsm_plugin.errors import UserError
 from gsm_plugin.inference.video.timing import read_seconds, show_time
+from gsm_plugin.numerals import whole_number
 
 DETECTOR = 'AdaptiveDetector of PySceneDetect'
 """What finds cuts."""
@@ -55,14 +56,15 @@ def list_cuts(path: Path) -> list[tuple[str, int | float]]:
         what = 'is no file' if path.exists() else 'is missing'
         raise UserError(f'the list of cuts {path} {what}; correct --cuts.')
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f'the list of cuts {path} cannot be read as text; correct --cuts.') from error
     cuts: list[tuple[str, int | float]] = []
     for number, line in enumerate(lines, 1):
         word, where = line.partition('#')[0].strip(), f'line {number} of {path}'
         if word:
-            cuts.append((where, int(word) if word.isdecimal() else read_seconds(word, where)))
+            frame = whole_number(word)
+            cuts.append((where, read_seconds(word, where) if frame is None else frame))
     return cuts
 
 

@@ -86,7 +86,8 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
         for picture in after:
             look(picture)
     if last is None:
-        part = f' from {reading.start:g} s on' if reading.start else ''
+        to = 's on' if reading.end is None else f'to {reading.end:g} s'
+        part = f' from {reading.start:g} {to}' if reading.start or reading.end is not None else ''
         raise UserError(f'{facts.path} has no frames{part}; correct the wanted part, or get it again.')
     cut = next((text for text in complaints if _CUT in text), None)
     if cut is not None and isinstance(reading, Reading) and not reading.salvage:

@@ -4,7 +4,7 @@ import re
 
 from gsm_plugin.errors import UserError
 
-_TIME = re.compile(r'(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?')
+_TIME = re.compile(r'(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,9}(?:\.\d*)?|\.\d+)s?', re.ASCII)
 
 
 def read_seconds(text: str, what: str) -> float:
@@ -15,24 +15,28 @@ def read_seconds(text: str, what: str) -> float:
         what: What messages call it.
 
     Raises:
-        UserError: It is none, or less than 0.
+        UserError: It is none, less than 0, or has 60 or more behind a colon.
     """
     if text.strip().startswith('-'):
         raise UserError(f'{what} is {text!r}, a negative time; write seconds from 0 up (80.5) or 0:01:20.5.')
     match = _TIME.fullmatch(text.strip())
     if match is None:
         raise UserError(f'{what} is {text!r}, which is no time; write seconds (80.5) or 0:01:20.5.')
-    hours, minutes, seconds = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+    hours, minutes, seconds = int(match[1] or 0), int(match[2] or 0), float(match[3])
+    if (match[1] and minutes >= 60) or (match[2] and seconds >= 60):
+        raise UserError(f'{what} is {text!r}, with 60 or more behind a colon; write seconds (80.5) or 0:01:20.5.')
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def read_preview(text: str) -> tuple[float, float]:
     """First and last second of `5s@1:20`: five seconds from 1:20 on; without `@` from the beginning on.
 
     Raises:
-        UserError: It is not of that form, or takes no time.
+        UserError: It is not of that form, lacks a time, or takes none.
     """
-    length, _, start = text.partition('@')
+    length, at, start = text.partition('@')
+    if not length or (at and not start):
+        raise UserError(f'--preview is {text!r}, which lacks a time beside the @; write, for example, 5s@1:20.')
     first = read_seconds(start, '--preview') if start else 0.0
     seconds = read_seconds(length, '--preview')
     if seconds <= 0:
