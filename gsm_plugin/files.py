@@ -1,5 +1,6 @@
 """Files and folders that are there when they are whole, and not before."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -51,8 +52,13 @@ def check_writable(path: Path, flag: str) -> None:
         flag: What names it.
 
     Raises:
-        UserError: What is above it is no folder, or is closed.
+        UserError: What is above it is no folder, or is closed, or links lead in a circle.
     """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f'{path} cannot be written: its links lead in a circle; give another {flag}.') from error
     folder = path.resolve().parent
     while not folder.exists():
         folder = folder.parent

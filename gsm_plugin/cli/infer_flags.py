@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from gsm_plugin.cli.infer_unused import check_combinations, check_used
 from gsm_plugin.cli.network_options import network_options
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import JSON_REPORT, check_name, check_replaceable, check_writable
+from gsm_plugin.files import HTML_PAGE, JSON_REPORT, check_name, check_replaceable, check_writable
 from gsm_plugin.inference.choices import RULES, check_device_name, check_precision_name
 from gsm_plugin.inference.video.byte_sizes import read_bytes
 from gsm_plugin.inference.video.copying import KINDS
@@ -20,12 +21,15 @@ from gsm_plugin.inference.video.encoding import Wishes
 from gsm_plugin.inference.video.places import Naming, check_output, check_targets
 from gsm_plugin.inference.video.request import WINDOW, Request
 from gsm_plugin.inference.video.timing import read_range
+from gsm_plugin.numerals import whole_number
 from gsm_plugin.weights.finding import FOLDER, check_kind, find_file, read_metadata
 from gsm_plugin.weights.known_files import ENLARGES_BY, KNOWN_WEIGHTS, find_weights
 
 # Frames of a tile, which takes all that a window has.
 _MORE_THAN_A_WINDOW = 1000
 _TILE_PAD = 32
+# Without powers of ten, whose numbers may be too long to be computed.
+_RATE = re.compile(r'\d{1,9}(\.\d{0,9}|/\d{1,9})?|\.\d{1,9}', re.ASCII)
 # Where no weights are named: what was trained on films as people have them, compressed.
 _OWN_CHOICE = 'gsm-small-x4-video'
 
@@ -67,15 +71,18 @@ def check_flags(arguments: argparse.Namespace) -> None:
         raise UserError(f'--suffix is {arguments.suffix!r}, which names a folder; give letters, such as large.')
     check_combinations(arguments)
     for word in arguments.leave_out:
-        if word not in KINDS and not word.isdecimal():
+        if word not in KINDS and whole_number(word) is None:
             raise UserError(f'--leave-out is {word!r}; give {", ".join(KINDS)}, or the number of a stream.')
     if arguments.output is not None:
         check_output(arguments.output)
         check_name(arguments.output, '-o')
-    if arguments.report is not None:
-        check_name(arguments.report, '--report')
-        check_writable(arguments.report, '--report')
-        check_replaceable(arguments.report, '--report', JSON_REPORT)
+    for flag, path, mark in (('--report', arguments.report, JSON_REPORT), ('--page', arguments.page, HTML_PAGE)):
+        if path is not None:
+            check_name(path, flag)
+            check_writable(path, flag)
+            check_replaceable(path, flag, mark)
+    if arguments.page is not None and arguments.page.suffix.lower() not in ('.html', '.htm'):
+        raise UserError(f'--page is {arguments.page}; give a name that ends in .html.')
 
 
 def devices_of(arguments: argparse.Namespace) -> list[str]:
@@ -164,13 +171,13 @@ def _request(arguments: argparse.Namespace) -> Request:
 def _rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise UserError(f'--fps is {text!r}; write a number such as 25 or 30000/1001.')
-    return rate.limit_denominator(100000)
+    rate = Fraction(0)
+    if _RATE.fullmatch(text):
+        with suppress(ZeroDivisionError):
+            rate = Fraction(text).limit_denominator(100000)
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise UserError(f'--fps is {text!r}; write a number from 0.001 to 1000, such as 25 or 30000/1001.')
+    return rate
 
 
 def choose_weights(arguments: argparse.Namespace) -> Path | None:
@@ -199,4 +206,4 @@ def expected_scale(arguments: argparse.Namespace, weights: Path | None) -> int |
     if weights in {known.place(FOLDER) for known in KNOWN_WEIGHTS.values()}:
         return ENLARGES_BY
     scale = read_metadata(weights).get('scale', '')
-    return int(scale) if scale.isdecimal() else None
+    return whole_number(scale)

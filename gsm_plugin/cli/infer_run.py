@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def infer(arguments: argparse.Namespace) -> int:
 def _refuse_one_file_for_two(report: Path | None, requests: Sequence[Request]) -> None:
     taken = {'-o': [one.target for one in requests], '--page': [one.page for one in requests if one.page is not None]}
     for flag, places in taken.items():
-        if report is not None and report.resolve() in [place.resolve() for place in places]:
+        # not by Path.resolve, which refuses links that lead in a circle; these are told of elsewhere
+        if report is not None and os.path.realpath(report) in map(os.path.realpath, places):
             raise UserError(f'{report} is both {flag} and --report; give another --report.')
 
 

@@ -7,9 +7,11 @@ import socket
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gsm_plugin.numerals import is_plain
 from gsm_plugin.options.nearest import nearest, similarity
 
 _ALIKE = 0.6
@@ -54,10 +56,12 @@ class OneLineParser(argparse.ArgumentParser):
         if action.type is Path and not arg_string:
             # which would be the working directory
             raise argparse.ArgumentError(None, f'{self._spelled(action)} is empty; give a path, or leave it out')
+        expected = _EXPECTED.get(action.type)
         try:
+            if expected is not None and not is_plain(arg_string):
+                raise argparse.ArgumentError(None, '')
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            expected = _EXPECTED.get(action.type)
             if expected is None:
                 raise
             kind, example = expected
@@ -69,6 +73,8 @@ class OneLineParser(argparse.ArgumentParser):
             return super()._match_argument(action, arg_strings_pattern)
         except argparse.ArgumentError as error:
             example = self._example(action, _EXPECTED.get(action.type, ('', ''))[1])
+            if name := self._name_like_a_flag(action):
+                example = f'{self._spelled(action)} ./{name}, for {name} begins as flags do'
             raise argparse.ArgumentError(None, f'{self._spelled(action)} has no value; write {example}') from error
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
@@ -89,6 +95,12 @@ class OneLineParser(argparse.ArgumentParser):
         default = action.default if isinstance(action.default, int | float) else None
         value = next(iter(action.choices)) if action.choices else default or example or word
         return f'{self._spelled(action)} {value}' if action.option_strings else str(value)
+
+    def _name_like_a_flag(self, action: argparse.Action) -> str | None:
+        """The name of a file that follows a flag, but begins with a dash and is no flag."""
+        following = (word for flag, word in pairwise(self._words) if flag in action.option_strings)
+        word = next(following, '')
+        return word if re.fullmatch(r'-[^=]*[./][^=]*', word) else None
 
     def _innermost(self) -> argparse.ArgumentParser:
         """The parser of the command that was written, which argparse passes over for flags that are not known."""

@@ -91,6 +91,12 @@ def test_basicsr_itself_does_not_know_the_newer_spelling(monkeypatch, tmp_path):
             "basicsr infer: --window is 'x'; give a whole number, such as --window 4;",
         ),
         (['infer', '-i', 'a', '-s', 'x'], "basicsr infer: -s is 'x'; give a number, such as -s 1.5;"),
+        (
+            ['infer', '-i', '-dash.mp4', '-o', 'b'],
+            'basicsr infer: -i has no value; write -i ./-dash.mp4, for -dash.mp4 begins as flags do; see',
+        ),
+        (['infer', '-i', 'a', '-s', '1_0'], "basicsr infer: -s is '1_0'; give a number, such as -s 1.5;"),
+        (['infer', '-i', 'a', '-t', '٤'], "basicsr infer: -t is '٤'; give a whole number, such as -t 4;"),
         (['infer', '-i', 'a', '-t'], 'basicsr infer: -t has no value; write -t 4;'),
         (['infer', '-i', 'a', '--tile=x'], "basicsr infer: --tile is 'x'; give a whole number, such as --tile 4;"),
         (['infer', '-i', 'a', '-n', 'x', '-w', 'y'], 'basicsr infer: -w/--weights and -n/--name exclude each other;'),

@@ -169,6 +169,33 @@ def test_a_context_that_fills_the_networks_own_windows_is_refused_before_the_fil
     assert not (tmp_path / 'out').exists()
 
 
+def test_an_output_whose_links_lead_in_a_circle_is_told_beside_a_report_too(films, weights, tmp_path, capsys):
+    (tmp_path / 'one.mp4').symlink_to('two.mp4')
+    (tmp_path / 'two.mp4').symlink_to('one.mp4')
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'one.mp4', '--report', tmp_path / 'r.json', *weights) == 2
+    assert 'one.mp4 cannot be written: its links lead in a circle; give another -o' in capsys.readouterr().err
+
+
+def test_a_stream_that_may_be_left_out_is_named(films, weights, tmp_path, capsys):
+    with av.open(films / 'sound.mkv', 'w') as film:
+        video, sound = film.add_stream('ffv1', 25), film.add_stream('pcm_s16le', 8000)
+        video.width = video.height = 64
+        video.pix_fmt = 'yuv420p'
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), 's16', 'mono')
+        samples.sample_rate = 8000
+        for stream, frame in ((video, av.VideoFrame(64, 64, 'yuv420p')), (sound, samples)):
+            film.mux([*stream.encode(frame), *stream.encode()])
+    for number, why in ((0, 'stream 0 is the film itself, which is enlarged'), (9, 'there is no such stream')):
+        words = ['-i', films / 'sound.mkv', '-o', tmp_path / 'out.mkv', '--leave-out', number]
+        assert run(*words, *weights) == 2
+        assert f'--leave-out {number}: {why}; give another number (1).' in capsys.readouterr().err
+
+
+def test_a_part_between_two_frames_is_told_by_both_of_its_ends(films, weights, tmp_path, capsys):
+    assert run('-i', films / 'a.mp4', '-o', tmp_path / 'out.mp4', '--start', '0.05', '--end', '0.06', *weights) == 2
+    assert 'a.mp4 has no frames from 0.05 to 0.06 s; correct the wanted part' in capsys.readouterr().err
+
+
 def test_an_end_behind_that_of_the_film_is_noted(films, weights, tmp_path, capsys):
     words = ['-i', films / 'a.mp4', '--dry-run', *weights, '-o', tmp_path / 'out.mp4']
     for end, noted in (('0.3', True), ('0.24', False), ('0.2', False)):

@@ -38,6 +38,11 @@ def place(tmp_path):
     (tmp_path / 'text.mp4').write_text('no film')
     (tmp_path / 'empty.mp4').touch()
     (tmp_path / 'cuts.txt').write_text('five\n')
+    (tmp_path / 'arabic.txt').write_text('٤\n', encoding='utf-8')
+    (tmp_path / 'windows.txt').write_text('3\n6\n', encoding='utf-8-sig')
+    (tmp_path / 'there.html').write_text('precious')
+    (tmp_path / 'loop1.mp4').symlink_to('loop2.mp4')
+    (tmp_path / 'loop2.mp4').symlink_to('loop1.mp4')
     (tmp_path / 'late.txt').write_text('3\n6  # the film has frames 0 to 5\n')
     (tmp_path / 'later.txt').write_text('0.5s\n')
     for name, size in (('frames', (5, 1025)), ('links', (5, 5))):
@@ -99,10 +104,11 @@ WRONG = [
     (['--page', 'text.mp4/page.html'], 'give another --page'),
     (['--report', 'text.mp4/report.json'], 'give another --report'),
     (['--report', 'film.mp4'], 'film.mp4 is there, and nothing that --report has written'),
-    (['--page', 'film.mp4'], 'film.mp4 is there, and nothing that --page has written'),
+    (['--page', 'there.html'], 'there.html is there, and nothing that --page has written'),
+    (['--page', 'x.txt'], '--page is x.txt; give a name that ends in .html'),
     (['--report', 'full'], 'full is a folder; give the name of a file by --report'),
     (['-o', 'out.mp4', '--report', 'out.mp4'], 'out.mp4 is both -o and --report'),
-    (['-o', 'out.mp4', '--page', 'out.mp4'], 'out.mp4 is both -o and --page'),
+    (['-o', 'x.html', '--ext', 'png', '--page', 'x.html'], 'x.html is both -o and --page'),
     (['--page', 'x.html', '--report', 'x.html'], 'x.html is both --page and --report'),
     (['--codec', 'h265'], 'no encoder h265'),
     (['--codec', 'libx264', '--pix-fmt', 'yuv420p14le'], 'does not take yuv420p14le'),
@@ -113,7 +119,31 @@ WRONG = [
     (['-i', ''], '-i is empty'),
     (['--leave-out', 'audoi'], "--leave-out is 'audoi'; give audio, subtitle"),
     (['--leave-out', '9'], '--leave-out 9: there is no such stream'),
-    (['--leave-out', '0'], '--leave-out 0: there is no such stream'),
+    (['--leave-out', '0'], '--leave-out 0: stream 0 is the film itself, which is enlarged; take it out of --leave-out'),
+    (['--leave-out', '٤'], "--leave-out is '٤'"),
+    (['--leave-out', 'video'], '--leave-out video: there is none beside the film itself; take it out of --leave-out'),
+    (['-o', 'loop1.mp4'], 'loop1.mp4 cannot be written: its links lead in a circle; give another -o'),
+    (['-o', 'loop1.mp4/x.mp4'], 'loop1.mp4/x.mp4 cannot be written: its links lead in a circle; give another -o'),
+    (['--report', 'loop1.mp4'], 'loop1.mp4 cannot be written: its links lead in a circle; give another --report'),
+    (['--page', 'loop1.mp4'], 'loop1.mp4 cannot be written: its links lead in a circle; give another --page'),
+    (['-i', 'frames', '-o', '/', '--overwrite'], '-o / has no name that the output could get; name a folder in it'),
+    (['-i', 'frames', '-o', '.', '--overwrite'], '-o . has no name that the output could get'),
+    (['--start', '1:99'], "--start is '1:99', with 60 or more behind a colon; write seconds (80.5) or 0:01:20.5"),
+    (['--start', '1:60:00'], "--start is '1:60:00', with 60 or more behind a colon"),
+    (['--start', '٤'], "--start is '٤', which is no time"),
+    (['--start', '9' * 400], "9', which is no time"),
+    (['--preview', '@1'], "--preview is '@1', which lacks a time beside the @; write, for example, 5s@1:20"),
+    (['--preview', '1s@'], "--preview is '1s@', which lacks a time beside the @"),
+    (['--fps', '1e-9'], "--fps is '1e-9'; write a number from 0.001 to 1000, such as 25 or 30000/1001"),
+    (['--fps', '0.000000001'], "--fps is '0.000000001'; write a number from 0.001"),
+    (['--fps', '1e99999999'], "--fps is '1e99999999'"),
+    (['--fps', '25/0'], "--fps is '25/0'"),
+    (['--fps', '٢٥'], "--fps is '٢٥'"),
+    (['--memory', '٤GiB'], "--memory is '٤GiB'"),
+    (['--memory', f'{"9" * 400}GiB'], "9GiB'; write a number with its unit"),
+    (['--device', 'cpu:3'], "device is 'cpu:3'; it must be auto, cpu, cuda, cuda:NUMBER or mps"),
+    (['--cuts', 'arabic.txt'], "line 1 of arabic.txt is '٤', which is no time"),
+    (['--cuts', 'windows.txt'], 'line 2 of windows.txt has frame 6, but the film has 6'),
     (['-s', '99'], '-s is 99'),
     (['-s', 'nan'], '-s is nan'),
     (['--start', '99'], 'film.mp4 ends at 0.24 s, but the wanted part begins at 0:01:39'),

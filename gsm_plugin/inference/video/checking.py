@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from gsm_plugin.errors import UserError
-from gsm_plugin.files import HTML_PAGE, check_name, check_replaceable, check_writable
+from gsm_plugin.files import check_name, check_writable
 from gsm_plugin.inference.video.cuts import check_cuts, list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
@@ -63,8 +63,6 @@ def _treatment(request: Request, facts: Facts, scale: int | None) -> Treatment:
 def _check_places(request: Request) -> None:
     source, target = request.source, request.target
     check_name(target, '-o')
-    if request.page is not None:
-        check_name(request.page, '--page')
     if not source.exists():
         raise UserError(f'{source} is missing; correct its path.')
     if target.exists() and target.resolve() == source.resolve():
@@ -78,11 +76,8 @@ def _check_places(request: Request) -> None:
     if target.is_dir():
         _check_replaceable(target)
     check_writable(target, '-o')
-    if request.page is not None:
-        check_writable(request.page, '--page')
-        check_replaceable(request.page, '--page', HTML_PAGE)
-        if request.page.resolve() == target.resolve():
-            raise UserError(f'{target} is both -o and --page; give another --page.')
+    if request.page is not None and request.page.resolve() == target.resolve():
+        raise UserError(f'{target} is both -o and --page; give another --page.')
 
 
 def _check_replaceable(folder: Path) -> None:

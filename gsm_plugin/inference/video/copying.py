@@ -87,10 +87,14 @@ def plan_copies(source: av.container.InputContainer, video: int, path: Path, lea
     """
     name = container_format(path).name
     others = [stream.index for stream in source.streams if stream.index != video]
+    there = f'give another number ({", ".join(map(str, others))})' if others else 'take it out of --leave-out'
     for word in leave_out:
+        if word == str(video):
+            raise UserError(f'--leave-out {word}: stream {word} is the film itself, which is enlarged; {there}.')
         if word not in KINDS and word not in map(str, others):
-            there = ', '.join(map(str, others)) or 'none but the film itself'
-            raise UserError(f'--leave-out {word}: there is no such stream ({there}); correct it.')
+            raise UserError(f'--leave-out {word}: there is no such stream; {there}.')
+        if word == 'video' and not any(source.streams[index].type == word for index in others):
+            raise UserError(f'--leave-out {word}: there is none beside the film itself; take it out of --leave-out.')
     copies = []
     for stream in source.streams:
         if stream.index == video or stream.type in leave_out or str(stream.index) in leave_out:

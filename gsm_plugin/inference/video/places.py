@@ -93,7 +93,7 @@ def list_inputs(words: Sequence[str]) -> list[Path]:
 
 
 def check_targets(targets: Sequence[Path], out: Path | None, sources: Sequence[Path]) -> None:
-    """Refuses outputs of one name, and one film for several inputs.
+    """Refuses outputs of one name or of none, and one film for several inputs.
 
     Raises:
         UserError: There are such.
@@ -108,6 +108,8 @@ def check_targets(targets: Sequence[Path], out: Path | None, sources: Sequence[P
                 f'and -o of its own.'
             )
         first[target] = source
+        if target.name in ('', '..'):
+            raise UserError(f'-o {target} has no name that the output could get; name a folder in it, or elsewhere.')
 
 
 def check_output(out: Path) -> None:
