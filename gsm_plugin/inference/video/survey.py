@@ -72,8 +72,9 @@ def survey(reading: Reading | FolderReading, cuts: Cuts, on_frame: Callable[[int
     faults: list[str] = []
     last: Picture | None = None
     search = not cuts.never and cuts.listed is None
+    # what FFmpeg says of frames that are not wanted does not count
+    before, after = _around(reading) if search else ([], [])
     with _complaints() as complaints, _behind(lambda picture: finder.add(shrink(picture))) as look:
-        before, after = _around(reading) if search else ((), ())
         for picture in before:
             look(picture)
         for picture in reading.pictures(faults.append):

@@ -83,3 +83,13 @@ def test_a_matroska_film_that_is_cut_off_is_refused_however_short(tmp_path):
     found = survey(Reading(learn(source), salvage=True), Cuts())
     assert 0 < len(found.stamps) < 12
     assert 'File ended prematurely' in found.faults[0]
+
+
+def test_a_part_before_the_place_where_a_film_is_cut_off_is_whole(tmp_path):
+    source = make_film(tmp_path / 'in.mkv', scene(60))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    facts = learn(source)
+    there = len(survey(Reading(facts, salvage=True), Cuts()).stamps)
+    found = survey(Reading(facts, end=(there - 2) / 25), Cuts())
+    assert len(found.stamps) == there - 2
+    assert found.faults == ()
