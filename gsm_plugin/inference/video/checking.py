@@ -9,6 +9,7 @@ from gsm_plugin.files import check_name, check_writable
 from gsm_plugin.inference.video.cuts import check_cuts, list_cuts
 from gsm_plugin.inference.video.facts import Facts
 from gsm_plugin.inference.video.images import SUFFIXES, learn_folder
+from gsm_plugin.inference.video.manifest import check_workplace
 from gsm_plugin.inference.video.opening import learn
 from gsm_plugin.inference.video.outputs import plan_film, plan_folder
 from gsm_plugin.inference.video.request import Request
@@ -76,6 +77,7 @@ def _check_places(request: Request) -> None:
     if target.is_dir():
         _check_replaceable(target)
     check_writable(target, '-o')
+    check_workplace(target)
     if request.page is not None and request.page.resolve() == target.resolve():
         raise UserError(f'{target} is both -o and --page; give another --page.')
 

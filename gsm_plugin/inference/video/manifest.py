@@ -32,6 +32,18 @@ class Workplace:
         shutil.rmtree(self.folder)
 
 
+def check_workplace(out: Path) -> None:
+    """Refuses an output whose workplace would be a folder of the user's own.
+
+    Raises:
+        UserError: It is.
+    """
+    folder = _folder_of(out)
+    foreign = next((path for path in folder.glob('*') if not path.name.startswith((_NAME, _SEGMENT))), None)
+    if foreign is not None:
+        raise UserError(f'{folder} is for pieces of the output, but has {foreign.name}; rename it, or {out.name}.')
+
+
 def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Workplace:
     """The workplace of an output, new or as an interrupted run left it.
 
@@ -41,12 +53,9 @@ def opened_workplace(out: Path, settings: dict[str, str], restart: bool) -> Work
         restart: Whether to throw away what is there.
 
     Raises:
-        UserError: Finished segments are there that were made with other settings, or files that no run has made.
+        UserError: Finished segments are there that were made with other settings.
     """
     folder = _folder_of(out)
-    foreign = next((path for path in folder.glob('*') if not path.name.startswith((_NAME, _SEGMENT))), None)
-    if foreign is not None:
-        raise UserError(f'{folder} is for pieces of the output, but has {foreign.name}; rename it, or {out.name}.')
     if restart or not has_finished_segments(out):
         shutil.rmtree(folder, ignore_errors=True)
     path = folder / _NAME
